@@ -1,0 +1,152 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/sethvargo/go-retry"
+)
+
+// DB is one database. It connects on first use, keeps at most [Config.MaxConnections] connections, and may be used by
+// several goroutines at once.
+type DB struct {
+	config Config
+	open   func() (*pgxpool.Pool, error)
+}
+
+// New returns a DB for the configuration. It neither connects nor reads a file; the first use does, and returns a
+// [*ConfigError] when the configuration cannot be used.
+func New(config Config) *DB {
+	return &DB{config: config, open: sync.OnceValues(func() (*pgxpool.Pool, error) {
+		pool, err := config.poolConfig()
+		if err != nil {
+			return nil, err
+		}
+		return pgxpool.NewWithConfig(context.Background(), pool)
+	})}
+}
+
+// Close ends all connections. A DB that never connected has nothing to end.
+func (db *DB) Close() {
+	if pool, err := db.open(); err == nil {
+		pool.Close()
+	}
+}
+
+// SQL returns the same pool behind the standard library's interface, for libraries that know no other. Closing it
+// leaves the pool open.
+func (db *DB) SQL() (*sql.DB, error) {
+	pool, err := db.open()
+	if err != nil {
+		return nil, err
+	}
+	return stdlib.OpenDBFromPool(pool), nil
+}
+
+// Statement is one SQL statement with the values of its parameters.
+type Statement struct {
+	SQL  string
+	Args []any
+}
+
+// Query reads rows into structs by column name. No row is an empty result, not an error.
+func Query[T any](ctx context.Context, db *DB, query string, args ...any) ([]T, error) {
+	return Change[T](ctx, db, Statement{query, args})
+}
+
+// QueryOne reads the one row that the query returns, or [ErrNotFound].
+func QueryOne[T any](ctx context.Context, db *DB, query string, args ...any) (T, error) {
+	rows, err := Query[T](ctx, db, query, args...)
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return rows[0], nil
+}
+
+// Change runs the statements as one transaction in one round trip and returns the rows of the last one. Each statement
+// sees what was committed before it began, so a statement that follows a row lock sees what the lock waited for.
+//
+// Serialization failures, deadlocks and lock timeouts are tried again a few times: the server rolled all of it back.
+// An interrupted connection is not; [Interrupted] tells it, and the caller reads what became of its change.
+func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, error) {
+	pool, err := db.open()
+	if err != nil {
+		return nil, err
+	}
+	var rows []T
+	err = retry.Do(ctx, changeBackoff(), func(ctx context.Context) error {
+		rows, err = send[T](ctx, pool, statements)
+		if rolledBack(err) {
+			return retry.RetryableError(err)
+		}
+		return err
+	})
+	return rows, db.explain(err)
+}
+
+func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement) (rows []T, err error) {
+	// Without an explicit BEGIN the server treats what arrives up to the one Sync message as one transaction
+	// (PostgreSQL manual, section 34.5.1.3, "pipeline mode").
+	batch := &pgx.Batch{}
+	for _, statement := range statements {
+		batch.Queue(statement.SQL, statement.Args...)
+	}
+	results := pool.SendBatch(ctx, batch)
+	// The transaction has only committed when the last result was read, which Close does.
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for range statements[1:] {
+		if _, err := results.Exec(); err != nil {
+			return nil, err
+		}
+	}
+	result, err := results.Query()
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(result, pgx.RowToStructByName[T])
+}
+
+// changeBackoff waits 20 ms, 40 ms, … with jitter, and gives up after about two seconds.
+func changeBackoff() retry.Backoff {
+	return retry.WithMaxRetries(6, retry.WithJitterPercent(30, retry.NewExponential(20*time.Millisecond)))
+}
+
+// AwaitRead repeats a read until the server answers, for at most ten seconds: it is for finding out what became of a
+// change whose connection broke, perhaps because the server restarts. It goes on when ctx was cancelled, since the
+// answer decides what Terraform must remember.
+func AwaitRead[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return retry.DoValue(ctx, retry.WithCappedDuration(time.Second, retry.NewExponential(50*time.Millisecond)),
+		func(ctx context.Context) (T, error) {
+			value, err := read(ctx)
+			if Unreachable(err) || Interrupted(err) {
+				err = retry.RetryableError(err)
+			}
+			return value, err
+		})
+}
+
+// requireWritable refuses a standby or a read-only database, so that of several hosts the one that accepts writes is
+// used, and a single one that does not is reported as such.
+func requireWritable(ctx context.Context, conn *pgconn.PgConn) error {
+	if err := pgconn.ValidateConnectTargetSessionAttrsReadWrite(ctx, conn); err != nil {
+		return errors.Join(errReadOnly, err)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package postgres
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var (
+	// ErrNotFound says that no row matches.
+	ErrNotFound = errors.New("not found")
+	// ErrNotMigrated says that tables or columns are missing.
+	ErrNotMigrated = errors.New("schema is not migrated: add a brownie_migration resource, and let this one depend on " +
+		"it (depends_on = [brownie_migration.…])")
+
+	errReadOnly = errors.New("the server does not accept writes (a standby, or a read-only database)")
+)
+
+// SQLSTATEs (PostgreSQL manual, appendix A) that decide what happens next.
+const (
+	CodeUniqueViolation     = "23505"
+	CodeForeignKeyViolation = "23503"
+	CodeCheckViolation      = "23514"
+
+	codeSerializationFailure = "40001"
+	codeDeadlockDetected     = "40P01"
+	codeLockNotAvailable     = "55P03"
+	codeUndefinedTable       = "42P01"
+	codeUndefinedColumn      = "42703"
+	codeUndefinedObject      = "42704"
+	codeInvalidSchemaName    = "3F000"
+	codeInvalidAuthorization = "28000"
+	codeInvalidPassword      = "28P01"
+	codeInvalidCatalogName   = "3D000"
+	codePrivilege            = "42501"
+	codeTooManyConnections   = "53300"
+	codeReadOnlyTransaction  = "25006"
+	codeAdminShutdown        = "57P01"
+	codeCrashShutdown        = "57P02"
+	codeCannotConnectNow     = "57P03"
+)
+
+// ServerError is what the server or the way to it answered, in words. It unwraps to the driver's error.
+type ServerError struct {
+	Problem string
+	Remedy  string // empty when there is none to give
+	cause   error
+}
+
+func (e *ServerError) Error() string {
+	if e.Remedy == "" {
+		return e.Problem
+	}
+	return e.Problem + ". " + e.Remedy
+}
+
+func (e *ServerError) Unwrap() error { return e.cause }
+
+// Constraint returns the name of the constraint that the change violates and the SQLSTATE, or empty strings.
+func Constraint(err error) (name, code string) {
+	var server *pgconn.PgError
+	if errors.As(err, &server) && server.ConstraintName != "" {
+		return server.ConstraintName, server.Code
+	}
+	return "", ""
+}
+
+// Unreachable tells an error that came before any statement was sent, because no connection could be made.
+func Unreachable(err error) bool {
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect)
+}
+
+// Interrupted tells an error that leaves open whether a change was committed: the connection broke, or the caller gave
+// up, after the statement had been sent.
+func Interrupted(err error) bool {
+	if err == nil || Unreachable(err) || pgconn.SafeToRetry(err) {
+		return false
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		// The server ends a session in the middle of a transaction (which then is rolled back) or right after it.
+		return server.Code == codeAdminShutdown || server.Code == codeCrashShutdown
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// rolledBack tells the errors after which the server has undone everything and the same change may be sent again.
+func rolledBack(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && !Unreachable(err) &&
+		slices.Contains([]string{codeSerializationFailure, codeDeadlockDetected, codeLockNotAvailable}, server.Code)
+}
+
+// sqlstate is the suffix that the driver appends to a server's message; people get words instead.
+var sqlstate = regexp.MustCompile(` \(SQLSTATE \w{5}\)`)
+
+// explain words an error for people. Row contents (the server's DETAIL) are left out: they may be secret.
+func (db *DB) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if Unreachable(err) {
+		return db.explainConnect(err)
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		switch server.Code {
+		case codeUndefinedTable, codeUndefinedColumn, codeUndefinedObject, codeInvalidSchemaName:
+			return fmt.Errorf("%w (database %q: %s)", ErrNotMigrated, db.config.Database, server.Message)
+		case codePrivilege:
+			return &ServerError{server.Message, fmt.Sprintf("Role %q needs that privilege in database %q",
+				db.config.Username, db.config.Database), err}
+		case codeAdminShutdown, codeCrashShutdown:
+			return &ServerError{"the server ended the connection because it stops or restarts", tryAgain, err}
+		case codeReadOnlyTransaction:
+			return &ServerError{errReadOnly.Error(), "List all members in the provider argument host, so that the writable one is found", err}
+		}
+		return &ServerError{"PostgreSQL answered: " + server.Message, server.Hint, err}
+	}
+	if Interrupted(err) && !errors.Is(err, context.Canceled) {
+		return &ServerError{"the connection to the server broke in the middle of a statement", tryAgain, err}
+	}
+	return err
+}
+
+const tryAgain = "Run terraform apply again when it is back"
+
+func (db *DB) explainConnect(err error) error {
+	target := fmt.Sprintf("cannot connect to PostgreSQL at %s, port %d, as role %q, database %q",
+		strings.Join(db.config.hosts(), ", "), db.config.Port, db.config.Username, db.config.Database)
+	cause, remedy := connectCause(err)
+	return &ServerError{target + ": " + cause, remedy, err}
+}
+
+// connectCause finds the reason and the remedy. With several hosts the attempts are joined in one error; the first
+// cause that is recognised is told.
+func connectCause(err error) (cause, remedy string) {
+	var (
+		server    *pgconn.PgError
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		dns       *net.DNSError
+	)
+	switch {
+	case errors.As(err, &server):
+		return server.Message, connectRemedy(server.Code)
+	case errors.Is(err, errReadOnly):
+		return errReadOnly.Error(), "List all members in the provider argument host, so that the writable one is found"
+	case errors.As(err, &authority):
+		return "the server's certificate is signed by an unknown authority", "Give its CA certificate in sslrootcert"
+	case errors.As(err, &hostname):
+		return hostname.Error(), "Use a host name that the server's certificate contains"
+	case errors.As(err, &dns):
+		return fmt.Sprintf("host name %q does not resolve", dns.Name), "Check the provider argument host"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused", "Check that the server runs and that host and port are right"
+	case errors.Is(err, context.Canceled):
+		return "cancelled", ""
+	case errors.Is(err, context.DeadlineExceeded), pgconn.Timeout(err):
+		return "no answer within connect_timeout", "Check host, port and firewalls, or raise connect_timeout"
+	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		err = connect.Unwrap()
+	}
+	return sqlstate.ReplaceAllString(strings.ReplaceAll(err.Error(), "\n", "; "), ""),
+		"Check host, port, sslmode and the certificates of the provider"
+}
+
+func connectRemedy(code string) string {
+	switch code {
+	case codeInvalidAuthorization:
+		return "Check username, and that the certificate's common name is that role's name (pg_hba.conf decides)"
+	case codeInvalidPassword:
+		return "Check username and password"
+	case codeInvalidCatalogName:
+		return "Create the database, or correct the provider argument database"
+	case codePrivilege:
+		return "Grant the role CONNECT on the database"
+	case codeTooManyConnections:
+		return "Lower the provider argument max_connections, or raise the server's or the role's limit"
+	case codeCannotConnectNow:
+		return tryAgain
+	}
+	return ""
+}

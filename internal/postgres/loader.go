@@ -1,0 +1,71 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+)
+
+// Loader reads rows by their ID and merges the reads that are asked for at the same time into one statement:
+// Terraform refreshes ten resources at once, each by a call of its own. A read that finds no other under way starts at
+// once, so batching adds no waiting; those that arrive while it runs go together in the next.
+type Loader[V any] struct {
+	// Load reads the rows with these IDs. An ID that is absent from the result is [ErrNotFound].
+	Load func(ctx context.Context, ids []string) (map[string]V, error)
+
+	mu      sync.Mutex
+	waiting *load[V] // collects IDs for the next statement
+	running bool
+}
+
+type load[V any] struct {
+	ids  []string
+	rows map[string]V
+	err  error
+	done chan struct{}
+}
+
+// Get returns the row with the ID, or [ErrNotFound].
+func (l *Loader[V]) Get(ctx context.Context, id string) (V, error) {
+	l.mu.Lock()
+	if l.waiting == nil {
+		l.waiting = &load[V]{done: make(chan struct{})}
+	}
+	mine := l.waiting
+	mine.ids = append(mine.ids, id)
+	if !l.running {
+		l.running = true
+		// The statement serves several callers, so it must not end because one of them gives up.
+		go l.run(context.WithoutCancel(ctx))
+	}
+	l.mu.Unlock()
+
+	var none V
+	select {
+	case <-ctx.Done():
+		return none, ctx.Err()
+	case <-mine.done:
+	}
+	if mine.err != nil {
+		return none, mine.err
+	}
+	row, ok := mine.rows[id]
+	if !ok {
+		return none, ErrNotFound
+	}
+	return row, nil
+}
+
+func (l *Loader[V]) run(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		next := l.waiting
+		l.waiting = nil
+		l.running = next != nil
+		l.mu.Unlock()
+		if next == nil {
+			return
+		}
+		next.rows, next.err = l.Load(ctx, next.ids)
+		close(next.done)
+	}
+}

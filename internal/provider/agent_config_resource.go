@@ -1,0 +1,171 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
+)
+
+var (
+	_ resource.ResourceWithConfigure   = (*agentConfigResource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*agentConfigResource)(nil)
+	_ resource.ResourceWithImportState = (*agentConfigResource)(nil)
+)
+
+type agentConfigResource struct{ configured }
+
+func newAgentConfigResource() resource.Resource { return &agentConfigResource{} }
+
+type agentConfigModel struct {
+	rowModel
+	OrganizationID          types.String         `tfsdk:"organization_id"`
+	TeamID                  types.String         `tfsdk:"team_id"`
+	Name                    types.String         `tfsdk:"name"`
+	Description             types.String         `tfsdk:"description"`
+	AgentType               types.String         `tfsdk:"agent_type"`
+	Config                  jsontypes.Normalized `tfsdk:"config"`
+	Triggers                jsontypes.Normalized `tfsdk:"triggers"`
+	Conditions              jsontypes.Normalized `tfsdk:"conditions"`
+	Tags                    types.Set            `tfsdk:"tags"`
+	ExecutionTimeoutSeconds types.Int64          `tfsdk:"execution_timeout_seconds"`
+	MaxRetries              types.Int64          `tfsdk:"max_retries"`
+	RetryDelaySeconds       types.Int64          `tfsdk:"retry_delay_seconds"`
+	IsActive                types.Bool           `tfsdk:"is_active"`
+	Version                 types.Int64          `tfsdk:"version"`
+}
+
+func agentConfigModelFrom(a tenancy.AgentConfig) agentConfigModel {
+	return agentConfigModel{
+		rowModel: rowModelFrom(a.Row), OrganizationID: types.StringValue(a.OrganizationID), TeamID: types.StringValue(a.TeamID),
+		Name: types.StringValue(a.Name), Description: types.StringPointerValue(a.Description),
+		AgentType: types.StringValue(a.AgentType), Config: jsonValue(&a.Config), Triggers: jsonValue(a.Triggers),
+		Conditions: jsonValue(a.Conditions), Tags: setValue(a.Tags),
+		ExecutionTimeoutSeconds: int32Value(a.ExecutionTimeoutSeconds), MaxRetries: int32Value(a.MaxRetries),
+		RetryDelaySeconds: int32Value(a.RetryDelaySeconds), IsActive: types.BoolValue(a.IsActive), Version: int32Value(a.Version),
+	}
+}
+
+func (m agentConfigModel) agentConfig() tenancy.AgentConfig {
+	return tenancy.AgentConfig{
+		Row: m.row(), OrganizationID: m.OrganizationID.ValueString(), TeamID: m.TeamID.ValueString(),
+		Name: m.Name.ValueString(), Description: m.Description.ValueStringPointer(), AgentType: m.AgentType.ValueString(),
+		Config: tenancy.JSON(m.Config.ValueString()), Triggers: jsonDocument(m.Triggers), Conditions: jsonDocument(m.Conditions),
+		Tags: stringsOf(m.Tags), ExecutionTimeoutSeconds: int32Of(m.ExecutionTimeoutSeconds), MaxRetries: int32Of(m.MaxRetries),
+		RetryDelaySeconds: int32Of(m.RetryDelaySeconds), IsActive: m.IsActive.ValueBool(),
+	}
+}
+
+func (r *agentConfigResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_agent_config"
+}
+
+func agentConfigAttributes() map[string]schema.Attribute {
+	return withRow("agent config", map[string]schema.Attribute{
+		"organization_id": requiredString("UUID of the organization. It cannot be changed.", uuidFormat),
+		"team_id":         requiredString("UUID of a team of the same organization.", uuidFormat),
+		"name":            requiredString("Name, unique in the team, at most 255 characters.", nameValidators(255)...),
+		"description":     optionalString("What the agent is for."),
+		"agent_type":      requiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
+		"config": schema.StringAttribute{
+			Required: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{jsonContainer},
+			MarkdownDescription: "Configuration of the agent. A JSON object or array as text; texts that mean the same are the same.",
+		},
+		"triggers":                  optionalJSON("The events that start the agent."),
+		"conditions":                optionalJSON("The conditions under which a trigger counts."),
+		"tags":                      optionalSet("Labels to find the agent config by."),
+		"execution_timeout_seconds": optionalInt("After how many seconds a run is ended, at least 1. Default: `300`.", 300, atLeast(1)),
+		"max_retries":               optionalInt("How often a failed run is tried again. Default: `3`.", 3, atLeast(0)),
+		"retry_delay_seconds":       optionalInt("How many seconds lie between two tries. Default: `60`.", 60, atLeast(0)),
+		"is_active":                 optionalBool("Whether the agent runs.", true),
+		"version":                   versionAttribute("agent config"),
+	})
+}
+
+func (r *agentConfigResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "How an agent of a team works: what starts it, on what conditions, and with what limits.",
+		Attributes:          agentConfigAttributes(),
+	}
+}
+
+// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a
+// team of another one.
+func (r *agentConfigResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
+		return
+	}
+	var state, plan agentConfigModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+		return
+	}
+	r.refuseMove(ctx, "agent config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
+}
+
+func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan agentConfigModel
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+		return
+	}
+	agentConfig, err := r.tenancy.CreateAgentConfig(ctx, plan.agentConfig())
+	if err != nil {
+		addError(&resp.Diagnostics, "create", "agent config", plan.Name.ValueString(), err)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, agentConfigModelFrom(agentConfig))...)
+}
+
+func (r *agentConfigResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state agentConfigModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
+		return
+	}
+	agentConfig, err := r.tenancy.AgentConfig(ctx, state.ID.ValueString())
+	if gone(err) {
+		resp.State.RemoveResource(ctx)
+		return
+	}
+	if err != nil {
+		addError(&resp.Diagnostics, "read", "agent config", state.Name.ValueString(), err)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, agentConfigModelFrom(agentConfig))...)
+}
+
+func (r *agentConfigResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var state, plan agentConfigModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+		return
+	}
+	agentConfig, err := r.tenancy.UpdateAgentConfig(ctx, state.agentConfig(), plan.agentConfig())
+	if err != nil {
+		addError(&resp.Diagnostics, "update", "agent config", state.Name.ValueString(), err)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, agentConfigModelFrom(agentConfig))...)
+}
+
+func (r *agentConfigResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state agentConfigModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if err := r.tenancy.DeleteAgentConfig(ctx, state.ID.ValueString()); err != nil {
+		addError(&resp.Diagnostics, "delete", "agent config", state.Name.ValueString(), err)
+	}
+}
+
+func (r *agentConfigResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	importByKey(ctx, "agent config", "organization-slug/team-slug/name", req, resp, func(key string) (string, error) {
+		organizationSlug, teamSlug, name := splitKey(key)
+		agentConfig, err := r.tenancy.AgentConfigByKey(ctx, organizationSlug, teamSlug, name)
+		return agentConfig.ID, err
+	})
+}

@@ -1,0 +1,60 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/datasourcevalidator"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
+)
+
+var (
+	_ datasource.DataSourceWithConfigure        = (*configDataSource)(nil)
+	_ datasource.DataSourceWithConfigValidators = (*configDataSource)(nil)
+)
+
+type configDataSource struct{ configuredDataSource }
+
+func newConfigDataSource() datasource.DataSource { return &configDataSource{} }
+
+func (d *configDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_config"
+}
+
+func (d *configDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Reads one config by its `id`, or by its `organization_id`, `name` and, if it is a team's, `team_id`. It is an " +
+			"error when there is none.",
+		Attributes: readable(configAttributes(), "id", "organization_id", "team_id", "name"),
+	}
+}
+
+func (d *configDataSource) ConfigValidators(context.Context) []datasource.ConfigValidator {
+	return []datasource.ConfigValidator{
+		datasourcevalidator.ExactlyOneOf(path.MatchRoot("id"), path.MatchRoot("name")),
+		datasourcevalidator.RequiredTogether(path.MatchRoot("organization_id"), path.MatchRoot("name")),
+		datasourcevalidator.Conflicting(path.MatchRoot("id"), path.MatchRoot("team_id")),
+	}
+}
+
+func (d *configDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var model configModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
+		return
+	}
+	var config tenancy.Config
+	var err error
+	if !model.ID.IsNull() {
+		config, err = d.tenancy.Config(ctx, model.ID.ValueString())
+	} else {
+		config, err = d.tenancy.ConfigByName(ctx, model.OrganizationID.ValueString(), model.TeamID.ValueStringPointer(), model.Name.ValueString())
+	}
+	if err != nil {
+		addReadError(&resp.Diagnostics, "config", firstOf(model.ID, model.Name), err)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, configModelFrom(config))...)
+}

@@ -1,0 +1,216 @@
+// Package provider translates between Terraform and the domain packages. It is the only package that knows
+// terraform-plugin-framework; the work is done elsewhere.
+package provider
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
+	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
+)
+
+var _ provider.Provider = (*brownieProvider)(nil)
+
+type brownieProvider struct{ version string }
+
+// New returns a function that makes the provider; version is shown to the database server.
+func New(version string) func() provider.Provider {
+	return func() provider.Provider { return &brownieProvider{version: version} }
+}
+
+type providerModel struct {
+	Host           types.String         `tfsdk:"host"`
+	Port           types.Int64          `tfsdk:"port"`
+	Database       types.String         `tfsdk:"database"`
+	Username       types.String         `tfsdk:"username"`
+	Password       types.String         `tfsdk:"password"`
+	SSLMode        types.String         `tfsdk:"sslmode"`
+	SSLRootCert    types.String         `tfsdk:"sslrootcert"`
+	SSLCert        types.String         `tfsdk:"sslcert"`
+	SSLKey         types.String         `tfsdk:"sslkey"`
+	ConnectTimeout timetypes.GoDuration `tfsdk:"connect_timeout"`
+	MaxConnections types.Int64          `tfsdk:"max_connections"`
+}
+
+func (p *brownieProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
+	resp.TypeName = "brownie"
+	resp.Version = p.version
+}
+
+func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Manages the metadata database of the Brownie incident assistant on PostgreSQL 16 or newer: " +
+			"its schema, and organizations as tenants with their teams, users and configurations.",
+		Attributes: map[string]schema.Attribute{
+			"host": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Host name or address of the server, or the absolute path of a unix socket's folder. Of several, " +
+					"separated by commas, the one that accepts writes is used. Default: environment variable `PGHOST`. There is no " +
+					"fallback to localhost.",
+			},
+			"port": schema.Int64Attribute{
+				Optional:            true,
+				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+				MarkdownDescription: "TCP port, 1 to 65535. Default: `PGPORT`, else `5432`.",
+			},
+			"database": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Database name. Default: `PGDATABASE`, else `" + postgres.DefaultDatabase + "`.",
+			},
+			"username": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Login role; with a client certificate, its common name. Default: `PGUSER`, else `" + postgres.DefaultUsername + "`.",
+			},
+			"password": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "Password, for bootstrapping only: log in with a client certificate otherwise. Default: `PGPASSWORD`.",
+			},
+			"sslmode": schema.StringAttribute{
+				Optional:   true,
+				Validators: []validator.String{stringvalidator.OneOf(postgres.SSLModes...)},
+				MarkdownDescription: "TLS mode with libpq's meaning (PostgreSQL manual, section 32.19): `disable`, `allow`, `prefer`, " +
+					"`require`, `verify-ca` or `verify-full`. Default: `PGSSLMODE`, else `verify-full`, except on a unix socket, which has no TLS.",
+			},
+			"sslrootcert": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text, the path of a PEM file, or `system`. " +
+					"Default: `PGSSLROOTCERT`, else those of the operating system.",
+			},
+			"sslcert": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Client certificate, with its chain: PEM text or the path of a PEM file. Needs `sslkey`. Default: `PGSSLCERT`.",
+			},
+			"sslkey": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "Unencrypted private key of `sslcert`: PEM text or the path of a PEM file. Default: `PGSSLKEY`.",
+			},
+			"connect_timeout": schema.StringAttribute{
+				Optional: true, CustomType: timetypes.GoDurationType{},
+				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`, which is the default.",
+			},
+			"max_connections": schema.Int64Attribute{
+				Optional:            true,
+				Validators:          []validator.Int64{int64validator.Between(1, 1000)},
+				MarkdownDescription: "Upper bound on the connections that one provider process opens, 1 to 1000. Default: `4`.",
+			},
+		},
+	}
+}
+
+// backend is what resources and data sources work with.
+type backend struct {
+	tenancy    *tenancy.Store
+	migrations *migrate.Engine
+}
+
+func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	var model providerModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
+		return
+	}
+	config := p.config(model, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if len(config.Unknown) > 0 && req.ClientCapabilities.DeferralAllowed {
+		resp.Deferred = &provider.Deferred{Reason: provider.DeferredReasonProviderConfigUnknown}
+		return
+	}
+	db := postgres.New(config)
+	shared := &backend{tenancy: tenancy.New(db), migrations: migrate.New(db, migrations.Files)}
+	resp.ResourceData, resp.DataSourceData = shared, shared
+}
+
+// config translates the provider block. What is unknown is listed as such, so that a plan that only creates succeeds
+// and a read says what is missing.
+func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postgres.Config {
+	config := postgres.Config{
+		Host: m.Host.ValueString(), Port: int(m.Port.ValueInt64()),
+		Database: m.Database.ValueString(), Username: m.Username.ValueString(), Password: m.Password.ValueString(),
+		SSLMode: m.SSLMode.ValueString(), SSLRootCert: m.SSLRootCert.ValueString(),
+		SSLCert: m.SSLCert.ValueString(), SSLKey: m.SSLKey.ValueString(),
+		MaxConnections:  int(m.MaxConnections.ValueInt64()),
+		ApplicationName: "terraform-provider-brownie/" + p.version,
+	}
+	for _, attribute := range []struct {
+		name  string
+		value attr.Value
+	}{
+		{"host", m.Host},
+		{"port", m.Port},
+		{"database", m.Database},
+		{"username", m.Username},
+		{"password", m.Password},
+		{"sslmode", m.SSLMode},
+		{"sslrootcert", m.SSLRootCert},
+		{"sslcert", m.SSLCert},
+		{"sslkey", m.SSLKey},
+		{"connect_timeout", m.ConnectTimeout},
+		{"max_connections", m.MaxConnections},
+	} {
+		if attribute.value.IsUnknown() {
+			config.Unknown = append(config.Unknown, attribute.name)
+		}
+	}
+	if !m.ConnectTimeout.IsNull() && !m.ConnectTimeout.IsUnknown() {
+		timeout, _ := m.ConnectTimeout.ValueGoDuration() // The type has validated it.
+		if timeout < time.Millisecond {
+			diags.AddAttributeError(path.Root("connect_timeout"), "Cannot configure the provider",
+				"connect_timeout must be a positive duration, such as \"10s\".")
+		}
+		config.ConnectTimeout = timeout
+	}
+	config, err := config.WithEnvironment(os.Getenv)
+	if err == nil {
+		config = config.WithDefaults()
+		err = config.Validate()
+	}
+	var wrong *postgres.ConfigError
+	if errors.As(err, &wrong) {
+		diags.AddAttributeError(path.Root(wrong.Attribute), "Cannot configure the provider", wrong.Error()+".")
+	}
+	return config
+}
+
+func (p *brownieProvider) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{
+		newMigrationResource,
+		newOrganizationResource,
+		newTeamResource,
+		newUserResource,
+		newAgentConfigResource,
+		newConfigResource,
+	}
+}
+
+func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataSource {
+	return []func() datasource.DataSource{
+		newOrganizationDataSource,
+		newOrganizationsDataSource,
+		newOrganizationUsageDataSource,
+		newTeamDataSource,
+		newTeamsDataSource,
+		newUserDataSource,
+		newUsersDataSource,
+		newAgentConfigDataSource,
+		newConfigDataSource,
+	}
+}

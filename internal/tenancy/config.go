@@ -1,0 +1,156 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// Config is a configuration of an organization or, when TeamID is set, of one team. Its name is unique there.
+type Config struct {
+	Row
+	OrganizationID  string   `db:"organization_id"`
+	TeamID          *string  `db:"team_id"`
+	Name            string   `db:"name"`
+	Description     *string  `db:"description"`
+	ConfigType      string   `db:"config_type"` // organization, team, alert, agent, global
+	Status          string   `db:"status"`      // draft, active, deprecated, archived
+	Priority        int32    `db:"priority"`
+	NamePattern     *string  `db:"name_pattern"`
+	SeverityPattern *string  `db:"severity_pattern"`
+	TeamPattern     *string  `db:"team_pattern"`
+	ConfigJSON      *JSON    `db:"config_json"`
+	Tags            []string `db:"tags"`
+	IsGlobal        bool     `db:"is_global"`
+	IsActive        bool     `db:"is_active"`
+	Version         int32    `db:"version" computed:"true"`
+}
+
+const configColumns = `
+	c.id, c.created_at, c.updated_at, c.organization_id, c.team_id, c.name, c.description,
+	lower(c.config_type::text) AS config_type, lower(c.status::text) AS status, c.priority, c.name_pattern,
+	c.severity_pattern, c.team_pattern, nullif(c.config_json::text, 'null') AS config_json,
+	CASE json_typeof(c.tags) WHEN 'array' THEN
+		ARRAY(SELECT tag FROM json_array_elements_text(c.tags) tag WHERE tag IS NOT NULL) END AS tags,
+	c.is_global, c.is_active, c.version `
+
+const configsSQL = `SELECT` + configColumns + `FROM public.configs c `
+
+const configsByIDSQL = configsSQL + `WHERE c.id = ANY($1::uuid[])`
+
+// Config returns the config with the ID, or [postgres.ErrNotFound].
+func (s *Store) Config(ctx context.Context, id string) (Config, error) {
+	return s.configs.Get(ctx, id)
+}
+
+// ConfigByName returns the config with the name of a team, or of the organization itself when teamID is nil, or
+// [postgres.ErrNotFound].
+func (s *Store) ConfigByName(ctx context.Context, organizationID string, teamID *string, name string) (Config, error) {
+	return onlyOne(postgres.Query[Config](ctx, s.db, configsSQL+`
+		WHERE c.organization_id = $1 AND c.team_id IS NOT DISTINCT FROM $2::uuid AND c.name = $3`, organizationID, teamID, name))
+}
+
+// ConfigByKey returns the config by its name and the slugs of its organization and team, or [postgres.ErrNotFound]. An
+// empty team slug means a config of the organization itself.
+func (s *Store) ConfigByKey(ctx context.Context, organizationSlug, teamSlug, name string) (Config, error) {
+	return onlyOne(postgres.Query[Config](ctx, s.db, configsSQL+`
+		JOIN public.organizations o ON o.id = c.organization_id LEFT JOIN public.teams t ON t.id = c.team_id
+		WHERE o.slug = $1 AND coalesce(t.slug, '') = $2 AND c.name = $3`, organizationSlug, teamSlug, name))
+}
+
+const createConfigSQL = `
+	INSERT INTO public.configs AS c (id, organization_id, org_id, team_id, name, description, config_type, status, priority,
+		name_pattern, severity_pattern, team_pattern, config_json, tags, is_global, is_active, version)
+	SELECT $1::uuid, o.id, o.id, $3::uuid, $4::text, $5::text, upper($6::text)::public.configtype,
+		upper($7::text)::public.configstatus, $8::int, $9::text, $10::text, $11::text, $12::text::json, to_json($13::text[]),
+		$14::boolean, $15::boolean, 1
+	FROM public.organizations o
+	WHERE o.id = $2 AND NOT EXISTS (
+		SELECT FROM public.configs WHERE organization_id = o.id AND team_id IS NOT DISTINCT FROM $3::uuid AND name = $4)
+	RETURNING` + configColumns
+
+// CreateConfig inserts a config with version 1; its ID and times are the database's. A taken name is a
+// [*DuplicateError], a team of another organization an [*OrganizationError].
+func (s *Store) CreateConfig(ctx context.Context, c Config) (Config, error) {
+	id := newID()
+	created, err := insert(ctx, s.db,
+		func(ctx context.Context) (Config, error) { return s.Config(ctx, id) },
+		postgres.Statement{SQL: lockOrganizationSQL, Args: []any{c.OrganizationID}},
+		postgres.Statement{SQL: createConfigSQL, Args: []any{
+			id, c.OrganizationID, c.TeamID, c.Name, c.Description, c.ConfigType, c.Status, c.Priority, c.NamePattern,
+			c.SeverityPattern, c.TeamPattern, c.ConfigJSON, c.Tags, c.IsGlobal, c.IsActive,
+		}})
+	return created, s.configError(ctx, c, err)
+}
+
+const updateConfigSQL = `
+	UPDATE public.configs c SET team_id = $3, name = $4, description = $5, config_type = upper($6::text)::public.configtype,
+		status = upper($7::text)::public.configstatus, priority = $8, name_pattern = $9, severity_pattern = $10,
+		team_pattern = $11, config_json = $12::text::json, tags = to_json($13::text[]), is_global = $14, is_active = $15,
+		version = c.version + 1
+	WHERE c.id = $1 AND c.updated_at = $2 AND NOT EXISTS (
+		SELECT FROM public.configs
+		WHERE organization_id = c.organization_id AND team_id IS NOT DISTINCT FROM $3::uuid AND name = $4 AND id <> c.id)
+	RETURNING` + configColumns
+
+// UpdateConfig changes a config from before to after and raises its version by one. It returns a [*ConflictError] when
+// it no longer is what before says, and otherwise the same errors as [Store.CreateConfig].
+func (s *Store) UpdateConfig(ctx context.Context, before, after Config) (Config, error) {
+	if err := s.RefuseOrganizationChange(ctx, "config", before.Name, before.OrganizationID, after.OrganizationID); err != nil {
+		return Config{}, err
+	}
+	updated, err := update(ctx, s.db, before, after,
+		func(ctx context.Context) (Config, error) { return s.Config(ctx, before.ID) },
+		func(updatedAt time.Time) []postgres.Statement {
+			return []postgres.Statement{
+				{SQL: lockOrganizationSQL, Args: []any{before.OrganizationID}},
+				{SQL: updateConfigSQL, Args: []any{
+					before.ID, updatedAt, after.TeamID, after.Name, after.Description, after.ConfigType, after.Status,
+					after.Priority, after.NamePattern, after.SeverityPattern, after.TeamPattern, after.ConfigJSON, after.Tags,
+					after.IsGlobal, after.IsActive,
+				}},
+			}
+		})
+	return updated, s.configError(ctx, after, err)
+}
+
+const configKeySQL = `
+	SELECT c.id, o.slug AS organization, coalesce(t.slug, '') AS team
+	FROM public.configs c JOIN public.organizations o ON o.id = c.organization_id LEFT JOIN public.teams t ON t.id = c.team_id
+	WHERE c.organization_id = $1 AND c.team_id IS NOT DISTINCT FROM $2::uuid AND c.name = $3 LIMIT 1`
+
+func (s *Store) configError(ctx context.Context, c Config, err error) error {
+	if !errors.Is(err, errHeldBack) {
+		if c.TeamID == nil {
+			return err
+		}
+		return s.teamReferenceError(ctx, "config", *c.TeamID, c.OrganizationID, err)
+	}
+	existing, err := postgres.QueryOne[struct{ ID, Organization, Team string }](ctx, s.db, configKeySQL, c.OrganizationID, c.TeamID, c.Name)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return &MissingError{"organization_id", "organization", c.OrganizationID}
+	}
+	if err != nil {
+		return err
+	}
+	duplicate := &DuplicateError{
+		Noun: "config", Attribute: "name", Value: c.Name, Scope: fmt.Sprintf("in organization %q", existing.Organization),
+		ID: existing.ID, Key: existing.Organization + "/" + existing.Team + "/" + c.Name,
+	}
+	if existing.Team != "" {
+		duplicate.Scope = fmt.Sprintf("in team %q of organization %q", existing.Team, existing.Organization)
+	}
+	return duplicate
+}
+
+const deleteConfigSQL = `DELETE FROM public.configs WHERE id = $1 RETURNING id`
+
+// DeleteConfig deletes a config. Deleting what is gone already is no error.
+func (s *Store) DeleteConfig(ctx context.Context, id string) error {
+	_, err := remove(ctx, s.db, func(ctx context.Context) (Config, error) { return s.Config(ctx, id) },
+		postgres.Statement{SQL: deleteConfigSQL, Args: []any{id}})
+	return err
+}

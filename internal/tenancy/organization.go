@@ -1,0 +1,234 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// Organization is a tenant.
+type Organization struct {
+	Row
+	Name            string  `db:"name"`
+	Slug            string  `db:"slug"`
+	Description     *string `db:"description"`
+	IsActive        bool    `db:"is_active"`
+	Settings        *JSON   `db:"settings"`
+	MaxTeams        int32   `db:"max_teams"`
+	MaxUsersPerTeam int32   `db:"max_users_per_team"`
+	// ForceDestroy lets the organization and its teams be deleted together with everything that belongs to them.
+	ForceDestroy bool `db:"force_destroy"`
+}
+
+const organizationColumns = `
+	o.id, o.created_at, o.updated_at, o.name, o.slug, o.description, o.is_active,
+	nullif(o.settings::text, 'null') AS settings, o.max_teams, o.max_users_per_team,
+	coalesce(x.force_destroy, false) AS force_destroy `
+
+const organizationsSQL = `SELECT` + organizationColumns + `
+	FROM public.organizations o LEFT JOIN brownie.organization_options x ON x.organization_id = o.id `
+
+const organizationsByIDSQL = organizationsSQL + `WHERE o.id = ANY($1::uuid[])`
+
+// Organization returns the organization with the ID, or [postgres.ErrNotFound].
+func (s *Store) Organization(ctx context.Context, id string) (Organization, error) {
+	return s.organizations.Get(ctx, id)
+}
+
+// OrganizationBySlug returns the organization with the slug, or [postgres.ErrNotFound].
+func (s *Store) OrganizationBySlug(ctx context.Context, slug string) (Organization, error) {
+	return postgres.QueryOne[Organization](ctx, s.db, organizationsSQL+`WHERE o.slug = $1`, slug)
+}
+
+// OrganizationFilter selects organizations; nil means all.
+type OrganizationFilter struct {
+	IsActive *bool
+}
+
+// Organizations returns the organizations that pass the filter, ordered by slug.
+func (s *Store) Organizations(ctx context.Context, filter OrganizationFilter) ([]Organization, error) {
+	return postgres.Query[Organization](ctx, s.db, organizationsSQL+`
+		WHERE ($1::boolean IS NULL OR o.is_active = $1) ORDER BY o.slug`, filter.IsActive)
+}
+
+const createOrganizationSQL = `
+	WITH o AS (
+		INSERT INTO public.organizations (id, name, slug, description, is_active, settings, max_teams, max_users_per_team)
+		VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8) RETURNING *
+	), x AS (
+		INSERT INTO brownie.organization_options (organization_id, force_destroy) SELECT id, $9 FROM o RETURNING *
+	)
+	SELECT` + organizationColumns + `FROM o JOIN x ON x.organization_id = o.id`
+
+// CreateOrganization inserts an organization; its ID and times are the database's. A taken name or slug is a
+// [*DuplicateError].
+func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organization, error) {
+	id := newID()
+	created, err := insert(ctx, s.db,
+		func(ctx context.Context) (Organization, error) { return s.Organization(ctx, id) },
+		postgres.Statement{SQL: createOrganizationSQL, Args: []any{
+			id, o.Name, o.Slug, o.Description, o.IsActive, o.Settings, o.MaxTeams, o.MaxUsersPerTeam, o.ForceDestroy,
+		}})
+	return created, s.organizationError(ctx, o, err)
+}
+
+const updateOrganizationSQL = `
+	WITH o AS (
+		UPDATE public.organizations SET name = $3, slug = $4, description = $5, is_active = $6, settings = $7::text::json,
+			max_teams = $8, max_users_per_team = $9
+		WHERE id = $1 AND updated_at = $2 RETURNING *
+	), x AS (
+		INSERT INTO brownie.organization_options AS x (organization_id, force_destroy) SELECT id, $10 FROM o
+		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = EXCLUDED.force_destroy RETURNING *
+	)
+	SELECT` + organizationColumns + `FROM o JOIN x ON x.organization_id = o.id`
+
+// UpdateOrganization changes an organization from before to after. It returns a [*ConflictError] when it no longer is
+// what before says, and a [*DuplicateError] when the new name or slug is taken.
+func (s *Store) UpdateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
+	updated, err := update(ctx, s.db, before, after,
+		func(ctx context.Context) (Organization, error) { return s.Organization(ctx, before.ID) },
+		func(updatedAt time.Time) []postgres.Statement {
+			return []postgres.Statement{{SQL: updateOrganizationSQL, Args: []any{
+				before.ID, updatedAt, after.Name, after.Slug, after.Description, after.IsActive, after.Settings,
+				after.MaxTeams, after.MaxUsersPerTeam, after.ForceDestroy,
+			}}}
+		})
+	return updated, s.organizationError(ctx, after, err)
+}
+
+// organizationError words the violation of a constraint.
+func (s *Store) organizationError(ctx context.Context, o Organization, err error) error {
+	constraint, _ := postgres.Constraint(err)
+	duplicate := &DuplicateError{Noun: "organization"}
+	switch constraint {
+	case "organizations_name_key":
+		duplicate.Attribute, duplicate.Value = "name", o.Name
+	case "organizations_slug_key":
+		duplicate.Attribute, duplicate.Value = "slug", o.Slug
+	default:
+		return err
+	}
+	existing, readErr := postgres.QueryOne[Organization](ctx, s.db, organizationsSQL+`
+		WHERE ($1 = 'name' AND o.name = $2) OR ($1 = 'slug' AND o.slug = $2)`, duplicate.Attribute, duplicate.Value)
+	if readErr != nil {
+		return err
+	}
+	duplicate.ID, duplicate.Key = existing.ID, existing.Slug
+	return duplicate
+}
+
+// The row lock makes concurrent inserts of what belongs to the organization wait, since their foreign keys lock it too.
+const lockOrganizationForDeleteSQL = `SELECT FROM public.organizations WHERE id = $1 FOR UPDATE`
+
+const deleteOrganizationSQL = `
+	DELETE FROM public.organizations o
+	WHERE o.id = $1 AND (
+		EXISTS (SELECT FROM brownie.organization_options x WHERE x.organization_id = o.id AND x.force_destroy)
+		OR NOT (
+			EXISTS (SELECT FROM public.teams WHERE organization_id = o.id)
+			OR EXISTS (SELECT FROM public.users WHERE organization_id = o.id AND deleted_at IS NULL)
+			OR EXISTS (SELECT FROM public.incidents WHERE organization_id = o.id)
+			OR EXISTS (SELECT FROM public.agent_configs WHERE organization_id = o.id)
+			OR EXISTS (SELECT FROM public.configs WHERE organization_id = o.id)
+			OR EXISTS (SELECT FROM public.stats WHERE organization_id = o.id)))
+	RETURNING o.id`
+
+// DeleteOrganization deletes an organization. Unless its ForceDestroy is set, it returns a [*NotEmptyError] and deletes
+// nothing when anything belongs to it. Deleting what is gone already is no error.
+func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
+	read := func(ctx context.Context) (Organization, error) { return s.Organization(ctx, id) }
+	removed, err := remove(ctx, s.db, read,
+		postgres.Statement{SQL: lockOrganizationForDeleteSQL, Args: []any{id}},
+		postgres.Statement{SQL: deleteOrganizationSQL, Args: []any{id}})
+	if err != nil || removed {
+		return err
+	}
+	organization, err := read(ctx)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	usage, err := s.OrganizationUsage(ctx, id)
+	if err != nil {
+		return err
+	}
+	return &NotEmptyError{"organization", organization.Slug, usage}
+}
+
+// RefuseOrganizationChange returns an [*OrganizationError] that names both organizations when an object (a noun such as
+// "team" and its name) would be given to another one.
+func (s *Store) RefuseOrganizationChange(ctx context.Context, noun, name, from, to string) error {
+	if from == to {
+		return nil
+	}
+	return &OrganizationError{"organization_id", fmt.Sprintf("%s %q belongs to organization %s and cannot be given to "+
+		"organization %s. Keep organization_id, or destroy the %s and create a new one",
+		noun, name, s.organizationName(ctx, from), s.organizationName(ctx, to), noun)}
+}
+
+func (s *Store) organizationName(ctx context.Context, id string) string {
+	organization, err := s.Organization(ctx, id)
+	if err != nil {
+		return id // good enough for an error text, which must not be replaced by another error
+	}
+	return fmt.Sprintf("%q (id %s)", organization.Slug, id)
+}
+
+// Usage counts what belongs to an organization or a team. Deleted users do not count.
+type Usage struct {
+	Teams        int64 `db:"teams"`
+	Users        int64 `db:"users"`
+	Incidents    int64 `db:"incidents"`
+	AgentConfigs int64 `db:"agent_configs"`
+	Configs      int64 `db:"configs"`
+	Stats        int64 `db:"stats"`
+}
+
+// String lists what there is, such as "1 team, 3 incidents".
+func (u Usage) String() string {
+	var parts []string
+	for _, count := range []struct {
+		n    int64
+		noun string
+	}{
+		{u.Teams, "team"},
+		{u.Users, "user"},
+		{u.Incidents, "incident"},
+		{u.AgentConfigs, "agent config"},
+		{u.Configs, "config"},
+		{u.Stats, "statistic"},
+	} {
+		switch {
+		case count.n == 1:
+			parts = append(parts, "1 "+count.noun)
+		case count.n > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", count.n, count.noun))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}
+
+const organizationUsageSQL = `
+	SELECT
+		(SELECT count(*) FROM public.teams WHERE organization_id = o.id) AS teams,
+		(SELECT count(*) FROM public.users WHERE organization_id = o.id AND deleted_at IS NULL) AS users,
+		(SELECT count(*) FROM public.incidents WHERE organization_id = o.id) AS incidents,
+		(SELECT count(*) FROM public.agent_configs WHERE organization_id = o.id) AS agent_configs,
+		(SELECT count(*) FROM public.configs WHERE organization_id = o.id) AS configs,
+		(SELECT count(*) FROM public.stats WHERE organization_id = o.id) AS stats
+	FROM public.organizations o WHERE o.id = $1`
+
+// OrganizationUsage counts what belongs to an organization, or returns [postgres.ErrNotFound].
+func (s *Store) OrganizationUsage(ctx context.Context, id string) (Usage, error) {
+	return postgres.QueryOne[Usage](ctx, s.db, organizationUsageSQL, id)
+}

@@ -1,0 +1,231 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// Team is a team of an organization.
+type Team struct {
+	Row
+	OrganizationID string  `db:"organization_id"`
+	Name           string  `db:"name"`
+	Slug           string  `db:"slug"`
+	Description    *string `db:"description"`
+	IsActive       bool    `db:"is_active"`
+	Permissions    *JSON   `db:"permissions"`
+	Settings       *JSON   `db:"settings"`
+}
+
+const teamColumns = `
+	t.id, t.created_at, t.updated_at, t.organization_id, t.name, t.slug, t.description, t.is_active,
+	nullif(t.permissions::text, 'null') AS permissions, nullif(t.settings::text, 'null') AS settings `
+
+const teamsSQL = `SELECT` + teamColumns + `FROM public.teams t `
+
+const teamsByIDSQL = teamsSQL + `WHERE t.id = ANY($1::uuid[])`
+
+// Team returns the team with the ID, or [postgres.ErrNotFound].
+func (s *Store) Team(ctx context.Context, id string) (Team, error) {
+	return s.teams.Get(ctx, id)
+}
+
+// TeamBySlug returns the team of an organization with the slug, or [postgres.ErrNotFound].
+func (s *Store) TeamBySlug(ctx context.Context, organizationID, slug string) (Team, error) {
+	return postgres.QueryOne[Team](ctx, s.db, teamsSQL+`WHERE t.organization_id = $1 AND t.slug = $2`, organizationID, slug)
+}
+
+// TeamByKey returns the team by its and its organization's slug, or [postgres.ErrNotFound].
+func (s *Store) TeamByKey(ctx context.Context, organizationSlug, slug string) (Team, error) {
+	return postgres.QueryOne[Team](ctx, s.db, teamsSQL+`
+		JOIN public.organizations o ON o.id = t.organization_id WHERE o.slug = $1 AND t.slug = $2`, organizationSlug, slug)
+}
+
+// TeamFilter selects teams; nil means all.
+type TeamFilter struct {
+	OrganizationID *string
+	IsActive       *bool
+}
+
+// Teams returns the teams that pass the filter, ordered by organization and slug.
+func (s *Store) Teams(ctx context.Context, filter TeamFilter) ([]Team, error) {
+	return postgres.Query[Team](ctx, s.db, teamsSQL+`
+		WHERE ($1::uuid IS NULL OR t.organization_id = $1) AND ($2::boolean IS NULL OR t.is_active = $2)
+		ORDER BY t.organization_id, t.slug`, filter.OrganizationID, filter.IsActive)
+}
+
+// This lock makes those who count against a limit of the organization, or look for a name in it, take turns. Foreign
+// keys do not wait for it.
+const lockOrganizationSQL = `SELECT FROM public.organizations WHERE id = $1 FOR NO KEY UPDATE`
+
+// An existing slug passes the guard so that it is reported as the duplicate it is, also when the limit is reached.
+const createTeamSQL = `
+	INSERT INTO public.teams AS t (id, organization_id, org_id, name, slug, description, is_active, permissions, settings)
+	SELECT $1::uuid, o.id, o.id, $3::text, $4::text, $5::text, $6::boolean, $7::text::json, $8::text::json
+	FROM public.organizations o
+	WHERE o.id = $2 AND (
+		(SELECT count(*) FROM public.teams WHERE organization_id = o.id) < o.max_teams
+		OR EXISTS (SELECT FROM public.teams WHERE organization_id = o.id AND slug = $4))
+	RETURNING` + teamColumns
+
+// CreateTeam inserts a team; its ID and times are the database's. A taken slug is a [*DuplicateError], a full
+// organization a [*LimitError].
+func (s *Store) CreateTeam(ctx context.Context, t Team) (Team, error) {
+	id := newID()
+	created, err := insert(ctx, s.db,
+		func(ctx context.Context) (Team, error) { return s.Team(ctx, id) },
+		postgres.Statement{SQL: lockOrganizationSQL, Args: []any{t.OrganizationID}},
+		postgres.Statement{SQL: createTeamSQL, Args: []any{
+			id, t.OrganizationID, t.Name, t.Slug, t.Description, t.IsActive, t.Permissions, t.Settings,
+		}})
+	if errors.Is(err, errHeldBack) {
+		return created, s.teamLimitError(ctx, t.OrganizationID)
+	}
+	return created, s.teamError(ctx, t, err)
+}
+
+const updateTeamSQL = `
+	UPDATE public.teams t SET name = $3, slug = $4, description = $5, is_active = $6, permissions = $7::text::json,
+		settings = $8::text::json
+	WHERE t.id = $1 AND t.updated_at = $2
+	RETURNING` + teamColumns
+
+// UpdateTeam changes a team from before to after. It returns a [*ConflictError] when it no longer is what before says,
+// a [*DuplicateError] when the new slug is taken, and an [*OrganizationError] when the organization would change.
+func (s *Store) UpdateTeam(ctx context.Context, before, after Team) (Team, error) {
+	if err := s.RefuseOrganizationChange(ctx, "team", before.Slug, before.OrganizationID, after.OrganizationID); err != nil {
+		return Team{}, err
+	}
+	updated, err := update(ctx, s.db, before, after,
+		func(ctx context.Context) (Team, error) { return s.Team(ctx, before.ID) },
+		func(updatedAt time.Time) []postgres.Statement {
+			return []postgres.Statement{{SQL: updateTeamSQL, Args: []any{
+				before.ID, updatedAt, after.Name, after.Slug, after.Description, after.IsActive, after.Permissions, after.Settings,
+			}}}
+		})
+	return updated, s.teamError(ctx, after, err)
+}
+
+func (s *Store) teamError(ctx context.Context, t Team, err error) error {
+	if constraint, _ := postgres.Constraint(err); constraint != "teams_organization_id_slug_key" {
+		return err
+	}
+	existing, readErr := s.TeamBySlug(ctx, t.OrganizationID, t.Slug)
+	if readErr != nil {
+		return err
+	}
+	organization, readErr := s.Organization(ctx, t.OrganizationID)
+	if readErr != nil {
+		return err
+	}
+	return &DuplicateError{
+		Noun: "team", Attribute: "slug", Value: t.Slug, Scope: fmt.Sprintf("in organization %q", organization.Slug),
+		ID: existing.ID, Key: organization.Slug + "/" + existing.Slug,
+	}
+}
+
+func (s *Store) teamLimitError(ctx context.Context, organizationID string) error {
+	organization, err := s.Organization(ctx, organizationID)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return &MissingError{"organization_id", "organization", organizationID}
+	}
+	if err != nil {
+		return err
+	}
+	usage, err := s.OrganizationUsage(ctx, organizationID)
+	if err != nil {
+		return err
+	}
+	return &LimitError{
+		Attribute: "organization_id", Limit: "max_teams", Max: organization.MaxTeams, Count: usage.Teams,
+		Where: fmt.Sprintf("organization %q", organization.Slug), What: "teams",
+	}
+}
+
+const lockTeamForDeleteSQL = `SELECT FROM public.teams WHERE id = $1 FOR UPDATE`
+
+const deleteTeamSQL = `
+	DELETE FROM public.teams t
+	WHERE t.id = $1 AND (
+		EXISTS (SELECT FROM brownie.organization_options x WHERE x.organization_id = t.organization_id AND x.force_destroy)
+		OR NOT (
+			EXISTS (SELECT FROM public.users WHERE team_id = t.id AND deleted_at IS NULL)
+			OR EXISTS (SELECT FROM public.incidents WHERE team_id = t.id)
+			OR EXISTS (SELECT FROM public.agent_configs WHERE team_id = t.id)
+			OR EXISTS (SELECT FROM public.configs WHERE team_id = t.id)
+			OR EXISTS (SELECT FROM public.stats WHERE team_id = t.id)))
+	RETURNING t.id`
+
+const teamUsageSQL = `
+	SELECT 0 AS teams,
+		(SELECT count(*) FROM public.users WHERE team_id = $1 AND deleted_at IS NULL) AS users,
+		(SELECT count(*) FROM public.incidents WHERE team_id = $1) AS incidents,
+		(SELECT count(*) FROM public.agent_configs WHERE team_id = $1) AS agent_configs,
+		(SELECT count(*) FROM public.configs WHERE team_id = $1) AS configs,
+		(SELECT count(*) FROM public.stats WHERE team_id = $1) AS stats`
+
+// DeleteTeam deletes a team. Unless the organization's ForceDestroy is set, it returns a [*NotEmptyError] and deletes
+// nothing when anything belongs to it. Deleting what is gone already is no error.
+func (s *Store) DeleteTeam(ctx context.Context, id string) error {
+	read := func(ctx context.Context) (Team, error) { return s.Team(ctx, id) }
+	removed, err := remove(ctx, s.db, read,
+		postgres.Statement{SQL: lockTeamForDeleteSQL, Args: []any{id}},
+		postgres.Statement{SQL: deleteTeamSQL, Args: []any{id}})
+	if err != nil || removed {
+		return err
+	}
+	team, err := read(ctx)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	usage, err := postgres.QueryOne[Usage](ctx, s.db, teamUsageSQL, id)
+	if err != nil {
+		return err
+	}
+	return &NotEmptyError{"team", team.Slug, usage}
+}
+
+const teamInOrganizationSQL = `
+	SELECT t.slug AS team, home.slug AS home, other.slug AS other
+	FROM public.teams t JOIN public.organizations home ON home.id = t.organization_id
+		LEFT JOIN public.organizations other ON other.id = $2
+	WHERE t.id = $1`
+
+// CheckTeam returns an [*OrganizationError] naming both organizations when the team is not of the organization that
+// the object (a noun such as "user") belongs to, and a [*MissingError] when there is no such team or organization.
+func (s *Store) CheckTeam(ctx context.Context, noun, teamID, organizationID string) error {
+	found, err := postgres.QueryOne[struct {
+		Team, Home string
+		Other      *string
+	}](ctx, s.db, teamInOrganizationSQL, teamID, organizationID)
+	switch {
+	case errors.Is(err, postgres.ErrNotFound):
+		return &MissingError{"team_id", "team", teamID}
+	case err != nil:
+		return err
+	case found.Other == nil:
+		return &MissingError{"organization_id", "organization", organizationID}
+	case found.Home == *found.Other:
+		return nil
+	}
+	return &OrganizationError{"team_id", fmt.Sprintf("team %q (id %s) belongs to organization %q, but the %s to organization %q "+
+		"(id %s). Choose a team of the same organization", found.Team, teamID, found.Home, noun, *found.Other, organizationID)}
+}
+
+// teamReferenceError words the violation of a foreign key to the team or the organization.
+func (s *Store) teamReferenceError(ctx context.Context, noun, teamID, organizationID string, err error) error {
+	if _, code := postgres.Constraint(err); code != postgres.CodeForeignKeyViolation {
+		return err
+	}
+	if wrong := s.CheckTeam(ctx, noun, teamID, organizationID); wrong != nil {
+		return wrong
+	}
+	return err
+}
