@@ -1,0 +1,139 @@
+package devstack
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Certificate is a certificate and its private key, as PEM text and as files that only the calling user can read.
+type Certificate struct {
+	CertPEM, KeyPEM   string
+	CertFile, KeyFile string
+}
+
+// authority is a certificate authority that lives as long as its server.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	pem         string
+}
+
+func newAuthority() (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "devstack"}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	a := &authority{certificate: template, key: key}
+	_, a.pem, a.certificate, err = a.sign(template, &key.PublicKey)
+	return a, err
+}
+
+// sign fills in what all certificates have, and signs.
+func (a *authority) sign(template *x509.Certificate, public *ecdsa.PublicKey) (der []byte, text string, parsed *x509.Certificate, err error) {
+	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, "", nil, err
+	}
+	// An hour back, for clocks of containers that differ a little.
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 30)
+	der, err = x509.CreateCertificate(rand.Reader, template, a.certificate, public, a.key)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	parsed, err = x509.ParseCertificate(der)
+	return der, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), parsed, err
+}
+
+func (a *authority) issue(template *x509.Certificate) (certificate, key string, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	_, certificate, _, err = a.sign(template, &private.PublicKey)
+	if err != nil {
+		return "", "", err
+	}
+	key, err = keyPEM(private)
+	return certificate, key, err
+}
+
+func keyPEM(private *ecdsa.PrivateKey) (string, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
+}
+
+func (a *authority) issueServer() (certificate, key string, err error) {
+	return a.issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+}
+
+func (a *authority) issueClient(dir, commonName string) (Certificate, error) {
+	certificate, key, err := a.issue(&x509.Certificate{
+		Subject:  pkix.Name{CommonName: commonName},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return Certificate{}, err
+	}
+	// A common name may hold any character; a file name may not.
+	sum := sha256.Sum256([]byte(commonName))
+	base := filepath.Join(dir, "client-"+hex.EncodeToString(sum[:8]))
+	c := Certificate{CertPEM: certificate, KeyPEM: key, CertFile: base + ".crt", KeyFile: base + ".key"}
+	return c, errors.Join(os.WriteFile(c.CertFile, []byte(c.CertPEM), 0o600), os.WriteFile(c.KeyFile, []byte(c.KeyPEM), 0o600))
+}
+
+// save and load keep the authority of a detached server, so that another process can issue certificates.
+func (a *authority) save(file string) error {
+	key, err := keyPEM(a.key)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(a.pem+key), 0o600)
+}
+
+func loadAuthority(file string) (*authority, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	certificate, rest := pem.Decode(text)
+	key, _ := pem.Decode(rest)
+	if certificate == nil || key == nil {
+		return nil, errors.New("the record of the detached server is damaged")
+	}
+	a := &authority{pem: string(pem.EncodeToMemory(certificate))}
+	if a.certificate, err = x509.ParseCertificate(certificate.Bytes); err != nil {
+		return nil, err
+	}
+	private, err := x509.ParsePKCS8PrivateKey(key.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	var ok bool
+	if a.key, ok = private.(*ecdsa.PrivateKey); !ok {
+		return nil, errors.New("the record of the detached server holds another kind of key")
+	}
+	return a, nil
+}

@@ -1,0 +1,77 @@
+// Command devstack manages the servers of the demo, and fetches what tests need.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+)
+
+const usage = `usage:
+  devstack fetch                     fetch the server programs, if they are needed
+  devstack up [-database NAME] DIR   start a server that outlives this command, and print its settings for a shell
+  devstack down DIR                  stop it and remove everything of it
+`
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "devstack:", err)
+		os.Exit(1) //nolint:gocritic // Nothing is left for the deferred cancel to do.
+	}
+}
+
+func run(ctx context.Context, arguments []string) error {
+	options := devstack.Options{Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+	switch {
+	case len(arguments) == 1 && arguments[0] == "fetch":
+		return devstack.Fetch(ctx, options)
+	case len(arguments) >= 2 && arguments[0] == "up":
+		flags := flag.NewFlagSet("up", flag.ContinueOnError)
+		database := flags.String("database", "brownie_metadata", "database to create")
+		if err := flags.Parse(arguments[1:]); err != nil || flags.NArg() != 1 {
+			return errors.New(usage)
+		}
+		options.Detached, options.Dir = true, flags.Arg(0)
+		return up(ctx, options, *database)
+	case len(arguments) == 2 && arguments[0] == "down":
+		server, err := devstack.Attach(arguments[1])
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // nothing runs there
+		}
+		if err != nil {
+			return err
+		}
+		return server.Stop(ctx)
+	}
+	return errors.New(usage)
+}
+
+func up(ctx context.Context, options devstack.Options, database string) error {
+	if running, err := devstack.Attach(options.Dir); err == nil {
+		// What a demo left is replaced, so that each begins with an empty database.
+		if err := running.Stop(ctx); err != nil {
+			return err
+		}
+	}
+	server, err := devstack.StartPostgres(ctx, options)
+	if err != nil {
+		return err
+	}
+	if err := server.CreateDatabase(ctx, database, ""); err != nil {
+		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+	}
+	for _, setting := range server.Env(database) {
+		name, value, _ := strings.Cut(setting, "=")
+		fmt.Printf("export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package devstack
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+)
+
+// recorded is what another process needs to know of a detached server.
+type recorded struct {
+	Dir  string `json:"dir,omitempty"`
+	Port int    `json:"port,omitempty"`
+	// URL and Databases are an existing server's.
+	URL       string   `json:"url,omitempty"`
+	Databases []string `json:"databases,omitempty"`
+}
+
+func recordFile(dir string) string { return filepath.Join(dir, "devstack.json") }
+
+// save writes the record. A URL may hold a password, so only the calling user can read it.
+func (p *Postgres) save() error {
+	r := recorded{URL: p.admin.String(), Databases: p.databases}
+	if p.process != nil {
+		r = recorded{Dir: p.process.dir, Port: p.process.port}
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(p.record), 0o755); err != nil { //nolint:gosec // The record itself is not readable by others.
+		return err
+	}
+	return os.WriteFile(p.record, append(text, '\n'), 0o600)
+}
+
+// Attach finds the detached server that is recorded in a folder. It returns [os.ErrNotExist] when none is.
+func Attach(dir string) (*Postgres, error) {
+	text, err := os.ReadFile(recordFile(dir))
+	if err != nil {
+		return nil, err
+	}
+	var r recorded
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, err
+	}
+	if r.URL != "" {
+		admin, err := url.Parse(r.URL)
+		return &Postgres{admin: admin, databases: r.Databases, record: recordFile(dir)}, err
+	}
+	p := &Postgres{process: &process{dir: r.Dir, port: r.Port}, record: recordFile(dir)}
+	if p.ca, err = loadAuthority(filepath.Join(r.Dir, authorityFile)); err != nil {
+		// The server's folder may be gone, for example after a restart of the machine; Stop works all the same.
+		p.ca = nil
+		return p, nil //nolint:nilerr // See above.
+	}
+	return p, p.loginAsAdministrator()
+}
+
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:6])
+}

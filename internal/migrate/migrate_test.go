@@ -1,0 +1,195 @@
+package migrate_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
+)
+
+// schemaSQL describes the tables of schema public in the form of testdata/baseline.json.
+const schemaSQL = `
+	SELECT json_build_object(
+		'enums', (
+			SELECT json_object_agg(typname, labels) FROM (
+				SELECT t.typname, json_agg(e.enumlabel ORDER BY e.enumsortorder) AS labels
+				FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid WHERE t.typnamespace = 'public'::regnamespace GROUP BY 1) enums),
+		'tables', (
+			SELECT json_object_agg(c.relname, json_build_object(
+				'columns', (
+					SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+						'not_null', a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid)) ORDER BY a.attnum)
+					FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+					WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+				'constraints', (
+					SELECT json_object_agg(conname, pg_get_constraintdef(oid)) FROM pg_constraint
+					WHERE conrelid = c.oid AND contype IN ('p', 'u', 'f', 'c')),
+				'indexes', (
+					SELECT json_object_agg(indexname, indexdef) FROM pg_indexes i
+					WHERE i.schemaname = 'public' AND i.tablename = c.relname
+						AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND conname = i.indexname))))
+			FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'))::text`
+
+func TestBaselineIsTheOriginalSchema(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	if _, err := migrate.New(testdb.DB(t, database), migrations.Files).Up(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	want := baseline(t)
+	var got map[string]any
+	if err := json.Unmarshal([]byte(testdb.Value[string](t, database, schemaSQL)), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got["enums"], want["enums"]) {
+		t.Errorf("enums: got %v, want %v", got["enums"], want["enums"])
+	}
+	gotTables, wantTables := got["tables"].(map[string]any), want["tables"].(map[string]any)
+	if len(gotTables) != len(wantTables) {
+		t.Errorf("got %d tables, want %d", len(gotTables), len(wantTables))
+	}
+	for name, wantTable := range wantTables {
+		if !reflect.DeepEqual(gotTables[name], wantTable) {
+			t.Errorf("table %s:\ngot  %v\nwant %v", name, gotTables[name], wantTable)
+		}
+	}
+	if revision := testdb.Value[string](t, database, `SELECT version_num FROM alembic_version`); revision != "d607e412e7b0" {
+		t.Errorf("the platform's own migration tool would see revision %q", revision)
+	}
+}
+
+// baseline reads testdata/baseline.json, with the lists whose order means nothing turned into maps.
+func baseline(t *testing.T) map[string]any {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(testdb.Repository(t), "migrations", "testdata", "baseline.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema map[string]any
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range schema["tables"].(map[string]any) {
+		table := table.(map[string]any)
+		for _, kind := range []string{"constraints", "indexes"} {
+			list, _ := table[kind].([]any)
+			if list == nil {
+				table[kind] = nil
+				continue
+			}
+			byName := map[string]any{}
+			for _, item := range list {
+				item := item.(map[string]any)
+				byName[item["name"].(string)] = item["definition"]
+			}
+			table[kind] = byName
+		}
+	}
+	return schema
+}
+
+func TestConcurrentUpsQueue(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	config, err := testdb.Config(testdb.Server(t), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.MaxConnections = 1 // the engine needs no second connection beside the one that holds the lock
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			db := postgres.New(config)
+			defer db.Close()
+			engine := migrate.New(db, migrations.Files)
+			latest, err := engine.Latest()
+			if err != nil {
+				t.Error(err)
+			}
+			if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
+				t.Errorf("got version %d, %v", current, err)
+			}
+		})
+	}
+	group.Wait()
+	applied := testdb.Value[string](t, database, `SELECT string_agg(version_id::text, ' ' ORDER BY id) FROM brownie.goose_db_version`)
+	if applied != "0 1 2 3 4 5 6" {
+		t.Errorf("applied %s", applied)
+	}
+}
+
+func file(sql string) *fstest.MapFile {
+	return &fstest.MapFile{Data: []byte("-- +goose Up\n" + sql + "\n")}
+}
+
+func TestAFailingMigrationLeavesTheLastWholeVersion(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	files := fstest.MapFS{
+		"0001_first.sql":  file(`CREATE TABLE first (n int);`),
+		"0002_second.sql": file("CREATE TABLE second (n int);\nSELECT missing FROM first;"),
+	}
+	engine := migrate.New(testdb.DB(t, database), files)
+	current, err := engine.Up(t.Context(), 2)
+	var step *migrate.StepError
+	if !errors.As(err, &step) || step.Failed.Name != "0002_second.sql" || step.Current != 1 || current != 1 {
+		t.Fatalf("got version %d, %v", current, err)
+	}
+	for _, want := range []string{"0002_second.sql", `column "missing" does not exist`, "stays at version 1"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not contain %q", err, want)
+		}
+	}
+	if testdb.Value[bool](t, database, `SELECT to_regclass('second') IS NOT NULL`) {
+		t.Error("the failed migration left a table")
+	}
+	files["0002_second.sql"] = file(`CREATE TABLE second (n int);`)
+	if current, err := migrate.New(testdb.DB(t, database), files).Up(t.Context(), 2); err != nil || current != 2 {
+		t.Errorf("after the repair: got version %d, %v", current, err)
+	}
+}
+
+func TestVersionsThatCannotBeReached(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	db := testdb.DB(t, database)
+	files := fstest.MapFS{"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT 1;`)}
+	engine := migrate.New(db, files)
+	if current, err := engine.Current(t.Context()); err != nil || current != 0 {
+		t.Errorf("empty database: got version %d, %v", current, err)
+	}
+	if testdb.Value[bool](t, database, `SELECT to_regnamespace('brownie') IS NOT NULL`) {
+		t.Error("asking for the version changed the database")
+	}
+	if _, err := engine.Up(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	var down *migrate.DownError
+	if _, err := engine.Up(t.Context(), 1); !errors.As(err, &down) || down.Current != 2 || down.Wanted != 1 {
+		t.Errorf("down: got %v", err)
+	}
+	delete(files, "0002_b.sql")
+	var ahead *migrate.AheadError
+	if _, err := migrate.New(db, files).Up(t.Context(), 1); !errors.As(err, &ahead) || ahead.Current != 2 || ahead.Latest != 1 {
+		t.Errorf("ahead: got %v", err)
+	}
+}
+
+func TestBadFileNames(t *testing.T) {
+	t.Parallel()
+	for _, files := range []fstest.MapFS{{}, {"create_table.sql": file(`SELECT 1;`)}} {
+		if _, err := migrate.New(testdb.DB(t, "postgres"), files).Known(); err == nil {
+			t.Errorf("%v was accepted", files)
+		}
+	}
+}

@@ -1,0 +1,350 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+type one struct{ Value string }
+
+func value(t *testing.T, config postgres.Config, query string) (string, error) {
+	t.Helper()
+	db := postgres.New(config)
+	defer db.Close()
+	row, err := postgres.QueryOne[one](t.Context(), db, query)
+	return row.Value, err
+}
+
+func adminConfig(t *testing.T) postgres.Config {
+	t.Helper()
+	config, err := testdb.Config(testdb.Server(t), "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestCertificatesAsPathOrPEM(t *testing.T) {
+	t.Parallel()
+	paths := adminConfig(t)
+	pem := paths
+	for _, field := range []*string{&pem.SSLRootCert, &pem.SSLCert, &pem.SSLKey} {
+		content, err := os.ReadFile(*field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*field = string(content)
+	}
+	for name, config := range map[string]postgres.Config{"path": paths, "PEM": pem} {
+		for _, mode := range []string{"verify-full", "verify-ca", "require", "prefer", "allow"} {
+			config.SSLMode = mode
+			got, err := value(t, config, `SELECT version AS value FROM pg_stat_ssl WHERE pid = pg_backend_pid()`)
+			if err != nil || !strings.HasPrefix(got, "TLS") {
+				t.Errorf("%s with sslmode %s: got %q, %v", name, mode, got, err)
+			}
+		}
+	}
+}
+
+func TestConnectionErrors(t *testing.T) {
+	t.Parallel()
+	closed := freePort(t)
+	other, err := testdb.ConfigAs(testdb.Server(t), "postgres", "somebody-else")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		change func(*postgres.Config)
+		want   []string
+	}{
+		"no host":        {func(c *postgres.Config) { c.Host = "" }, []string{`"host"`, "PGHOST"}},
+		"unknown host":   {func(c *postgres.Config) { c.Unknown = []string{"host"} }, []string{`"host" is not known yet`, "-target"}},
+		"refused":        {func(c *postgres.Config) { c.Port = closed }, []string{"connection refused", "Check that the server runs"}},
+		"unresolvable":   {func(c *postgres.Config) { c.Host = "nowhere.invalid" }, []string{"nowhere.invalid", "does not resolve"}},
+		"no database":    {func(c *postgres.Config) { c.Database = "missing" }, []string{`"missing"`, "Create the database"}},
+		"other role":     {func(c *postgres.Config) { c.Username = "nobody-known" }, []string{`role "nobody-known"`, "common name"}},
+		"no certificate": {func(c *postgres.Config) { c.SSLCert, c.SSLKey = "", "" }, []string{"certificate"}},
+		"unknown CA":     {func(c *postgres.Config) { c.SSLRootCert = "system" }, []string{"unknown authority", "sslrootcert"}},
+		"missing file":   {func(c *postgres.Config) { c.SSLCert = "/missing.pem" }, []string{`"sslcert"`, "no such file"}},
+		"mixed pair":     {func(c *postgres.Config) { c.SSLKey = other.SSLKey }, []string{`"sslcert"`, "usable pair"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := adminConfig(t)
+			test.change(&config)
+			_, err := value(t, config, `SELECT 'x' AS value`)
+			if err == nil {
+				t.Fatal("there was no error")
+			}
+			for _, want := range append(test.want, "") {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not contain %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "SQLSTATE") || strings.Contains(err.Error(), "PRIVATE KEY") {
+				t.Errorf("the message is not for people: %s", err)
+			}
+		})
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func TestEnvironmentAndDefaults(t *testing.T) {
+	t.Parallel()
+	environment := map[string]string{
+		"PGHOST": "db-0", "PGPORT": "6432", "PGDATABASE": "d", "PGUSER": "u", "PGPASSWORD": "p",
+		"PGSSLMODE": "require", "PGSSLROOTCERT": "ca", "PGSSLCERT": "crt", "PGSSLKEY": "key",
+	}
+	getenv := func(name string) string { return environment[name] }
+	got, err := postgres.Config{}.WithEnvironment(getenv)
+	want := postgres.Config{
+		Host: "db-0", Port: 6432, Database: "d", Username: "u", Password: "p", SSLMode: "require",
+		SSLRootCert: "ca", SSLCert: "crt", SSLKey: "key",
+	}
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, _ := (postgres.Config{Host: "mine", Port: 1}).WithEnvironment(getenv); got.Host != "mine" || got.Port != 1 {
+		t.Errorf("the environment replaced what was given: %+v", got)
+	}
+	if got, _ := (postgres.Config{Unknown: []string{"host"}}).WithEnvironment(getenv); got.Host != "" {
+		t.Error("the environment replaced an unknown host")
+	}
+	for host, mode := range map[string]string{"db": "verify-full", "/run/postgresql": "disable", "/run/postgresql,db": "verify-full"} {
+		if got := (postgres.Config{Host: host}).WithDefaults(); got.SSLMode != mode || got.Port != 5432 || got.MaxConnections != 4 {
+			t.Errorf("host %s: got %+v", host, got)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for attribute, change := range map[string]func(*postgres.Config){
+		"port":            func(c *postgres.Config) { c.Port = 70000 },
+		"sslmode":         func(c *postgres.Config) { c.SSLMode = "on" },
+		"connect_timeout": func(c *postgres.Config) { c.ConnectTimeout = -time.Second },
+		"max_connections": func(c *postgres.Config) { c.MaxConnections = -1 },
+		"sslkey":          func(c *postgres.Config) { c.SSLCert = "x" },
+		"sslcert":         func(c *postgres.Config) { c.SSLKey = "x" },
+	} {
+		config := postgres.Config{Host: "db"}.WithDefaults()
+		change(&config)
+		var wrong *postgres.ConfigError
+		if err := config.Validate(); !errors.As(err, &wrong) || wrong.Attribute != attribute {
+			t.Errorf("%s: got %v", attribute, err)
+		}
+	}
+}
+
+// Two real servers behind one port on two addresses; the first is read-only, as a standby is.
+func TestOfSeveralHostsTheWritableOneIsUsed(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	start := func() *devstack.Postgres {
+		server, err := devstack.StartPostgres(ctx, devstack.Options{HBA: []string{"hostssl all pwuser 127.0.0.1/32 scram-sha-256"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Stop(context.Background()) })
+		conn, err := pgx.Connect(ctx, server.URL("postgres"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		if _, err := conn.Exec(ctx, `CREATE ROLE pwuser LOGIN PASSWORD 'secret'`); err != nil {
+			t.Fatal(err)
+		}
+		return server
+	}
+	standby, primary := start(), start()
+	conn, err := pgx.Connect(ctx, standby.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, `ALTER DATABASE postgres SET default_transaction_read_only = on`); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close(ctx)
+	relay(t, fmt.Sprintf("127.0.0.2:%d", primary.Port()), fmt.Sprintf("127.0.0.1:%d", standby.Port()))
+
+	config := postgres.Config{
+		Host: "127.0.0.2,127.0.0.1", Port: primary.Port(), Database: "postgres", Username: "pwuser", Password: "secret", SSLMode: "require",
+	}.WithDefaults()
+	got, err := value(t, config, `SELECT inet_server_port()::text AS value`)
+	if err != nil || got != fmt.Sprint(primary.Port()) {
+		t.Errorf("got port %s, %v; want the writable server's, %d", got, err, primary.Port())
+	}
+
+	config.Host = "127.0.0.2"
+	_, err = value(t, config, `SELECT 'x' AS value`)
+	if err == nil || !strings.Contains(err.Error(), "does not accept writes") {
+		t.Errorf("only a standby: got %v", err)
+	}
+	config.Password = "wrong-and-secret"
+	if _, err = value(t, config, `SELECT 'x' AS value`); err == nil || strings.Contains(err.Error(), "wrong-and-secret") {
+		t.Errorf("wrong password: got %v", err)
+	}
+}
+
+// relay passes connections on to another address.
+func relay(t *testing.T, from, to string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+			go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
+		}
+	}()
+}
+
+func TestConnectionsStayWithinTheBound(t *testing.T) {
+	t.Parallel()
+	config := adminConfig(t)
+	config.Database, config.MaxConnections, config.ApplicationName = testdb.Empty(t), 3, "bounded/1.2.3"
+	db := postgres.New(config)
+	defer db.Close()
+	if open := testdb.Value[int](t, "postgres", `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bounded/1.2.3'`); open != 0 {
+		t.Errorf("%d connections before the first use", open)
+	}
+	var group sync.WaitGroup
+	for range 30 {
+		group.Go(func() {
+			if _, err := postgres.Query[one](t.Context(), db, `SELECT pg_sleep(0.02)::text AS value`); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	open := 0
+	for range 10 {
+		open = max(open, testdb.Value[int](t, "postgres", `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bounded/1.2.3'`))
+	}
+	group.Wait()
+	if open < 1 || open > 3 {
+		t.Errorf("saw %d connections, want 1 to 3", open)
+	}
+}
+
+func TestDeadlocksAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	testdb.Exec(t, database, `CREATE TABLE pair (id int PRIMARY KEY, n int NOT NULL)`)
+	testdb.Exec(t, database, `INSERT INTO pair VALUES (1, 0), (2, 0)`)
+	db := testdb.DB(t, database)
+	add := func(id int) postgres.Statement {
+		return postgres.Statement{SQL: `UPDATE pair SET n = n + 1 WHERE id = $1 RETURNING pg_sleep(0.01)::text AS value`, Args: []any{id}}
+	}
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() { // half of them lock the rows in the other order
+			if _, err := postgres.Change[one](t.Context(), db, add(1+i%2), add(2-i%2)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if sum := testdb.Value[int](t, database, `SELECT sum(n)::int FROM pair`); sum != 16 {
+		t.Errorf("the sum is %d, want 16: a change was lost or made twice", sum)
+	}
+}
+
+func TestAChangeIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	testdb.Exec(t, database, `CREATE TABLE numbers (n int PRIMARY KEY)`)
+	db := testdb.DB(t, database)
+	insert := postgres.Statement{SQL: `INSERT INTO numbers VALUES (1) RETURNING n::text AS value`}
+	_, err := postgres.Change[one](t.Context(), db, insert, insert)
+	if constraint, code := postgres.Constraint(err); constraint != "numbers_pkey" || code != postgres.CodeUniqueViolation {
+		t.Errorf("got %v", err)
+	}
+	if n := testdb.Value[int](t, database, `SELECT count(*) FROM numbers`); n != 0 {
+		t.Errorf("%d rows stayed", n)
+	}
+}
+
+func TestLoaderMergesReads(t *testing.T) {
+	t.Parallel()
+	var calls [][]string
+	first, release := make(chan struct{}), make(chan struct{})
+	loader := postgres.Loader[string]{Load: func(_ context.Context, ids []string) (map[string]string, error) {
+		calls = append(calls, ids)
+		if len(calls) == 1 {
+			close(first)
+			<-release
+		}
+		rows := map[string]string{}
+		for _, id := range ids {
+			if id != "missing" {
+				rows[id] = "row " + id
+			}
+		}
+		return rows, nil
+	}}
+	var group sync.WaitGroup
+	get := func(id string) {
+		group.Go(func() {
+			row, err := loader.Get(t.Context(), id)
+			if id == "missing" {
+				if !errors.Is(err, postgres.ErrNotFound) {
+					t.Errorf("missing: got %v", err)
+				}
+			} else if err != nil || row != "row "+id {
+				t.Errorf("%s: got %q, %v", id, row, err)
+			}
+		})
+	}
+	get("0")
+	<-first
+	for i := range 9 {
+		get(fmt.Sprint(i + 1))
+	}
+	get("missing")
+	// A caller that gives up does not take the others' answer away.
+	impatient, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := loader.Get(impatient, "11"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	group.Wait()
+	if len(calls) != 2 || len(calls[1]) != 11 {
+		t.Errorf("12 reads made the statements %v, want one for the first and one for all others", calls)
+	}
+}

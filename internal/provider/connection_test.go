@@ -1,0 +1,82 @@
+package provider_test
+
+import (
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+)
+
+// Nothing connects while planning what is only created: the host does not even resolve.
+func TestAccPlanningACreateWorksOffline(t *testing.T) {
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+		Config: `provider "brownie" { host = "nowhere.invalid" }
+resource "brownie_migration" "this" {}
+` + platform,
+		PlanOnly: true, ExpectNonEmptyPlan: true,
+	}}})
+}
+
+func TestAccUnknownHost(t *testing.T) {
+	const unknown = `
+resource "terraform_data" "server" { input = "db.example" }
+provider "brownie" { host = terraform_data.server.output }
+`
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{
+			Config: unknown + platform, PlanOnly: true, ExpectNonEmptyPlan: true,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPreRefresh: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction("brownie_team.platform", plancheck.ResourceActionCreate),
+			}},
+		},
+		{
+			Config: unknown + `data "brownie_organizations" "all" {}`, PlanOnly: true,
+			ExpectError: says(`provider argument "host" is not known yet`),
+		},
+	}})
+}
+
+func TestAccMissingHost(t *testing.T) {
+	t.Setenv("PGHOST", "") // so this test cannot be parallel
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+		Config:      `data "brownie_organizations" "all" {}`,
+		ExpectError: says(`provider argument "host" is missing. Set it in the provider block or by the environment variable PGHOST`),
+	}}})
+}
+
+func TestAccEnvironment(t *testing.T) {
+	database := testdb.Migrated(t)
+	config, err := testdb.Config(testdb.Server(t), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"PGHOST": config.Host, "PGDATABASE": database, "PGUSER": config.Username, "PGSSLMODE": "verify-full",
+		"PGSSLROOTCERT": config.SSLRootCert, "PGSSLCERT": config.SSLCert, "PGSSLKEY": config.SSLKey, "PGPORT": itoa(config.Port),
+	} {
+		t.Setenv(name, value)
+	}
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: `data "brownie_organizations" "all" {}`, Check: attributes("data.brownie_organizations.all", map[string]string{"organizations.#": "0"})},
+	}})
+}
+
+func TestAccBadProviderArguments(t *testing.T) {
+	for argument, test := range map[string]struct{ value, says string }{
+		"port":            {`70000`, "between 1 and 65535"},
+		"sslmode":         {`"on"`, `"verify-full"`},
+		"connect_timeout": {`"10"`, "duration"},
+		"max_connections": {`0`, "between 1 and 1000"},
+		"sslcert":         {`"client.crt"`, "a certificate login needs both"},
+		"sslkey":          {`"client.key"`, "a certificate login needs both"},
+	} {
+		t.Run(argument, func(t *testing.T) {
+			resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+				Config: "provider \"brownie\" {\n  host = \"db\"\n  " + argument + " = " + test.value + "\n}\n" + acme, PlanOnly: true,
+				ExpectError: says(test.says),
+			}}})
+		})
+	}
+}
