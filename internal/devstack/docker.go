@@ -42,7 +42,7 @@ func startContainer(ctx context.Context, o Options, major string, f *files) (*pr
 		"--entrypoint", "bash", image, "-c", prepareContainer, "entrypoint", "postgres",
 		"-c", "hba_file=/etc/brownie/pg_hba.conf", "-c", "ssl=on", "-c", "ssl_ca_file=/etc/brownie/ca.crt",
 		"-c", "ssl_cert_file=/etc/brownie/server.crt", "-c", "ssl_key_file=/etc/brownie/server.key",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "max_connections=300")
+		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300")
 	if err != nil {
 		return nil, err
 	}

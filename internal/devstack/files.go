@@ -18,11 +18,11 @@ type files struct {
 	credential *syscall.Credential
 }
 
-// serverSettings are for speed, not for safety: the data is thrown away.
+// serverSettings are for speed: the data is thrown away. They survive a crash of the server, though not of the machine;
+// synchronous_commit stays on, since turning it off loses the last commits when the server is killed.
 const serverSettings = `
 fsync = off
 full_page_writes = off
-synchronous_commit = off
 max_connections = 300
 shared_buffers = 128MB
 unix_socket_directories = ''

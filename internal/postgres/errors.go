@@ -19,8 +19,9 @@ var (
 	// ErrNotFound says that no row matches.
 	ErrNotFound = errors.New("not found")
 	// ErrNotMigrated says that tables or columns are missing.
-	ErrNotMigrated = errors.New("schema is not migrated: add a brownie_migration resource, and let this one depend on " +
-		"it (depends_on = [brownie_migration.…])")
+	ErrNotMigrated = errors.New("schema is not migrated: add a brownie_migration resource, let this one depend on it " +
+		"(depends_on), and if a plan fails with this message, apply the migration alone first (terraform apply " +
+		"-target=brownie_migration.NAME)")
 
 	errReadOnly = errors.New("the server does not accept writes (a standby, or a read-only database)")
 )

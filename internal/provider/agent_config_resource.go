@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -74,6 +75,7 @@ func agentConfigAttributes() map[string]schema.Attribute {
 		"agent_type":      requiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
 		"config": schema.StringAttribute{
 			Required: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{jsonContainer},
+			PlanModifiers:       []planmodifier.String{keepSameMeaning{}},
 			MarkdownDescription: "Configuration of the agent. A JSON object or array as text; texts that mean the same are the same.",
 		},
 		"triggers":                  optionalJSON("The events that start the agent."),
@@ -106,6 +108,7 @@ func (r *agentConfigResource) ModifyPlan(ctx context.Context, req resource.Modif
 		return
 	}
 	r.refuseMove(ctx, "agent config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
+	keepUnchanged(req, resp)
 }
 
 func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

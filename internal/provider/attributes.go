@@ -91,6 +91,7 @@ func optionalInt(description string, standard int64, validators []validator.Int6
 func optionalJSON(description string) schema.StringAttribute {
 	return schema.StringAttribute{
 		Optional: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{jsonContainer},
+		PlanModifiers:       []planmodifier.String{keepSameMeaning{}},
 		MarkdownDescription: description + " A JSON object or array as text; texts that mean the same are the same.",
 	}
 }
@@ -126,7 +127,10 @@ func readable(attributes map[string]schema.Attribute, arguments ...string) map[s
 			converted := datasourceschema.StringAttribute{
 				Optional: optional, Computed: true, CustomType: a.CustomType, MarkdownDescription: described(a.MarkdownDescription),
 			}
-			if optional {
+			switch {
+			case name == "id":
+				converted.Validators = []validator.String{uuidFormat}
+			case optional:
 				converted.Validators = a.Validators
 			}
 			read[name] = converted

@@ -107,6 +107,7 @@ func (r *configResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 		return
 	}
 	r.refuseMove(ctx, "config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
+	keepUnchanged(req, resp)
 }
 
 func (r *configResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

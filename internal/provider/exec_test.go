@@ -45,13 +45,19 @@ type workspace struct {
 
 func newWorkspace(t *testing.T, database, config string) workspace {
 	t.Helper()
+	return newWorkspaceWith(t, testdb.Server(t).Env(database), config)
+}
+
+// newWorkspaceWith is for a server of the test's own.
+func newWorkspaceWith(t *testing.T, env []string, config string) workspace {
+	t.Helper()
 	cliConfig, err := builtProvider()
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := workspace{t: t, dir: t.TempDir()}
 	w.env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+cliConfig, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "NO_COLOR=1")
-	w.env = append(w.env, testdb.Server(t).Env(database)...)
+	w.env = append(w.env, env...)
 	w.write(config)
 	return w
 }

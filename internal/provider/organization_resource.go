@@ -93,7 +93,8 @@ func (r *organizationResource) Schema(_ context.Context, _ resource.SchemaReques
 
 // ModifyPlan refuses to plan the destruction of a protected organization.
 func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if !req.Plan.Raw.IsNull() || req.State.Raw.IsNull() {
+	if !req.Plan.Raw.IsNull() {
+		keepUnchanged(req, resp)
 		return
 	}
 	var state organizationResourceModel

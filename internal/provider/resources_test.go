@@ -347,6 +347,7 @@ data "brownie_organization_usage" "acme" {
 			{Config: `data "brownie_organization" "x" {}`, ExpectError: says("[id,slug]")},
 			{Config: `data "brownie_team" "x" { slug = "platform" }`, ExpectError: says("[organization_id,slug]")},
 			{Config: `data "brownie_user" "x" { id = "jane" }`, ExpectError: says("must be a UUID")},
+			{Config: acme}, // a configuration that can be destroyed
 		}
 	})
 }

@@ -87,6 +87,7 @@ func (r *teamResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		return
 	}
 	r.refuseMove(ctx, "team", state.Slug.ValueString(), state.OrganizationID, plan.OrganizationID, types.StringNull(), types.StringNull(), &resp.Diagnostics)
+	keepUnchanged(req, resp)
 }
 
 func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

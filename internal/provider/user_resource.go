@@ -101,6 +101,7 @@ func (r *userResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		return
 	}
 	r.refuseMove(ctx, "user", state.Email.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
+	keepUnchanged(req, resp)
 }
 
 func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
