@@ -1,0 +1,3 @@
+data "brownie_organization" "acme" {
+  slug = "acme"
+}

@@ -1,0 +1,7 @@
+data "brownie_organizations" "active" {
+  is_active = true
+}
+
+output "slugs" {
+  value = data.brownie_organizations.active.organizations[*].slug
+}

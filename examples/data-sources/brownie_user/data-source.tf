@@ -1,0 +1,3 @@
+data "brownie_user" "ada" {
+  email = "ada@acme.example"
+}

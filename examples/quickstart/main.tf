@@ -1,0 +1,89 @@
+locals {
+  organizations = {
+    acme = {
+      name  = "Acme"
+      teams = { platform = "Platform", payments = "Payments" }
+      users = {
+        ada   = { team = "platform", name = "Ada Example", role = "admin" }
+        alan  = { team = "platform", name = "Alan Example", role = "member" }
+        grace = { team = "payments", name = "Grace Example", role = "member" }
+        edith = { team = "payments", name = "Edith Example", role = "viewer" }
+      }
+    }
+    globex = {
+      name  = "Globex"
+      teams = { core = "Core", edge = "Edge" }
+      users = {
+        linus  = { team = "core", name = "Linus Example", role = "admin" }
+        margo  = { team = "core", name = "Margo Example", role = "member" }
+        dennis = { team = "edge", name = "Dennis Example", role = "member" }
+        radia  = { team = "edge", name = "Radia Example", role = "viewer" }
+      }
+    }
+  }
+
+  # One element for each team and user, under a key that is unique among all organizations.
+  teams = merge([for slug, organization in local.organizations : {
+    for team, name in organization.teams : "${slug}/${team}" => { organization = slug, slug = team, name = name }
+  }]...)
+  users = merge([for slug, organization in local.organizations : {
+    for username, user in organization.users : username => merge(user, { organization = slug })
+  }]...)
+}
+
+resource "brownie_migration" "schema" {}
+
+resource "brownie_organization" "all" {
+  for_each = local.organizations
+
+  name                = each.value.name
+  slug                = each.key
+  max_teams           = 5
+  settings            = jsonencode({ timezone = "UTC" })
+  deletion_protection = false # so that the demo can be destroyed
+
+  depends_on = [brownie_migration.schema]
+}
+
+resource "brownie_team" "all" {
+  for_each = local.teams
+
+  organization_id = brownie_organization.all[each.value.organization].id
+  name            = each.value.name
+  slug            = each.value.slug
+}
+
+resource "brownie_user" "all" {
+  for_each = local.users
+
+  organization_id = brownie_organization.all[each.value.organization].id
+  team_id         = brownie_team.all["${each.value.organization}/${each.value.team}"].id
+  email           = "${each.key}@${each.value.organization}.example"
+  username        = each.key
+  full_name       = each.value.name
+  role            = each.value.role
+}
+
+resource "brownie_agent_config" "triage" {
+  for_each = brownie_team.all
+
+  organization_id = each.value.organization_id
+  team_id         = each.value.id
+  name            = "triage"
+  description     = "Looks at every new incident first"
+  agent_type      = "incident_response"
+  config          = jsonencode({ language = "en", max_steps = 20 })
+  triggers        = jsonencode(["incident.created"])
+  tags            = ["quickstart"]
+}
+
+resource "brownie_config" "routing" {
+  for_each = brownie_organization.all
+
+  organization_id  = each.value.id
+  name             = "routing"
+  config_type      = "alert"
+  status           = "active"
+  severity_pattern = "critical|high"
+  config_json      = jsonencode({ channel = "#incidents" })
+}

@@ -1,0 +1,4 @@
+import {
+  to = brownie_agent_config.triage
+  id = "acme/platform/triage"
+}

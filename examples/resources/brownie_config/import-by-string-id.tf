@@ -1,0 +1,4 @@
+import {
+  to = brownie_config.routing
+  id = "acme//routing"
+}

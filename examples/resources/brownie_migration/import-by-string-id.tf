@@ -1,0 +1,4 @@
+import {
+  to = brownie_migration.schema
+  id = "brownie"
+}

@@ -1,0 +1,1 @@
+terraform import brownie_migration.schema brownie

@@ -1,0 +1,4 @@
+import {
+  to = brownie_organization.acme
+  id = "acme"
+}

@@ -1,0 +1,4 @@
+import {
+  to = brownie_team.platform
+  id = "acme/platform"
+}

@@ -1,0 +1,4 @@
+import {
+  to = brownie_user.ada
+  id = "ada@acme.example"
+}
