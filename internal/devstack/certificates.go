@@ -40,24 +40,24 @@ func newAuthority() (*authority, error) {
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	a := &authority{certificate: template, key: key}
-	_, a.pem, a.certificate, err = a.sign(template, &key.PublicKey)
+	a.pem, a.certificate, err = a.sign(template, &key.PublicKey)
 	return a, err
 }
 
 // sign fills in what all certificates have, and signs.
-func (a *authority) sign(template *x509.Certificate, public *ecdsa.PublicKey) (der []byte, text string, parsed *x509.Certificate, err error) {
+func (a *authority) sign(template *x509.Certificate, public *ecdsa.PublicKey) (text string, parsed *x509.Certificate, err error) {
 	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, "", nil, err
+		return "", nil, err
 	}
 	// An hour back, for clocks of containers that differ a little.
 	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 30)
-	der, err = x509.CreateCertificate(rand.Reader, template, a.certificate, public, a.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, public, a.key)
 	if err != nil {
-		return nil, "", nil, err
+		return "", nil, err
 	}
 	parsed, err = x509.ParseCertificate(der)
-	return der, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), parsed, err
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), parsed, err
 }
 
 func (a *authority) issue(template *x509.Certificate) (certificate, key string, err error) {
@@ -65,7 +65,7 @@ func (a *authority) issue(template *x509.Certificate) (certificate, key string, 
 	if err != nil {
 		return "", "", err
 	}
-	_, certificate, _, err = a.sign(template, &private.PublicKey)
+	certificate, _, err = a.sign(template, &private.PublicKey)
 	if err != nil {
 		return "", "", err
 	}

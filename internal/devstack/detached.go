@@ -56,7 +56,8 @@ func Attach(dir string) (*Postgres, error) {
 		p.ca = nil
 		return p, nil //nolint:nilerr // See above.
 	}
-	return p, p.loginAsAdministrator()
+	err = p.loginAsAdministrator()
+	return p, err
 }
 
 func digest(content []byte) string {

@@ -64,7 +64,8 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 		if _, err := p.startedAt(ctx); err != nil {
 			return nil, err
 		}
-		return p, p.detach(o)
+		err = p.detach(o)
+		return p, err
 	}
 	major, err := majorVersion()
 	if err != nil {
@@ -89,14 +90,15 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 		return nil, errors.Join(err, os.RemoveAll(written.dir))
 	}
 	p := &Postgres{process: process, ca: written.ca}
-	if err := p.loginAsAdministrator(); err != nil {
-		return nil, errors.Join(err, p.Stop(ctx))
+	err = p.loginAsAdministrator()
+	if err == nil {
+		err = p.await(ctx, time.Time{})
 	}
-	if err := p.await(ctx, time.Time{}); err != nil {
-		return nil, errors.Join(err, p.Stop(ctx))
+	if err == nil {
+		err = p.detach(o)
 	}
-	if err := p.detach(o); err != nil {
-		return nil, errors.Join(err, p.Stop(ctx))
+	if err != nil {
+		return nil, errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	return p, nil
 }

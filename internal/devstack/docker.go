@@ -55,7 +55,7 @@ func startContainer(ctx context.Context, o Options, major string, f *files) (*pr
 }
 
 func docker(ctx context.Context, arguments ...string) error {
-	if output, err := exec.CommandContext(ctx, "docker", arguments...).CombinedOutput(); err != nil { //nolint:gosec // The arguments are ours.
+	if output, err := exec.CommandContext(ctx, "docker", arguments...).CombinedOutput(); err != nil {
 		return fmt.Errorf("docker %s failed: %w\n%s", arguments[0], err, output)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,7 +56,7 @@ func (f *files) write(o Options) error {
 		return err
 	}
 	// There is no trusted network and no unix socket: everybody logs in with a certificate.
-	hba := append(o.HBA, "hostssl all all all cert", "")
+	hba := append(slices.Clone(o.HBA), "hostssl all all all cert", "")
 	contents := map[string]string{
 		"ca.crt": f.ca.pem, "server.crt": certificate, "server.key": key,
 		"pg_hba.conf": strings.Join(hba, "\n"), "devstack.conf": serverSettings,

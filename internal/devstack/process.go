@@ -24,19 +24,25 @@ folder=$1 container=$2
 shift 2
 cd "$folder"
 if [ -p control ]; then exec <>control; fi  # detached: lines come from whoever writes to the pipe, and it never ends
-start() { "$@" </dev/null >>log 2>&1 & server=$!; }
+start() {
+	rm -f pid ended
+	( "$@" </dev/null >>log 2>&1 & echo $! >pid; wait $!; : >ended ) & keeper=$!
+	until [ -s pid ]; do sleep 0.01; done
+	read -r server <pid
+}
 start "$@"
 while read -r line; do
 	case $line in
-	restart) kill -QUIT $server; wait $server; start "$@" ;;
+	restart) kill -QUIT $server; wait $keeper; start "$@" ;;
 	stop) break ;;
 	esac
 done
-kill -INT $server 2>/dev/null
-( sleep 20; kill -QUIT $server ) >/dev/null 2>&1 & late=$!
-wait $server
-kill $late 2>/dev/null
-if [ -n "$container" ]; then docker rm --force --volumes "$container"; fi >/dev/null 2>&1
+kill -INT $server
+( sleep 20 & nap=$!; trap 'kill $nap; exit' TERM; wait $nap; kill -QUIT $server ) & late=$!
+wait $keeper
+kill $late
+wait $late
+if [ -n "$container" ]; then docker rm --force --volumes "$container"; fi
 cd /
 rm -rf "$folder"
 `
@@ -50,16 +56,15 @@ const (
 type process struct {
 	dir  string
 	port int
-	// What follows is the watchdog of a server that this process started; a detached one is told through a pipe's file.
-	input    io.WriteCloser
-	finished chan struct{} // closed when the watchdog ended; nil when detached
+	// input is the watchdog's standard input; a detached server has none and is told through a pipe's file.
+	input io.WriteCloser
 }
 
 // start runs the server's command under the watchdog.
 func start(o Options, f *files, port int, container string, command ...string) (*process, error) {
 	p := &process{dir: f.dir, port: port}
 	// Not CommandContext: the watchdog must outlive a cancelled context in order to clean up.
-	cmd := exec.Command("sh", append([]string{"-c", watchdog, "watchdog", f.dir, container}, command...)...) //nolint:gosec,noctx // The command is ours; see above.
+	cmd := exec.Command("sh", append([]string{"-c", watchdog, "watchdog", f.dir, container}, command...)...) //nolint:noctx // See above.
 	// A group of its own keeps Ctrl-C in the terminal from ending the server before those who use it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: f.credential}
 	if o.Detached {
@@ -79,14 +84,11 @@ func start(o Options, f *files, port int, container string, command ...string) (
 	if err != nil {
 		return nil, err
 	}
-	p.input, p.finished = input, make(chan struct{})
+	p.input = input
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() {
-		_ = cmd.Wait() // its status says nothing that the server's log does not
-		close(p.finished)
-	}()
+	go func() { _ = cmd.Wait() }() // so that it does not stay as a zombie; its status says nothing
 	return p, nil
 }
 
@@ -137,7 +139,12 @@ func (p *process) removeRemains() error {
 		first, _, _ := strings.Cut(string(text), "\n")
 		if pid, err := strconv.Atoi(first); err == nil && belongsTo(pid, p.dir) {
 			_ = syscall.Kill(pid, syscall.SIGQUIT)
-			time.Sleep(time.Second)
+			for range 100 { // at most two seconds: a server that is told to quit writes nothing more
+				if syscall.Kill(pid, 0) != nil {
+					break
+				}
+				<-time.After(20 * time.Millisecond)
+			}
 		}
 	}
 	return os.RemoveAll(p.dir)
@@ -146,21 +153,14 @@ func (p *process) removeRemains() error {
 // belongsTo tells whether a process is the server of a folder. After a restart of the machine the number may be
 // another process's.
 func belongsTo(pid int, dir string) bool {
-	command, err := exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,noctx // A number; it answers at once.
+	command, err := exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // It answers at once.
 	return err == nil && strings.Contains(string(command), dir)
 }
 
+// ended tells that the server ended by itself.
 func (p *process) ended() bool {
-	if p.finished == nil {
-		_, err := os.Stat(p.dir)
-		return errors.Is(err, os.ErrNotExist)
-	}
-	select {
-	case <-p.finished:
-		return true
-	default:
-		return false
-	}
+	_, err := os.Stat(filepath.Join(p.dir, "ended"))
+	return err == nil
 }
 
 // logTail is the end of the server's log, for error texts.

@@ -53,7 +53,7 @@ func startPrograms(ctx context.Context, o Options, major string, f *files) (*pro
 	}
 	data := filepath.Join(f.dir, "data")
 	err = withProgress(o, "Preparing PostgreSQL "+major, func() error {
-		initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata", data, "--username", administrator, //nolint:gosec // The pinned program.
+		initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata", data, "--username", administrator,
 			"--auth", "reject", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 		initdb.SysProcAttr = &syscall.SysProcAttr{Credential: f.credential}
 		initdb.Dir = f.dir

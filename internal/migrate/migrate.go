@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
@@ -171,5 +170,8 @@ func serverMessage(err error) string {
 	if !errors.As(err, &server) {
 		return err.Error()
 	}
-	return strings.TrimSuffix(strings.Join([]string{server.Message, server.Hint}, ". "), ". ")
+	if server.Hint == "" {
+		return server.Message
+	}
+	return server.Message + ". " + server.Hint
 }

@@ -29,6 +29,7 @@ func New(config Config) *DB {
 		if err != nil {
 			return nil, err
 		}
+		// The pool outlives whichever request happens to be the first.
 		return pgxpool.NewWithConfig(context.Background(), pool)
 	})}
 }

@@ -86,6 +86,7 @@ func says(words string) *regexp.Regexp {
 
 // behindTerraformsBack is a step's PreConfig that runs SQL.
 func behindTerraformsBack(t *testing.T, database, sql string) func() {
+	t.Helper()
 	return func() { testdb.Exec(t, database, sql) }
 }
 

@@ -70,7 +70,7 @@ func agentConfigAttributes() map[string]schema.Attribute {
 	return withRow("agent config", map[string]schema.Attribute{
 		"organization_id": requiredString("UUID of the organization. It cannot be changed.", uuidFormat),
 		"team_id":         requiredString("UUID of a team of the same organization.", uuidFormat),
-		"name":            requiredString("Name, unique in the team, at most 255 characters.", nameValidators(255)...),
+		"name":            requiredString("Name, unique in the team, at most 255 characters.", displayName...),
 		"description":     optionalString("What the agent is for."),
 		"agent_type":      requiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
 		"config": schema.StringAttribute{

@@ -57,17 +57,8 @@ func optionalEnum(description, standard string, values ...string) schema.StringA
 }
 
 func list(values []string) string {
-	text := ""
-	for i, value := range values {
-		switch {
-		case i > 0 && i == len(values)-1:
-			text += " or "
-		case i > 0:
-			text += ", "
-		}
-		text += "`" + value + "`"
-	}
-	return text
+	last := len(values) - 1
+	return "`" + strings.Join(values[:last], "`, `") + "` or `" + values[last] + "`"
 }
 
 func optionalBool(description string, standard bool) schema.BoolAttribute {

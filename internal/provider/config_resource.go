@@ -71,7 +71,7 @@ func configAttributes() map[string]schema.Attribute {
 	return withRow("config", map[string]schema.Attribute{
 		"organization_id":  requiredString("UUID of the organization. It cannot be changed.", uuidFormat),
 		"team_id":          optionalString("UUID of a team of the same organization. Without it the config is the organization's.", uuidFormat),
-		"name":             requiredString("Name, unique in the team or, without one, in the organization; at most 255 characters.", nameValidators(255)...),
+		"name":             requiredString("Name, unique in the team or, without one, in the organization; at most 255 characters.", displayName...),
 		"description":      optionalString("What the config is for."),
 		"config_type":      requiredEnum("What the config applies to.", "organization", "team", "alert", "agent", "global"),
 		"status":           optionalEnum("Where the config is in its life.", "draft", "draft", "active", "deprecated", "archived"),

@@ -66,7 +66,7 @@ func (r *organizationResource) Metadata(_ context.Context, req resource.Metadata
 
 func organizationAttributes() map[string]schema.Attribute {
 	return withRow("organization", map[string]schema.Attribute{
-		"name": requiredString("Display name, unique, at most 255 characters.", nameValidators(255)...),
+		"name": requiredString("Display name, unique, at most 255 characters.", displayName...),
 		"slug": requiredString("Short unique name for URLs and import IDs: lower-case letters, digits, hyphens and underscores, "+
 			"at most 100 characters.", slugFormat, stringvalidator.LengthAtMost(100)),
 		"description":        optionalString("What the organization is."),

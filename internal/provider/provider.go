@@ -134,7 +134,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		resp.Deferred = &provider.Deferred{Reason: provider.DeferredReasonProviderConfigUnknown}
 		return
 	}
-	db := postgres.New(config)
+	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
 	shared := &backend{tenancy: tenancy.New(db), migrations: migrate.New(db, migrations.Files)}
 	resp.ResourceData, resp.DataSourceData = shared, shared
 }

@@ -57,7 +57,7 @@ func (r *teamResource) Metadata(_ context.Context, req resource.MetadataRequest,
 func teamAttributes() map[string]schema.Attribute {
 	return withRow("team", map[string]schema.Attribute{
 		"organization_id": requiredString("UUID of the organization. It cannot be changed.", uuidFormat),
-		"name":            requiredString("Display name, at most 255 characters.", nameValidators(255)...),
+		"name":            requiredString("Display name, at most 255 characters.", displayName...),
 		"slug": requiredString("Short name, unique in the organization: lower-case letters, digits, hyphens and underscores, at most 100 "+
 			"characters.", slugFormat, stringvalidator.LengthAtMost(100)),
 		"description": optionalString("What the team does."),

@@ -76,9 +76,8 @@ var (
 	}}
 )
 
-func nameValidators(maxLength int) []validator.String {
-	return []validator.String{notBlank, stringvalidator.LengthAtMost(maxLength)}
-}
+// displayName is for columns of type varchar(255).
+var displayName = []validator.String{notBlank, stringvalidator.LengthAtMost(255)}
 
 // atLeast bounds a number that is stored in a PostgreSQL integer.
 func atLeast(minimum int64) []validator.Int64 {

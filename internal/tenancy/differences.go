@@ -46,14 +46,17 @@ func differences[T any](expected, actual T) []Change {
 func same(a, b any) bool {
 	switch a := a.(type) {
 	case *JSON:
-		b := b.(*JSON)
+		b, ok := b.(*JSON)
 		if a == nil || b == nil {
-			return a == b
+			return ok && a == b
 		}
 		return *a == *b || a.equal(*b)
+	case JSON:
+		b, ok := b.(JSON)
+		return ok && (a == b || a.equal(b))
 	case []string: // a set
-		b := b.([]string)
-		return (a == nil) == (b == nil) && slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+		b, ok := b.([]string)
+		return ok && (a == nil) == (b == nil) && slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 	}
 	return reflect.DeepEqual(a, b)
 }

@@ -29,16 +29,13 @@ func newTenant(t *testing.T, change func(*tenancy.Organization)) tenant {
 	if change != nil {
 		change(&organization)
 	}
-	organization = must(t)(store.CreateOrganization(t.Context(), organization))
-	team := must1(store.CreateTeam(t.Context(), newTeam(organization, "platform")))(t)
+	organization = must(store.CreateOrganization(t.Context(), organization))(t)
+	team := must(store.CreateTeam(t.Context(), newTeam(organization, "platform")))(t)
 	return tenant{database, store, organization, team}
 }
 
-func must(t *testing.T) func(tenancy.Organization, error) tenancy.Organization {
-	return func(o tenancy.Organization, err error) tenancy.Organization { return must1(o, err)(t) }
-}
-
-func must1[T any](value T, err error) func(*testing.T) T {
+// must is used as must(call())(t), since Go spreads a call's results over parameters only when they are all there are.
+func must[T any](value T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
 		t.Helper()
 		if err != nil {
@@ -113,8 +110,8 @@ func TestUsersRacingForTheLimit(t *testing.T) {
 		}
 	}
 	// Moving a user into the full team is held to the same limit.
-	other := must1(tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "other")))(t)
-	user := must1(tenant.store.CreateUser(t.Context(), newUser(other, "late")))(t)
+	other := must(tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "other")))(t)
+	user := must(tenant.store.CreateUser(t.Context(), newUser(other, "late")))(t)
 	moved := user
 	moved.TeamID = tenant.team.ID
 	var limit *tenancy.LimitError
@@ -179,7 +176,7 @@ func TestADuplicateIsReportedAsSuchWhenTheLimitIsReachedToo(t *testing.T) {
 	if _, err := tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "platform")); !errors.As(err, &duplicate) {
 		t.Errorf("team: got %v, want a DuplicateError", err)
 	}
-	must1(tenant.store.CreateUser(t.Context(), newUser(tenant.team, "jane")))(t)
+	must(tenant.store.CreateUser(t.Context(), newUser(tenant.team, "jane")))(t)
 	if _, err := tenant.store.CreateUser(t.Context(), newUser(tenant.team, "jane")); !errors.As(err, &duplicate) {
 		t.Errorf("user: got %v, want a DuplicateError", err)
 	}
@@ -189,7 +186,7 @@ func TestDeletedUserComesBackToLife(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
 	ctx := t.Context()
-	user := must1(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
+	user := must(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
 	testdb.Exec(t, tenant.database, `UPDATE users SET deleted_at = now(), deleted_by = $1, password_hash = 'kept' WHERE id = $1`, user.ID)
 	if _, err := tenant.store.User(ctx, user.ID); !errors.Is(err, postgres.ErrNotFound) {
 		t.Errorf("a deleted user: got %v, want ErrNotFound", err)
@@ -197,7 +194,7 @@ func TestDeletedUserComesBackToLife(t *testing.T) {
 
 	again := newUser(tenant.team, "jane")
 	again.Username, again.Role = "jane2", "admin"
-	revived := must1(tenant.store.CreateUser(ctx, again))(t)
+	revived := must(tenant.store.CreateUser(ctx, again))(t)
 	if revived.ID != user.ID || revived.Username != "jane2" || revived.Role != "admin" {
 		t.Errorf("got %+v, want the row %s with the new attributes", revived, user.ID)
 	}
@@ -207,8 +204,8 @@ func TestDeletedUserComesBackToLife(t *testing.T) {
 
 	// Another organization neither gets the row nor learns to import it.
 	testdb.Exec(t, tenant.database, `UPDATE users SET deleted_at = now() WHERE id = $1`, user.ID)
-	globex := must(t)(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))
-	team := must1(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
+	globex := must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	team := must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
 	var duplicate *tenancy.DuplicateError
 	if _, err := tenant.store.CreateUser(ctx, newUser(team, "jane")); !errors.As(err, &duplicate) || duplicate.DeletedAt == nil {
 		t.Errorf("got %v, want a DuplicateError that tells that the user was deleted", err)
@@ -268,9 +265,9 @@ func TestTheDatabaseRefusesForeignTeams(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
 	ctx := t.Context()
-	user := must1(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
-	globex := must(t)(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))
-	foreign := must1(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
+	user := must(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
+	globex := must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	foreign := must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
 	for _, sql := range []string{
 		`UPDATE users SET team_id = $2 WHERE id = $1`,
 		`UPDATE users SET team_id = $2, organization_id = (SELECT organization_id FROM teams WHERE id = $2) WHERE id = $1`,
@@ -281,7 +278,7 @@ func TestTheDatabaseRefusesForeignTeams(t *testing.T) {
 		}
 	}
 	// A team without anybody could be moved without hurting a foreign key; it is refused all the same.
-	empty := must1(tenant.store.CreateTeam(ctx, newTeam(tenant.organization, "empty")))(t)
+	empty := must(tenant.store.CreateTeam(ctx, newTeam(tenant.organization, "empty")))(t)
 	if err := testdb.TryExec(t, tenant.database, `UPDATE teams SET organization_id = $2 WHERE id = $1`, empty.ID, globex.ID); err == nil {
 		t.Error("the database let an empty team change its organization")
 	}
@@ -311,7 +308,7 @@ func TestNothingIsDeletedWithAnIncident(t *testing.T) {
 
 	forced := tenant.organization
 	forced.ForceDestroy = true
-	must(t)(tenant.store.UpdateOrganization(ctx, tenant.organization, forced))
+	must(tenant.store.UpdateOrganization(ctx, tenant.organization, forced))(t)
 	for range 2 { // deleting what is gone is no error
 		if err := tenant.store.DeleteTeam(ctx, tenant.team.ID); err != nil {
 			t.Fatal(err)
@@ -326,14 +323,14 @@ func TestNothingIsDeletedWithAnIncident(t *testing.T) {
 func TestTransactionsPerChange(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
-	config := must1(testdb.Config(testdb.Server(t), tenant.database))(t)
+	config := must(testdb.Config(testdb.Server(t), tenant.database))(t)
 	config.MaxConnections = 1
 	commits := func(changes int) int64 {
 		before := committed(t, tenant.database)
 		db := postgres.New(config)
 		store := tenancy.New(db)
 		for i := range changes {
-			user := must1(store.CreateUser(t.Context(), newUser(tenant.team, fmt.Sprintf("user%d", i))))(t)
+			user := must(store.CreateUser(t.Context(), newUser(tenant.team, fmt.Sprintf("user%d", i))))(t)
 			if err := store.DeleteUser(t.Context(), user.ID); err != nil {
 				t.Fatal(err)
 			}

@@ -94,8 +94,8 @@ func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
 			u.OIDCProvider, u.OIDCSubject, u.Preferences,
 		}})
 	if errors.Is(err, errHeldBack) {
-		if duplicate := s.userDuplicate(ctx, "email", u.Email); duplicate != nil {
-			return created, duplicate
+		if err := s.userDuplicate(ctx, "email", u.Email); !errors.Is(err, postgres.ErrNotFound) {
+			return created, err
 		}
 		return created, s.userLimitError(ctx, u)
 	}
@@ -135,19 +135,13 @@ func (s *Store) UpdateUser(ctx context.Context, before, after User) (User, error
 }
 
 func (s *Store) userError(ctx context.Context, u User, err error) error {
-	var duplicate error
 	switch constraint, _ := postgres.Constraint(err); constraint {
 	case "users_email_key":
-		duplicate = s.userDuplicate(ctx, "email", u.Email)
+		return s.userDuplicate(ctx, "email", u.Email)
 	case "users_username_key":
-		duplicate = s.userDuplicate(ctx, "username", u.Username)
+		return s.userDuplicate(ctx, "username", u.Username)
 	case "users_oidc_subject_key":
-		if u.OIDCSubject != nil {
-			duplicate = s.userDuplicate(ctx, "oidc_subject", *u.OIDCSubject)
-		}
-	}
-	if duplicate != nil {
-		return duplicate
+		return s.userDuplicate(ctx, "oidc_subject", *u.OIDCSubject)
 	}
 	return s.teamReferenceError(ctx, "user", u.TeamID, u.OrganizationID, err)
 }
@@ -156,14 +150,15 @@ const userWithSQL = `
 	SELECT u.id, u.email, u.deleted_at FROM public.users u
 	WHERE ($1 = 'email' AND u.email = $2) OR ($1 = 'username' AND u.username = $2) OR ($1 = 'oidc_subject' AND u.oidc_subject = $2)`
 
-// userDuplicate returns a [*DuplicateError] about the user, deleted or not, that has the value, or nil when none has.
+// userDuplicate returns a [*DuplicateError] about the user, deleted or not, that has the value, or
+// [postgres.ErrNotFound] when none has.
 func (s *Store) userDuplicate(ctx context.Context, attribute, value string) error {
 	existing, err := postgres.QueryOne[struct {
 		ID, Email string
 		DeletedAt *time.Time
 	}](ctx, s.db, userWithSQL, attribute, value)
 	if err != nil {
-		return nil
+		return err
 	}
 	return &DuplicateError{
 		Noun: "user", Attribute: attribute, Value: value, ID: existing.ID, Key: existing.Email, DeletedAt: existing.DeletedAt,

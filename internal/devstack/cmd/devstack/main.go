@@ -17,8 +17,7 @@ import (
 const usage = `usage:
   devstack fetch                     fetch the server programs, if they are needed
   devstack up [-database NAME] DIR   start a server that outlives this command, and print its settings for a shell
-  devstack down DIR                  stop it and remove everything of it
-`
+  devstack down DIR                  stop it and remove everything of it`
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
