@@ -89,19 +89,34 @@ func (a *authority) issueServer() (certificate, key string, err error) {
 	})
 }
 
+// issueClient makes a client's certificate, or returns the one that is there: another process that uses a detached
+// server may be reading its files.
 func (a *authority) issueClient(dir, commonName string) (Certificate, error) {
-	certificate, key, err := a.issue(&x509.Certificate{
+	// A common name may hold any character; a file name may not.
+	sum := sha256.Sum256([]byte(commonName))
+	base := filepath.Join(dir, "client-"+hex.EncodeToString(sum[:8]))
+	c := Certificate{CertFile: base + ".crt", KeyFile: base + ".key"}
+	// The key is written last.
+	key, err := os.ReadFile(c.KeyFile)
+	if err == nil {
+		certificate, err := os.ReadFile(c.CertFile)
+		c.CertPEM, c.KeyPEM = string(certificate), string(key)
+		return c, err
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return Certificate{}, err
+	}
+	c.CertPEM, c.KeyPEM, err = a.issue(&x509.Certificate{
 		Subject:  pkix.Name{CommonName: commonName},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return Certificate{}, err
 	}
-	// A common name may hold any character; a file name may not.
-	sum := sha256.Sum256([]byte(commonName))
-	base := filepath.Join(dir, "client-"+hex.EncodeToString(sum[:8]))
-	c := Certificate{CertPEM: certificate, KeyPEM: key, CertFile: base + ".crt", KeyFile: base + ".key"}
-	return c, errors.Join(os.WriteFile(c.CertFile, []byte(c.CertPEM), 0o600), os.WriteFile(c.KeyFile, []byte(c.KeyPEM), 0o600))
+	if err := writePrivate(c.CertFile, c.CertPEM); err != nil {
+		return Certificate{}, err
+	}
+	return c, writePrivate(c.KeyFile, c.KeyPEM)
 }
 
 // save and load keep the authority of a detached server, so that another process can issue certificates.
@@ -110,7 +125,7 @@ func (a *authority) save(file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(a.pem+key), 0o600)
+	return writePrivate(file, a.pem+key)
 }
 
 func loadAuthority(file string) (*authority, error) {

@@ -11,11 +11,34 @@ import (
 
 // recorded is what another process needs to know of a detached server.
 type recorded struct {
-	Dir  string `json:"dir,omitempty"`
-	Port int    `json:"port,omitempty"`
+	Dir       string `json:"dir,omitempty"`
+	Port      int    `json:"port,omitempty"`
+	Container string `json:"container,omitempty"`
 	// URL and Databases are an existing server's.
 	URL       string   `json:"url,omitempty"`
 	Databases []string `json:"databases,omitempty"`
+}
+
+// detach makes a server outlive this process if that is wanted. It is recorded first, so that it can always be found.
+func (p *Postgres) detach(o Options) error {
+	if !o.Detached {
+		return nil
+	}
+	dir := o.Dir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "brownie-devstack-"); err != nil {
+			return err
+		}
+	}
+	p.record = recordFile(dir)
+	if err := p.save(); err != nil || p.process == nil {
+		return err
+	}
+	if err := p.ca.save(filepath.Join(p.process.dir, authorityFile)); err != nil {
+		return err
+	}
+	return p.process.detach()
 }
 
 func recordFile(dir string) string { return filepath.Join(dir, "devstack.json") }
@@ -24,7 +47,7 @@ func recordFile(dir string) string { return filepath.Join(dir, "devstack.json") 
 func (p *Postgres) save() error {
 	r := recorded{URL: p.admin.String(), Databases: p.databases}
 	if p.process != nil {
-		r = recorded{Dir: p.process.dir, Port: p.process.port}
+		r = recorded{Dir: p.process.dir, Port: p.process.port, Container: p.process.container}
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -33,7 +56,7 @@ func (p *Postgres) save() error {
 	if err := os.MkdirAll(filepath.Dir(p.record), 0o755); err != nil { //nolint:gosec // The record itself is not readable by others.
 		return err
 	}
-	return os.WriteFile(p.record, append(text, '\n'), 0o600)
+	return writePrivate(p.record, string(text)+"\n")
 }
 
 // Attach finds the detached server that is recorded in a folder. It returns [os.ErrNotExist] when none is.
@@ -47,10 +70,15 @@ func Attach(dir string) (*Postgres, error) {
 		return nil, err
 	}
 	if r.URL != "" {
-		admin, err := url.Parse(r.URL)
-		return &Postgres{admin: admin, databases: r.Databases, record: recordFile(dir)}, err
+		p, err := existingServer(r.URL)
+		if err != nil {
+			return nil, err
+		}
+		p.databases, p.record = r.Databases, recordFile(dir)
+		return p, nil
 	}
-	p := &Postgres{process: &process{dir: r.Dir, port: r.Port}, record: recordFile(dir)}
+	p := &Postgres{process: &process{dir: r.Dir, port: r.Port, container: r.Container}, record: recordFile(dir)}
+	p.host, p.port, p.user, p.admin = "127.0.0.1", r.Port, administrator, &url.URL{}
 	if p.ca, err = loadAuthority(filepath.Join(r.Dir, authorityFile)); err != nil {
 		// The server's folder may be gone, for example after a restart of the machine; Stop works all the same.
 		p.ca = nil

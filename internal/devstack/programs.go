@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // lockFiles pin the npm packages, one per platform and major version, by version and checksum.
@@ -29,69 +31,10 @@ func npmMissing() string {
 	return ""
 }
 
-// Fetch makes sure that the server programs are in the cache, if they are what [StartPostgres] will use.
-func Fetch(ctx context.Context, o Options) error {
-	if os.Getenv("BROWNIE_POSTGRES_URL") != "" || dockerAnswers(ctx) || npmMissing() != "" {
-		return nil
-	}
-	major, err := majorVersion()
-	if err != nil {
-		return err
-	}
-	_, err = programs(ctx, o, major)
-	return err
-}
-
-// startPrograms starts a server from the programs of the npm package.
-func startPrograms(ctx context.Context, o Options, major string, f *files) (*process, error) {
-	bin, err := programs(ctx, o, major)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.runAsOther(); err != nil {
-		return nil, err
-	}
-	data := filepath.Join(f.dir, "data")
-	err = withProgress(o, "Preparing PostgreSQL "+major, func() error {
-		initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata", data, "--username", administrator,
-			"--auth", "reject", "--encoding", "UTF8", "--locale", "C", "--no-sync")
-		initdb.SysProcAttr = &syscall.SysProcAttr{Credential: f.credential}
-		initdb.Dir = f.dir
-		if output, err := initdb.CombinedOutput(); err != nil {
-			return fmt.Errorf("initdb failed: %w\n%s", err, output)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	// The data folder is the server's; its configuration stays beside it and is linked in.
-	for _, name := range []string{"ca.crt", "server.crt", "server.key", "pg_hba.conf"} {
-		target := filepath.Join(data, name)
-		if err := errors.Join(ignoreMissing(os.Remove(target)), os.Symlink(filepath.Join("..", name), target)); err != nil {
-			return nil, err
-		}
-	}
-	configuration, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	_, err = configuration.WriteString("include '../devstack.conf'\n")
-	if err := errors.Join(err, configuration.Close()); err != nil {
-		return nil, err
-	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	return start(o, f, port, "", filepath.Join(bin, "postgres"), "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port))
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
+// programsCommand is how the watchdog runs the programs of a folder.
+func programsCommand(f *files, port int, bin string) command {
+	arguments := append([]string{bin, "-h", "127.0.0.1", "-p", strconv.Itoa(port)}, serverArguments(filepath.Join(f.dir, "server"))...)
+	return command{functions: programsServer, arguments: arguments}
 }
 
 // programs returns the folder of the server programs, which npm fetches at the first use.
@@ -115,29 +58,43 @@ func programs(ctx context.Context, o Options, major string) (string, error) {
 	if _, err := os.Stat(bin); err == nil {
 		return bin, nil
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // The user that runs the server must be able to read it.
+	if err := makeCache(cache); err != nil {
 		return "", err
 	}
-	unlock, err := lockFile(target + ".lock")
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if _, err := os.Stat(bin); err == nil {
-		return bin, nil // another process fetched it while this one waited
-	}
-	return bin, withProgress(o, "Fetching PostgreSQL "+major+" from npm", func() error {
+	o.log("Fetching PostgreSQL %s …", major)
+	return bin, withProgress(o, "Fetching PostgreSQL "+major, func() error {
+		unlock, err := lockFile(ctx, target+".lock")
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if _, err := os.Stat(bin); err == nil {
+			return nil // another process fetched it while this one waited
+		}
 		return install(ctx, major, name, target)
 	})
 }
 
-// install lets npm fetch and verify the package into a folder beside the target, and moves it there when it is whole.
-func install(ctx context.Context, major, name, target string) error {
-	unfinished, err := os.MkdirTemp(filepath.Dir(target), "unfinished-")
-	if err != nil {
+// makeCache makes the cache folder, for the user that runs the server to read whatever the umask is. One that is there
+// already keeps its permissions, since somebody chose them.
+func makeCache(folder string) error {
+	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // See above.
+		return err
+	}
+	return os.Chmod(folder, 0o755) //nolint:gosec // See above.
+}
+
+// install lets npm fetch and verify the package into a folder beside the target, and moves it there when it is whole.
+func install(ctx context.Context, major, name, target string) error {
+	unfinished := target + ".unfinished"
 	defer func() { _ = os.RemoveAll(unfinished) }()
+	// The lock is held, so that such a folder is what a killed process left.
+	if err := errors.Join(os.RemoveAll(unfinished), os.Mkdir(unfinished, 0o755)); err != nil { //nolint:gosec // The user that runs the server must be able to read it.
+		return err
+	}
 	for _, file := range []string{"package.json", "package-lock.json"} {
 		content, err := lockFiles.ReadFile("npm/" + major + "/" + file)
 		if err != nil {
@@ -148,20 +105,49 @@ func install(ctx context.Context, major, name, target string) error {
 		}
 	}
 	// No script of a package runs; the one that is needed, to restore symbolic links that npm cannot store, follows.
-	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-	npm.Dir = unfinished
-	if output, err := npm.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm could not fetch PostgreSQL: %w\n%s", err, output)
+	// The packages are optional because only one fits the machine; a user's settings may leave out optional ones.
+	err := runIn(ctx, unfinished, "npm", "ci", "--ignore-scripts", "--include=optional", "--no-audit", "--no-fund", "--loglevel=error")
+	if err != nil {
+		return fmt.Errorf("npm could not fetch PostgreSQL: %w", err)
 	}
-	links := exec.CommandContext(ctx, "node", "scripts/hydrate-symlinks.js")
-	links.Dir = filepath.Join(unfinished, "node_modules", name)
-	if output, err := links.CombinedOutput(); err != nil {
-		return fmt.Errorf("the npm package %s could not be unpacked: %w\n%s", name, err, output)
+	if err := runIn(ctx, filepath.Join(unfinished, "node_modules", name), "node", "scripts/hydrate-symlinks.js"); err != nil {
+		return fmt.Errorf("the npm package %s could not be unpacked: %w", name, err)
 	}
-	if err := os.Chmod(unfinished, 0o755); err != nil { //nolint:gosec // The user that runs the server must be able to read it.
+	// An umask may have kept others out, for example the user that runs the server.
+	if err := readableByAll(unfinished); err != nil {
 		return err
 	}
 	return os.Rename(unfinished, target)
+}
+
+func runIn(ctx context.Context, folder, program string, arguments ...string) error {
+	cmd := exec.CommandContext(ctx, program, arguments...)
+	cmd.Dir = folder
+	cmd.WaitDelay = 5 * time.Second // a process that npm started may keep the output open after npm was ended
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, output)
+	}
+	return nil
+}
+
+// readableByAll lets everybody read what its owner can read.
+func readableByAll(folder string) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		owner := info.Mode().Perm() & 0o500
+		return root.Chmod(path, info.Mode().Perm()|owner>>3|owner>>6)
+	})
 }
 
 // cacheDir is where fetched programs are kept. For root it is not the home folder, which other users cannot enter.
@@ -178,13 +164,23 @@ func cacheDir() (string, error) {
 
 // lockFile makes the processes that want to fetch the same thing take turns. The kernel lets go of the lock when a
 // process dies.
-func lockFile(path string) (unlock func(), err error) {
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, file.Close())
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(err, file.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), file.Close())
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	return func() { _ = file.Close() }, nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
 
@@ -18,6 +20,9 @@ const usage = `usage:
   devstack fetch                     fetch the server programs, if they are needed
   devstack up [-database NAME] DIR   start a server that outlives this command, and print its settings for a shell
   devstack down DIR                  stop it and remove everything of it`
+
+// duplicateDatabase is PostgreSQL's code for a database that exists already, on a server that devstack did not start.
+const duplicateDatabase = "42P04"
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,7 +70,9 @@ func up(ctx context.Context, options devstack.Options, database string) error {
 	if err != nil {
 		return err
 	}
-	if err := server.CreateDatabase(ctx, database, ""); err != nil {
+	var refused *pgconn.PgError
+	err = server.CreateDatabase(ctx, database, "")
+	if err != nil && (!errors.As(err, &refused) || refused.Code != duplicateDatabase) {
 		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 	}
 	for _, setting := range server.Env(database) {
