@@ -205,7 +205,7 @@ func (p *process) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// freePort finds a port that nobody listens on. Somebody may take it before the server does; see [startOwn].
+// freePort finds a port that nobody listens on. Somebody may take it before the server does; see [StartPostgres].
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It does not wait.
 	if err != nil {
