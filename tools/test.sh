@@ -12,6 +12,8 @@ fi
 export TF_ACC_TERRAFORM_PATH CHECKPOINT_DISABLE=1
 # A developer's own overrides could replace the provider under test.
 unset TF_CLI_CONFIG_FILE
+# Nor must a connection of the developer's own be mixed in.
+unset "${!PG@}"
 
 # The race detector needs a C compiler. RACE= (empty) turns it off.
 race=

@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 demo=$PWD/.demo
+unset "${!PG@}" # a connection of the caller's own, which libpq and pgx would mix in
 job= # process that with_progress waits for
 
 say() { printf '\n==> %s\n' "$1"; }
@@ -42,6 +43,7 @@ down() {
 		fi
 	fi
 	rm -rf "$demo"
+	[[ ${1:-} != say ]] || echo "Removed. Fetched server programs stay in the cache for the next time, see CONTRIBUTING.md."
 }
 
 abandon() {
@@ -109,14 +111,17 @@ up() {
 		      terraform state list
 		      psql                     # if it is installed; the connection is in the environment
 
-		    To remove every trace:
+		    The next make demo starts anew and discards your changes. To remove every trace, in the repository's root:
 
 		      make demo-down
+
+		    Close the shell too, since it keeps the settings of .demo/env.
 	EOF
 }
 
 case ${1:-} in
-up | down) "$1" ;;
+up) up ;;
+down) down say ;;
 *)
 	echo 'usage: demo.sh up|down' >&2
 	exit 2

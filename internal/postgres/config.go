@@ -3,7 +3,9 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,6 +127,10 @@ func (c Config) WithDefaults() Config {
 // Validate checks the values without reading a file or the network. It returns a [*ConfigError].
 func (c Config) Validate() error {
 	switch {
+	case slices.ContainsFunc(c.hosts(), notAHost):
+		// The value is not shown: people paste whole connection strings with passwords into the wrong place.
+		return &ConfigError{"host", "holds something that is no host name, address or absolute path. It must not be a URL, and the " +
+			"port and the user name have arguments of their own"}
 	case c.Port < 1 || c.Port > 65535:
 		return &ConfigError{"port", fmt.Sprintf("is %d; it must be between 1 and 65535", c.Port)}
 	case !slices.Contains(SSLModes, c.SSLMode):
@@ -149,6 +155,13 @@ func (c Config) hosts() []string {
 		}
 	}
 	return hosts
+}
+
+func notAHost(host string) bool {
+	if isSocket(host) || net.ParseIP(host) != nil {
+		return false
+	}
+	return strings.ContainsAny(host, "/@:?= \t\n\\")
 }
 
 func isSocket(host string) bool {
@@ -176,7 +189,9 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	pool, err := pgxpool.ParseConfig(
 		"host=localhost port=5432 user=x dbname=x sslmode=disable sslrootcert='' sslcert='' sslkey=''")
 	if err != nil {
-		return nil, fmt.Errorf("cannot read libpq's environment variables or service file: %w", err)
+		// The library's text shows a connection string that nobody gave.
+		return nil, fmt.Errorf("one of libpq's environment variables that have no provider argument (PGSERVICE, PGPASSFILE, "+
+			"PGSSLPASSWORD, …) cannot be used: %w. Unset it", errors.Unwrap(err))
 	}
 	pool.MaxConns = int32(min(c.MaxConnections, 1<<15)) //nolint:gosec // Bounded by the line itself.
 	// An idle connection is given back to the server soon: plans pause for people, and others need connections too.

@@ -141,13 +141,13 @@ const tryAgain = "Run terraform apply again when it is back"
 func (db *DB) explainConnect(err error) error {
 	target := fmt.Sprintf("cannot connect to PostgreSQL at %s, port %d, as role %q, database %q",
 		strings.Join(db.config.hosts(), ", "), db.config.Port, db.config.Username, db.config.Database)
-	cause, remedy := connectCause(err)
+	cause, remedy := db.connectCause(err)
 	return &ServerError{target + ": " + cause, remedy, err}
 }
 
 // connectCause finds the reason and the remedy. With several hosts the attempts are joined in one error; the first
 // cause that is recognised is told.
-func connectCause(err error) (cause, remedy string) {
+func (db *DB) connectCause(err error) (cause, remedy string) {
 	var (
 		server    *pgconn.PgError
 		authority x509.UnknownAuthorityError
@@ -156,7 +156,7 @@ func connectCause(err error) (cause, remedy string) {
 	)
 	switch {
 	case errors.As(err, &server):
-		return server.Message, connectRemedy(server.Code)
+		return server.Message, db.connectRemedy(server.Code)
 	case errors.Is(err, errReadOnly):
 		return errReadOnly.Error(), "List all members in the provider argument host, so that the writable one is found"
 	case errors.As(err, &authority):
@@ -167,6 +167,8 @@ func connectCause(err error) (cause, remedy string) {
 		return fmt.Sprintf("host name %q does not resolve", dns.Name), "Check the provider argument host"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused", "Check that the server runs and that host and port are right"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "the server closed the connection; it may be stopping or restarting", tryAgain
 	case errors.Is(err, context.Canceled):
 		return "cancelled", ""
 	case errors.Is(err, context.DeadlineExceeded), pgconn.Timeout(err):
@@ -180,11 +182,20 @@ func connectCause(err error) (cause, remedy string) {
 		"Check host, port, sslmode and the certificates of the provider"
 }
 
-func connectRemedy(code string) string {
+func (db *DB) connectRemedy(code string) string {
 	switch code {
 	case codeInvalidAuthorization:
-		return "Check username, and that the certificate's common name is that role's name (pg_hba.conf decides)"
+		switch {
+		case db.config.SSLMode == "disable":
+			return "Set sslmode: the server may want TLS (its pg_hba.conf decides)"
+		case db.config.SSLCert == "":
+			return "Set sslcert and sslkey: the server may want a client certificate (its pg_hba.conf decides)"
+		}
+		return "Check username, that this role may log in, and that the certificate's common name is its name"
 	case codeInvalidPassword:
+		if db.config.Password == "" {
+			return "Set password (or PGPASSWORD): the server wants one from this role"
+		}
 		return "Check username and password"
 	case codeInvalidCatalogName:
 		return "Create the database, or correct the provider argument database"

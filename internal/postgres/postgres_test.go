@@ -77,7 +77,7 @@ func TestConnectionErrors(t *testing.T) {
 		"unresolvable":   {func(c *postgres.Config) { c.Host = "nowhere.invalid" }, []string{"nowhere.invalid", "does not resolve"}},
 		"no database":    {func(c *postgres.Config) { c.Database = "missing" }, []string{`"missing"`, "Create the database"}},
 		"other role":     {func(c *postgres.Config) { c.Username = "nobody-known" }, []string{`role "nobody-known"`, "common name"}},
-		"no certificate": {func(c *postgres.Config) { c.SSLCert, c.SSLKey = "", "" }, []string{"certificate"}},
+		"no certificate": {func(c *postgres.Config) { c.SSLCert, c.SSLKey = "", "" }, []string{"certificate", "Set sslcert and sslkey"}},
 		"unknown CA":     {func(c *postgres.Config) { c.SSLRootCert = "system" }, []string{"unknown authority", "sslrootcert"}},
 		"missing file":   {func(c *postgres.Config) { c.SSLCert = "/missing.pem" }, []string{`"sslcert"`, "no such file"}},
 		"mixed pair":     {func(c *postgres.Config) { c.SSLKey = other.SSLKey }, []string{`"sslcert"`, "usable pair"}},
@@ -143,6 +143,7 @@ func TestEnvironmentAndDefaults(t *testing.T) {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	for attribute, change := range map[string]func(*postgres.Config){
+		"host":            func(c *postgres.Config) { c.Host = "db,postgres://u:secret@db" },
 		"port":            func(c *postgres.Config) { c.Port = 70000 },
 		"sslmode":         func(c *postgres.Config) { c.SSLMode = "on" },
 		"connect_timeout": func(c *postgres.Config) { c.ConnectTimeout = -time.Second },
@@ -155,6 +156,13 @@ func TestValidate(t *testing.T) {
 		var wrong *postgres.ConfigError
 		if err := config.Validate(); !errors.As(err, &wrong) || wrong.Attribute != attribute {
 			t.Errorf("%s: got %v", attribute, err)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("the message repeats what may be a password: %s", err)
+		}
+	}
+	for _, host := range []string{"db", "db.example,db-1.example", "10.0.0.1", "::1", "/run/postgresql"} {
+		if err := (postgres.Config{Host: host}).WithDefaults().Validate(); err != nil {
+			t.Errorf("host %s: %v", host, err)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (d *agentConfigDataSource) Read(ctx context.Context, req datasource.ReadReq
 		agentConfig, err = d.tenancy.AgentConfigByName(ctx, model.TeamID.ValueString(), model.Name.ValueString())
 	}
 	if err != nil {
-		addReadError(&resp.Diagnostics, "agent config", firstOf(model.ID, model.Name), err)
+		addLookupError(&resp.Diagnostics, "agent config", err, lookup{"id", model.ID}, lookup{"team_id", model.TeamID}, lookup{"name", model.Name})
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, agentConfigModelFrom(agentConfig))...)

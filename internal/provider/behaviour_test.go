@@ -112,7 +112,7 @@ resource "brownie_config" "routing" {
 }
 `
 	importBlock := func(address string) *regexp.Regexp {
-		return regexp.MustCompile(`(?s)already has.*import \{[\s│]+to = ` + address + `[\s│]+id = "[0-9a-f-]{36}"`)
+		return regexp.MustCompile(`(?s)already has.*import \{[\s│]+to = ` + address + `\.NAME[\s│]+id = "[0-9a-f-]{36}"`)
 	}
 	base := platform + jane + others
 	acceptance(t, func(string) []resource.TestStep {
@@ -122,7 +122,7 @@ resource "brownie_config" "routing" {
 resource "brownie_organization" "again" {
   name = "Other"
   slug = "acme"
-}`, ExpectError: importBlock("brownie_organization._acme")},
+}`, ExpectError: importBlock("brownie_organization")},
 			{Config: base + `
 resource "brownie_organization" "again" {
   name = "Acme"
@@ -133,14 +133,14 @@ resource "brownie_team" "again" {
   organization_id = brownie_organization.acme.id
   name            = "Again"
   slug            = "platform"
-}`, ExpectError: importBlock("brownie_team._acme_platform")},
+}`, ExpectError: importBlock("brownie_team")},
 			{Config: base + `
 resource "brownie_user" "again" {
   organization_id = brownie_organization.acme.id
   team_id         = brownie_team.platform.id
   email           = "jane@acme.example"
   username        = "jane2"
-}`, ExpectError: importBlock("brownie_user._jane_acme_example")},
+}`, ExpectError: importBlock("brownie_user")},
 			{Config: base + `
 resource "brownie_user" "again" {
   organization_id = brownie_organization.acme.id
@@ -163,13 +163,13 @@ resource "brownie_agent_config" "again" {
   name            = "triage"
   agent_type      = "custom"
   config          = "{}"
-}`, ExpectError: importBlock("brownie_agent_config._acme_platform_triage")},
+}`, ExpectError: importBlock("brownie_agent_config")},
 			{Config: base + `
 resource "brownie_config" "again" {
   organization_id = brownie_organization.acme.id
   name            = "routing"
   config_type     = "alert"
-}`, ExpectError: importBlock("brownie_config._acme_routing")},
+}`, ExpectError: importBlock("brownie_config")},
 		}
 	})
 }
@@ -269,7 +269,7 @@ resource "brownie_organization" "acme" {
   name = "Acme"
   slug = "acme"
 }`
-	refused := regexp.MustCompile(`(?s)organization "acme" is[\s│]+protected.*set[\s│]+deletion_protection = false`)
+	refused := regexp.MustCompile(`(?s)organization "acme" is[\s│]+protected.*set[\s│]+deletion_protection[\s│]+=[\s│]+false`)
 	acceptance(t, func(string) []resource.TestStep {
 		return []resource.TestStep{
 			{Config: protected},

@@ -53,7 +53,7 @@ func (d *configDataSource) Read(ctx context.Context, req datasource.ReadRequest,
 		config, err = d.tenancy.ConfigByName(ctx, model.OrganizationID.ValueString(), model.TeamID.ValueStringPointer(), model.Name.ValueString())
 	}
 	if err != nil {
-		addReadError(&resp.Diagnostics, "config", firstOf(model.ID, model.Name), err)
+		addLookupError(&resp.Diagnostics, "config", err, lookup{"id", model.ID}, lookup{"organization_id", model.OrganizationID}, lookup{"team_id", model.TeamID}, lookup{"name", model.Name})
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, configModelFrom(config))...)

@@ -41,7 +41,7 @@ var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a
 func importByKey(ctx context.Context, noun, keyForm string, req resource.ImportStateRequest, resp *resource.ImportStateResponse,
 	find func(key string) (id string, err error),
 ) {
-	id := req.ID
+	id := strings.ToLower(req.ID)
 	if !uuidPattern.MatchString(id) {
 		var err error
 		id, err = find(req.ID)

@@ -76,14 +76,15 @@ func TestAccBadProviderArguments(t *testing.T) {
 	for argument, test := range map[string]struct{ value, says string }{
 		"port":            {`70000`, "between 1 and 65535"},
 		"sslmode":         {`"on"`, `"verify-full"`},
-		"connect_timeout": {`"10"`, "duration"},
+		"connect_timeout": {`"10"`, "positive duration with a unit"},
+		"host":            {`"postgres://u:pw@db/x"`, "must not be a URL"},
 		"max_connections": {`0`, "between 1 and 1000"},
 		"sslcert":         {`"client.crt"`, "a certificate login needs both"},
 		"sslkey":          {`"client.key"`, "a certificate login needs both"},
 	} {
 		t.Run(argument, func(t *testing.T) {
 			resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
-				Config: "provider \"brownie\" {\n  host = \"db\"\n  " + argument + " = " + test.value + "\n}\n" + acme, PlanOnly: true,
+				Config: "provider \"brownie\" {\n  " + argument + " = " + test.value + "\n}\n" + acme, PlanOnly: true,
 				ExpectError: says(test.says),
 			}}})
 		})

@@ -3,11 +3,11 @@ package provider
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
@@ -17,8 +17,8 @@ import (
 func addError(diags *diag.Diagnostics, verb, noun, name string, err error) {
 	summary := fmt.Sprintf("Cannot %s %s", verb, noun)
 	detail := explain(noun, err)
-	if name != "" && !errors.Is(err, postgres.ErrNotMigrated) {
-		detail = fmt.Sprintf("%s %q: %s", noun, name, detail)
+	if subject := fmt.Sprintf("%s %q", noun, name); name != "" && !errors.Is(err, postgres.ErrNotMigrated) && !strings.HasPrefix(detail, subject) {
+		detail = subject + ": " + detail
 	}
 	if attribute := guiltyAttribute(err); attribute != "" {
 		diags.AddAttributeError(path.Root(attribute), summary, detail)
@@ -34,19 +34,11 @@ func explain(noun string, err error) string {
 	text := err.Error() + "."
 	var duplicate *tenancy.DuplicateError
 	if errors.As(err, &duplicate) && duplicate.DeletedAt == nil {
-		text += " If it shall be managed by this resource, add this block, with this resource's own address after \"to\", " +
-			"and apply again:\n\n" + importBlock(noun, duplicate)
+		text += fmt.Sprintf(" Choose another %s; or, if no other resource manages that %s and this one shall, import it: add "+
+			"this block, with this resource's own name instead of NAME, and apply again:\n\nimport {\n  to = brownie_%s.NAME\n  id = %q\n}",
+			duplicate.Attribute, noun, strings.ReplaceAll(noun, " ", "_"), duplicate.ID)
 	}
 	return text
-}
-
-var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
-
-// importBlock is a block that makes the existing object the resource's. A provider does not learn the address of the
-// resource it works for, so the name in "to" is made from the object's key.
-func importBlock(noun string, d *tenancy.DuplicateError) string {
-	label := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(d.Key), "_"), "_")
-	return fmt.Sprintf("import {\n  to = brownie_%s._%s\n  id = %q\n}", strings.ReplaceAll(noun, " ", "_"), label, d.ID)
 }
 
 func guiltyAttribute(err error) string {
@@ -72,11 +64,26 @@ func guiltyAttribute(err error) string {
 	return ""
 }
 
-// addReadError reports an error of a data source, for which an object that is missing is an error too.
-func addReadError(diags *diag.Diagnostics, noun, name string, err error) {
-	if errors.Is(err, postgres.ErrNotFound) {
-		diags.AddError("Cannot read "+noun, fmt.Sprintf("There is no %s %q.", noun, name))
+// lookup is an attribute and the value that a data source looks for.
+type lookup struct {
+	attribute string
+	value     types.String
+}
+
+// addLookupError reports an error of a data source, for which an object that is missing is an error too.
+func addLookupError(diags *diag.Diagnostics, noun string, err error, by ...lookup) {
+	if !errors.Is(err, postgres.ErrNotFound) {
+		addError(diags, "read", noun, "", err)
 		return
 	}
-	addError(diags, "read", noun, name, err)
+	var wanted []string
+	guilty := ""
+	for _, l := range by {
+		if !l.value.IsNull() {
+			wanted = append(wanted, fmt.Sprintf("%s = %q", l.attribute, l.value.ValueString()))
+			guilty = l.attribute
+		}
+	}
+	diags.AddAttributeError(path.Root(guilty), "Cannot read "+noun, fmt.Sprintf("There is no %s with %s. Correct that, or let this "+
+		"data source depend on the resource that creates the %s.", noun, strings.Join(wanted, " and "), noun))
 }

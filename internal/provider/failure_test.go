@@ -337,3 +337,26 @@ resource "brownie_organization" "acme" {
 		}
 	}
 }
+
+// Terraform does not tell a provider while planning that a replacement is forced.
+func TestAccProtectedOrganizationIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
+	w := newWorkspace(t, database, `
+resource "brownie_organization" "acme" {
+  name = "Acme"
+  slug = "acme"
+}`)
+	if output, err := w.apply(); err != nil {
+		t.Fatal(output)
+	}
+	before := testdb.Value[string](t, database, `SELECT id::text FROM organizations`)
+	output, err := w.run("apply", "-auto-approve", "-input=false", "-replace=brownie_organization.acme")
+	if err == nil || !says(`organization "acme" is protected`).MatchString(output) {
+		t.Errorf("a forced replacement of a protected organization was not refused:\n%s", output)
+	}
+	if after := testdb.Value[string](t, database, `SELECT id::text FROM organizations`); after != before {
+		t.Error("the organization was replaced")
+	}
+	w.noChanges()
+}

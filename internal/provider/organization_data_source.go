@@ -52,7 +52,7 @@ func (d *organizationDataSource) Read(ctx context.Context, req datasource.ReadRe
 		organization, err = d.tenancy.OrganizationBySlug(ctx, model.Slug.ValueString())
 	}
 	if err != nil {
-		addReadError(&resp.Diagnostics, "organization", firstOf(model.ID, model.Slug), err)
+		addLookupError(&resp.Diagnostics, "organization", err, lookup{"id", model.ID}, lookup{"slug", model.Slug})
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, organizationModelFrom(organization))...)
@@ -93,7 +93,7 @@ func (d *organizationsDataSource) Read(ctx context.Context, req datasource.ReadR
 	}
 	organizations, err := d.tenancy.Organizations(ctx, tenancy.OrganizationFilter{IsActive: model.IsActive.ValueBoolPointer()})
 	if err != nil {
-		addReadError(&resp.Diagnostics, "organizations", "", err)
+		addError(&resp.Diagnostics, "read", "organizations", "", err)
 		return
 	}
 	model.Organizations = each(organizations, organizationModelFrom)
@@ -145,7 +145,7 @@ func (d *organizationUsageDataSource) Read(ctx context.Context, req datasource.R
 	}
 	usage, err := d.tenancy.OrganizationUsage(ctx, model.OrganizationID.ValueString())
 	if err != nil {
-		addReadError(&resp.Diagnostics, "organization", model.OrganizationID.ValueString(), err)
+		addLookupError(&resp.Diagnostics, "organization", err, lookup{"organization_id", model.OrganizationID})
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, organizationUsageModel{

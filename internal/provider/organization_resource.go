@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -69,11 +70,13 @@ func organizationAttributes() map[string]schema.Attribute {
 		"name": requiredString("Display name, unique, at most 255 characters.", displayName...),
 		"slug": requiredString("Short unique name for URLs and import IDs: lower-case letters, digits, hyphens and underscores, "+
 			"at most 100 characters.", slugFormat, stringvalidator.LengthAtMost(100)),
-		"description":        optionalString("What the organization is."),
-		"is_active":          optionalBool("Whether the organization may use the platform.", true),
-		"settings":           optionalJSON("Settings of the platform for this organization."),
-		"max_teams":          optionalInt("How many teams Terraform lets the organization have. Default: `10`.", 10, atLeast(0)),
-		"max_users_per_team": optionalInt("How many users Terraform lets each team have. Default: `50`.", 50, atLeast(0)),
+		"description": optionalString("What the organization is."),
+		"is_active":   optionalBool("Whether the organization may use the platform.", true),
+		"settings":    optionalJSON("Settings of the platform for this organization."),
+		"max_teams": optionalInt("How many teams the organization may have. It is checked when Terraform creates a team; lowering it "+
+			"below what exists is no error. Default: `10`.", 10, atLeast(0)),
+		"max_users_per_team": optionalInt("How many users each team may have. It is checked when Terraform creates or moves a user; "+
+			"lowering it below what exists is no error. Default: `50`.", 50, atLeast(0)),
 		"force_destroy": optionalBool("Whether destroying the organization or one of its teams also deletes what Terraform does not "+
 			"manage in it (incidents, statistics, users that signed up by themselves). When `false`, such a destroy fails and names "+
 			"the counts. It must be applied before the destroy.", false),
@@ -101,10 +104,14 @@ func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.Modi
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
+	refuseProtected(state, &resp.Diagnostics)
+}
+
+func refuseProtected(state organizationResourceModel, diags *diag.Diagnostics) {
 	if state.DeletionProtection.ValueBool() {
-		resp.Diagnostics.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy organization",
+		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy organization",
 			"organization \""+state.Slug.ValueString()+"\" is protected. To destroy it with all its teams, users and configurations, "+
-				"set deletion_protection = false, apply, and destroy then.")
+				"set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy then.")
 	}
 }
 
@@ -161,6 +168,10 @@ func (r *organizationResource) Update(ctx context.Context, req resource.UpdateRe
 func (r *organizationResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state organizationResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
+		return
+	}
+	// A forced replacement (-replace, taint) is planned without telling the provider that it destroys.
+	if refuseProtected(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
 	if err := r.tenancy.DeleteOrganization(ctx, state.ID.ValueString()); err != nil {

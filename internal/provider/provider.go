@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -37,17 +36,17 @@ func New(version string) func() provider.Provider {
 }
 
 type providerModel struct {
-	Host           types.String         `tfsdk:"host"`
-	Port           types.Int64          `tfsdk:"port"`
-	Database       types.String         `tfsdk:"database"`
-	Username       types.String         `tfsdk:"username"`
-	Password       types.String         `tfsdk:"password"`
-	SSLMode        types.String         `tfsdk:"sslmode"`
-	SSLRootCert    types.String         `tfsdk:"sslrootcert"`
-	SSLCert        types.String         `tfsdk:"sslcert"`
-	SSLKey         types.String         `tfsdk:"sslkey"`
-	ConnectTimeout timetypes.GoDuration `tfsdk:"connect_timeout"`
-	MaxConnections types.Int64          `tfsdk:"max_connections"`
+	Host           types.String `tfsdk:"host"`
+	Port           types.Int64  `tfsdk:"port"`
+	Database       types.String `tfsdk:"database"`
+	Username       types.String `tfsdk:"username"`
+	Password       types.String `tfsdk:"password"`
+	SSLMode        types.String `tfsdk:"sslmode"`
+	SSLRootCert    types.String `tfsdk:"sslrootcert"`
+	SSLCert        types.String `tfsdk:"sslcert"`
+	SSLKey         types.String `tfsdk:"sslkey"`
+	ConnectTimeout types.String `tfsdk:"connect_timeout"`
+	MaxConnections types.Int64  `tfsdk:"max_connections"`
 }
 
 func (p *brownieProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
@@ -69,7 +68,7 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			"port": schema.Int64Attribute{
 				Optional:            true,
 				Validators:          []validator.Int64{int64validator.Between(1, 65535)},
-				MarkdownDescription: "TCP port, 1 to 65535. Default: `PGPORT`, else `5432`.",
+				MarkdownDescription: "TCP port, 1 to 65535, of all hosts. Default: `PGPORT`, else `5432`.",
 			},
 			"database": schema.StringAttribute{
 				Optional:            true,
@@ -103,7 +102,7 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 				MarkdownDescription: "Unencrypted private key of `sslcert`: PEM text or the path of a PEM file. Default: `PGSSLKEY`.",
 			},
 			"connect_timeout": schema.StringAttribute{
-				Optional: true, CustomType: timetypes.GoDurationType{},
+				Optional: true, Validators: []validator.String{positiveDuration},
 				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`, which is the default.",
 			},
 			"max_connections": schema.Int64Attribute{
@@ -171,12 +170,7 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 		}
 	}
 	if !m.ConnectTimeout.IsNull() && !m.ConnectTimeout.IsUnknown() {
-		timeout, _ := m.ConnectTimeout.ValueGoDuration() // The type has validated it.
-		if timeout < time.Millisecond {
-			diags.AddAttributeError(path.Root("connect_timeout"), "Cannot configure the provider",
-				"connect_timeout must be a positive duration, such as \"10s\".")
-		}
-		config.ConnectTimeout = timeout
+		config.ConnectTimeout, _ = time.ParseDuration(m.ConnectTimeout.ValueString()) // Its validator has checked it.
 	}
 	config, err := config.WithEnvironment(os.Getenv)
 	if err == nil {

@@ -343,7 +343,7 @@ data "brownie_organization_usage" "acme" {
 					"teams": "1", "users": "1", "incidents": "0", "agent_configs": "1", "configs": "1",
 				}),
 			)},
-			{Config: `data "brownie_organization" "x" { slug = "missing" }`, ExpectError: says(`There is no organization "missing"`)},
+			{Config: `data "brownie_organization" "x" { slug = "missing" }`, ExpectError: says(`There is no organization with slug = "missing"`)},
 			{Config: `data "brownie_organization" "x" {}`, ExpectError: says("[id,slug]")},
 			{Config: `data "brownie_team" "x" { slug = "platform" }`, ExpectError: says("[organization_id,slug]")},
 			{Config: `data "brownie_user" "x" { id = "jane" }`, ExpectError: says("must be a UUID")},

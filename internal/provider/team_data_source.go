@@ -53,7 +53,7 @@ func (d *teamDataSource) Read(ctx context.Context, req datasource.ReadRequest, r
 		team, err = d.tenancy.TeamBySlug(ctx, model.OrganizationID.ValueString(), model.Slug.ValueString())
 	}
 	if err != nil {
-		addReadError(&resp.Diagnostics, "team", firstOf(model.ID, model.Slug), err)
+		addLookupError(&resp.Diagnostics, "team", err, lookup{"id", model.ID}, lookup{"organization_id", model.OrganizationID}, lookup{"slug", model.Slug})
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, teamModelFrom(team))...)
@@ -98,7 +98,7 @@ func (d *teamsDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 		OrganizationID: model.OrganizationID.ValueStringPointer(), IsActive: model.IsActive.ValueBoolPointer(),
 	})
 	if err != nil {
-		addReadError(&resp.Diagnostics, "teams", "", err)
+		addError(&resp.Diagnostics, "read", "teams", "", err)
 		return
 	}
 	model.Teams = each(teams, teamModelFrom)

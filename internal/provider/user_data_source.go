@@ -53,7 +53,7 @@ func (d *userDataSource) Read(ctx context.Context, req datasource.ReadRequest, r
 		user, err = d.tenancy.UserByEmail(ctx, model.Email.ValueString())
 	}
 	if err != nil {
-		addReadError(&resp.Diagnostics, "user", firstOf(model.ID, model.Email), err)
+		addLookupError(&resp.Diagnostics, "user", err, lookup{"id", model.ID}, lookup{"email", model.Email})
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, userModelFrom(user))...)
@@ -106,7 +106,7 @@ func (d *usersDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 		Role: model.Role.ValueStringPointer(), IsActive: model.IsActive.ValueBoolPointer(),
 	})
 	if err != nil {
-		addReadError(&resp.Diagnostics, "users", "", err)
+		addError(&resp.Diagnostics, "read", "users", "", err)
 		return
 	}
 	model.Users = each(users, userModelFrom)

@@ -68,8 +68,8 @@ func userAttributes() map[string]schema.Attribute {
 	return withRow("user", map[string]schema.Attribute{
 		"organization_id": requiredString("UUID of the organization. It cannot be changed.", uuidFormat),
 		"team_id":         requiredString("UUID of a team of the same organization.", uuidFormat),
-		"email":           requiredString("E-mail address, unique among all organizations, at most 255 characters.", emailFormat, stringvalidator.LengthAtMost(255)),
-		"username":        requiredString("Login name, unique among all organizations, at most 100 characters without white space.", noSpaces, stringvalidator.LengthAtMost(100)),
+		"email":           requiredString("E-mail address, unique among all organizations, at most 255 characters. Capitals count: the platform looks it up as it is written.", emailFormat, stringvalidator.LengthAtMost(255)),
+		"username":        requiredString("Login name, unique among all organizations, at most 100 characters without white space.", noSpaces, stringvalidator.LengthBetween(1, 100)),
 		"full_name":       optionalString("Name of the person, at most 255 characters.", stringvalidator.LengthAtMost(255)),
 		"role":            optionalEnum("What the user may do in the platform.", "member", userRoles...),
 		"is_active":       optionalBool("Whether the user may log in to the platform.", true),

@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/dlclark/regexp2/v2"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -59,13 +60,19 @@ var (
 		}
 		return ""
 	}}
-	noSpaces = matching(regexp.MustCompile(`^\S+$`), "it must not contain white space")
+	noSpaces         = matching(regexp.MustCompile(`^\S*$`), "it must not contain white space")
+	positiveDuration = check{"it must be a positive duration with a unit, such as \"10s\"", func(value string) string {
+		if duration, err := time.ParseDuration(value); err != nil || duration <= 0 {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
 	// jsontypes reports what is no JSON at all. The database refuses bare values, too.
 	jsonContainer = check{"it must be a JSON object or array, as jsonencode({…}) returns", func(value string) string {
 		if trimmed := strings.TrimLeft(value, " \t\r\n"); trimmed != "" && strings.ContainsAny(trimmed[:1], "{[") {
 			return ""
 		}
-		return "is not a JSON object or array"
+		return "holds something else"
 	}}
 	// The platform matches with Python's re, so look-around and (?P<name>…) must pass.
 	patternFormat = check{"it must be a regular expression", func(value string) string {

@@ -73,15 +73,6 @@ func stringsOf(set types.Set) []string {
 	return elements
 }
 
-func firstOf(values ...types.String) string {
-	for _, value := range values {
-		if !value.IsNull() {
-			return value.ValueString()
-		}
-	}
-	return ""
-}
-
 func each[From, To any](items []From, convert func(From) To) []To {
 	converted := make([]To, len(items)) // not nil: an empty list is known, a nil one would be null
 	for i, item := range items {

@@ -169,7 +169,7 @@ func (s *Store) RefuseOrganizationChange(ctx context.Context, noun, name, from, 
 		return nil
 	}
 	return &OrganizationError{"organization_id", fmt.Sprintf("%s %q belongs to organization %s and cannot be given to "+
-		"organization %s. Keep organization_id, or destroy the %s and create a new one",
+		"organization %s. Keep organization_id; to start anew there, destroy the %s first (terraform destroy -target=…)",
 		noun, name, s.organizationName(ctx, from), s.organizationName(ctx, to), noun)}
 }
 
