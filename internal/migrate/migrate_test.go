@@ -193,3 +193,30 @@ func TestBadFileNames(t *testing.T) {
 		}
 	}
 }
+
+// Managed PostgreSQL gives nobody a superuser.
+func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	const role = "owner-without-superuser"
+	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
+	testdb.Exec(t, database, `ALTER DATABASE `+database+` OWNER TO "`+role+`"`)
+	t.Cleanup(func() { // cluster-wide, so that an existing server would keep it
+		testdb.Exec(t, database, `REASSIGN OWNED BY "`+role+`" TO postgres`)
+		testdb.Exec(t, database, `DROP ROLE "`+role+`"`)
+	})
+	config, err := testdb.ConfigAs(testdb.Server(t), database, role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := postgres.New(config)
+	t.Cleanup(db.Close)
+	engine := migrate.New(db, migrations.Files)
+	latest, err := engine.Latest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
+		t.Errorf("got version %d, %v", current, err)
+	}
+}
