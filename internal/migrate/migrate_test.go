@@ -202,7 +202,7 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
 	testdb.Exec(t, database, `ALTER DATABASE `+database+` OWNER TO "`+role+`"`)
 	t.Cleanup(func() { // cluster-wide, so that an existing server would keep it
-		testdb.Exec(t, database, `REASSIGN OWNED BY "`+role+`" TO postgres`)
+		testdb.Exec(t, database, `REASSIGN OWNED BY "`+role+`" TO CURRENT_USER`)
 		testdb.Exec(t, database, `DROP ROLE "`+role+`"`)
 	})
 	config, err := testdb.ConfigAs(testdb.Server(t), database, role)

@@ -424,3 +424,48 @@ func TestServerDefaults(t *testing.T) {
 		t.Error("a client's own updated_at was not kept")
 	}
 }
+
+// The grants of docs/guides/connecting.md suffice for a role that manages rows.
+func TestARoleWithTheDocumentedGrants(t *testing.T) {
+	t.Parallel()
+	const role = "manages-rows-only"
+	database := testdb.Migrated(t)
+	for _, sql := range []string{
+		`CREATE ROLE "` + role + `" LOGIN`,
+		`GRANT USAGE ON SCHEMA brownie TO "` + role + `"`,
+		`GRANT SELECT ON ALL TABLES IN SCHEMA public, brownie TO "` + role + `"`,
+		`GRANT INSERT, UPDATE, DELETE ON organizations, teams, users, agent_configs, configs, brownie.organization_options TO "` + role + `"`,
+	} {
+		testdb.Exec(t, database, sql)
+	}
+	t.Cleanup(func() {
+		testdb.Exec(t, database, `DROP OWNED BY "`+role+`"`)
+		testdb.Exec(t, database, `DROP ROLE "`+role+`"`)
+	})
+	config := must(testdb.ConfigAs(testdb.Server(t), database, role))(t)
+	db := postgres.New(config)
+	t.Cleanup(db.Close)
+	store := tenancy.New(db)
+	ctx := t.Context()
+	acme := must(store.CreateOrganization(ctx, tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	team := must(store.CreateTeam(ctx, newTeam(acme, "core")))(t)
+	user := must(store.CreateUser(ctx, newUser(team, "jane")))(t)
+	renamed := user
+	renamed.Username = "jane2"
+	must(store.UpdateUser(ctx, user, renamed))(t)
+	agentConfig := must(store.CreateAgentConfig(ctx, tenancy.AgentConfig{
+		OrganizationID: acme.ID, TeamID: team.ID, Name: "a", AgentType: "custom", Config: "{}",
+	}))(t)
+	settings := must(store.CreateConfig(ctx, tenancy.Config{OrganizationID: acme.ID, Name: "a", ConfigType: "alert", Status: "draft"}))(t)
+	for _, remove := range []func() error{
+		func() error { return store.DeleteConfig(ctx, settings.ID) },
+		func() error { return store.DeleteAgentConfig(ctx, agentConfig.ID) },
+		func() error { return store.DeleteUser(ctx, user.ID) },
+		func() error { return store.DeleteTeam(ctx, team.ID) },
+		func() error { return store.DeleteOrganization(ctx, acme.ID) },
+	} {
+		if err := remove(); err != nil {
+			t.Error(err)
+		}
+	}
+}
