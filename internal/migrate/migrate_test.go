@@ -101,10 +101,7 @@ func baseline(t *testing.T) map[string]any {
 func TestConcurrentUpsQueue(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
-	config, err := testdb.Config(testdb.Server(t), database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := testdb.Config(t, database)
 	config.MaxConnections = 1 // the engine needs no second connection beside the one that holds the lock
 	var group sync.WaitGroup
 	for range 4 {
@@ -188,7 +185,7 @@ func TestVersionsThatCannotBeReached(t *testing.T) {
 func TestBadFileNames(t *testing.T) {
 	t.Parallel()
 	for _, files := range []fstest.MapFS{{}, {"create_table.sql": file(`SELECT 1;`)}} {
-		if _, err := migrate.New(testdb.DB(t, "postgres"), files).Known(); err == nil {
+		if _, err := migrate.New(testdb.DB(t, testdb.Empty(t)), files).Known(); err == nil {
 			t.Errorf("%v was accepted", files)
 		}
 	}
@@ -197,7 +194,7 @@ func TestBadFileNames(t *testing.T) {
 // Managed PostgreSQL gives nobody a superuser.
 func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	t.Parallel()
-	database := testdb.Empty(t)
+	database := testdb.Empty(t, testdb.Certificates)
 	const role = "owner-without-superuser"
 	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
 	testdb.Exec(t, database, `ALTER DATABASE `+database+` OWNER TO "`+role+`"`)
@@ -205,10 +202,7 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 		testdb.Exec(t, database, `REASSIGN OWNED BY "`+role+`" TO CURRENT_USER`)
 		testdb.Exec(t, database, `DROP ROLE "`+role+`"`)
 	})
-	config, err := testdb.ConfigAs(testdb.Server(t), database, role)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := testdb.ConfigAs(t, database, role)
 	db := postgres.New(config)
 	t.Cleanup(db.Close)
 	engine := migrate.New(db, migrations.Files)

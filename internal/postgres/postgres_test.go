@@ -29,18 +29,9 @@ func value(t *testing.T, config postgres.Config, query string) (string, error) {
 	return row.Value, err
 }
 
-func adminConfig(t *testing.T) postgres.Config {
-	t.Helper()
-	config, err := testdb.Config(testdb.Server(t), "postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config
-}
-
 func TestCertificatesAsPathOrPEM(t *testing.T) {
 	t.Parallel()
-	paths := adminConfig(t)
+	paths := testdb.Config(t, testdb.Empty(t, testdb.Certificates))
 	pem := paths
 	for _, field := range []*string{&pem.SSLRootCert, &pem.SSLCert, &pem.SSLKey} {
 		content, err := os.ReadFile(*field)
@@ -63,10 +54,8 @@ func TestCertificatesAsPathOrPEM(t *testing.T) {
 func TestConnectionErrors(t *testing.T) {
 	t.Parallel()
 	closed := freePort(t)
-	other, err := testdb.ConfigAs(testdb.Server(t), "postgres", "somebody-else")
-	if err != nil {
-		t.Fatal(err)
-	}
+	database := testdb.Empty(t, testdb.Certificates)
+	other := testdb.ConfigAs(t, database, "somebody-else")
 	for name, test := range map[string]struct {
 		change func(*postgres.Config)
 		want   []string
@@ -84,7 +73,7 @@ func TestConnectionErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config := adminConfig(t)
+			config := testdb.Config(t, database)
 			test.change(&config)
 			_, err := value(t, config, `SELECT 'x' AS value`)
 			if err == nil {
@@ -244,11 +233,12 @@ func relay(t *testing.T, from, to string) {
 
 func TestConnectionsStayWithinTheBound(t *testing.T) {
 	t.Parallel()
-	config := adminConfig(t)
-	config.Database, config.MaxConnections, config.ApplicationName = testdb.Empty(t), 3, "bounded/1.2.3"
+	database := testdb.Empty(t)
+	config := testdb.Config(t, database)
+	config.MaxConnections, config.ApplicationName = 3, "bounded/1.2.3"
 	db := postgres.New(config)
 	defer db.Close()
-	if open := testdb.Value[int](t, "postgres", `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bounded/1.2.3'`); open != 0 {
+	if open := testdb.Value[int](t, database, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bounded/1.2.3'`); open != 0 {
 		t.Errorf("%d connections before the first use", open)
 	}
 	var group sync.WaitGroup
@@ -261,7 +251,7 @@ func TestConnectionsStayWithinTheBound(t *testing.T) {
 	}
 	open := 0
 	for range 10 {
-		open = max(open, testdb.Value[int](t, "postgres", `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bounded/1.2.3'`))
+		open = max(open, testdb.Value[int](t, database, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'bounded/1.2.3'`))
 	}
 	group.Wait()
 	if open < 1 || open > 3 {

@@ -26,10 +26,7 @@ var factories = map[string]func() (tfprotov6.ProviderServer, error){
 // providerBlock is the configuration of the provider for a database, with more arguments if wanted.
 func providerBlock(t *testing.T, database, arguments string) string {
 	t.Helper()
-	config, err := testdb.Config(testdb.Server(t), database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := testdb.Config(t, database)
 	return fmt.Sprintf(`
 provider "brownie" {
   host        = %q

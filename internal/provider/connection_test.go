@@ -50,10 +50,7 @@ func TestAccMissingHost(t *testing.T) {
 
 func TestAccEnvironment(t *testing.T) {
 	database := testdb.Migrated(t)
-	config, err := testdb.Config(testdb.Server(t), database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := testdb.Config(t, database)
 	for name, value := range map[string]string{
 		"PGHOST": config.Host, "PGDATABASE": database, "PGUSER": config.Username, "PGSSLMODE": "verify-full",
 		"PGSSLROOTCERT": config.SSLRootCert, "PGSSLCERT": config.SSLCert, "PGSSLKEY": config.SSLKey, "PGPORT": itoa(config.Port),

@@ -45,7 +45,7 @@ type workspace struct {
 
 func newWorkspace(t *testing.T, database, config string) workspace {
 	t.Helper()
-	return newWorkspaceWith(t, testdb.Server(t).Env(database), config)
+	return newWorkspaceWith(t, testdb.Server(t, database).Env(database), config)
 }
 
 // newWorkspaceWith is for a server of the test's own.
@@ -121,7 +121,7 @@ type diagnostic struct{ attribute, text string }
 // validate returns the errors of the validation of a configuration, with the attribute that each is on.
 func validate(t *testing.T, config string) []diagnostic {
 	t.Helper()
-	w := newWorkspace(t, "postgres", config)
+	w := newWorkspaceWith(t, nil, config)
 	output, _ := w.command("validate", "-json").Output() // the status only repeats what the output says
 	var result struct {
 		Diagnostics []struct {

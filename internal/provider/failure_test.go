@@ -148,7 +148,7 @@ func TestAccProviderKilled(t *testing.T) {
 		t.Run(fmt.Sprintf("after %d rows", rows), func(t *testing.T) {
 			t.Parallel()
 			database := testdb.Empty(t)
-			url := testdb.Server(t).URL(database)
+			url := testdb.Server(t, database).URL(database)
 			w := newWorkspace(t, database, twoHundred)
 			apply := w.command("apply", "-auto-approve", "-input=false")
 			if err := apply.Start(); err != nil {
@@ -221,7 +221,7 @@ func TestAccRowsThatNeverReachedTheState(t *testing.T) {
 			t.Errorf("%d errors contained an import block, want %d", imported, len(lost))
 		}
 	}
-	w.wantRows(testdb.Server(t).URL(database))
+	w.wantRows(testdb.Server(t, database).URL(database))
 }
 
 func TestAccTwoAppliesAtOnce(t *testing.T) {
@@ -250,7 +250,7 @@ func TestAccTwoAppliesAtOnce(t *testing.T) {
 		}
 	}
 	workspaces[winner].noChanges()
-	workspaces[winner].wantRows(testdb.Server(t).URL(database))
+	workspaces[winner].wantRows(testdb.Server(t, database).URL(database))
 }
 
 // Neither a password nor a private key reaches state, plan, output or the most talkative log.

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,16 +21,31 @@ import (
 
 const template = "brownie_template"
 
+// Need is what a test needs beyond a database.
+type Need int
+
+// Certificates are needed by a test that logs in as other roles than the administrator. An existing server, which
+// BROWNIE_POSTGRES_URL names, trusts none that we could sign, so that such a test gets a server that is our own.
+const Certificates Need = iota
+
 var (
-	started   atomic.Pointer[devstack.Postgres]
-	databases atomic.Int64
-	server    = sync.OnceValues(start)
+	common = sync.OnceValues(func() (*devstack.Postgres, error) { return start(devstack.Options{}) })
+	own    = sync.OnceValues(func() (*devstack.Postgres, error) {
+		if os.Getenv("BROWNIE_POSTGRES_URL") == "" {
+			return common() // is our own already
+		}
+		return start(devstack.Options{HBA: []string{"# makes it a server of our own"}})
+	})
+
+	mu        sync.Mutex
+	started   []*devstack.Postgres
+	databases = map[string]*devstack.Postgres{} // the server that each test's database is on
 )
 
-// Main runs a package's tests and stops the server that they used, if any. Call it from TestMain.
+// Main runs a package's tests and stops the servers that they used, if any. Call it from TestMain.
 func Main(m *testing.M) {
 	code := m.Run()
-	if running := started.Load(); running != nil {
+	for _, running := range started {
 		if err := running.Stop(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, "cannot stop the test server:", err)
 			code = max(code, 1)
@@ -40,22 +54,23 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// start starts the server and migrates the template that test databases are cloned from.
-func start() (*devstack.Postgres, error) {
+// start starts a server and migrates the template that test databases are cloned from.
+func start(o devstack.Options) (*devstack.Postgres, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	running, err := devstack.StartPostgres(ctx, devstack.Options{Log: func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, format+"\n", args...)
-	}})
+	o.Log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	running, err := devstack.StartPostgres(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	started.Store(running)
+	mu.Lock()
+	started = append(started, running)
+	mu.Unlock()
 	// An existing server may serve several test binaries at once, so that names carry the process.
 	if err := running.CreateDatabase(ctx, name(template), ""); err != nil {
 		return nil, err
 	}
-	config, err := Config(running, name(template))
+	config, err := administrator(running, name(template))
 	if err != nil {
 		return nil, err
 	}
@@ -72,32 +87,32 @@ func start() (*devstack.Postgres, error) {
 
 func name(base string) string { return fmt.Sprintf("%s_%d", base, os.Getpid()) }
 
-// Server returns the test binary's server and starts it at the first call.
-func Server(t testing.TB) *devstack.Postgres {
-	t.Helper()
-	running, err := server()
-	if err != nil {
-		t.Fatalf("no PostgreSQL server to test with: %s", err)
-	}
-	return running
-}
-
 // Migrated returns the name of a new database with the latest schema. It is dropped when the test ends.
-func Migrated(t testing.TB) string {
+func Migrated(t testing.TB, needs ...Need) string {
 	t.Helper()
-	return create(t, name(template))
+	return create(t, name(template), needs)
 }
 
 // Empty returns the name of a new empty database. It is dropped when the test ends.
-func Empty(t testing.TB) string {
+func Empty(t testing.TB, needs ...Need) string {
 	t.Helper()
-	return create(t, "")
+	return create(t, "", needs)
 }
 
-func create(t testing.TB, from string) string {
+func create(t testing.TB, from string, needs []Need) string {
 	t.Helper()
-	running := Server(t)
-	database := fmt.Sprintf("%s_%d", name("brownie_test"), databases.Add(1))
+	get := common
+	if len(needs) > 0 {
+		get = own
+	}
+	running, err := get()
+	if err != nil {
+		t.Fatalf("no PostgreSQL server to test with: %s", err)
+	}
+	mu.Lock()
+	database := fmt.Sprintf("%s_%d", name("brownie_test"), len(databases)+1)
+	databases[database] = running
+	mu.Unlock()
 	if err := running.CreateDatabase(t.Context(), database, from); err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +125,29 @@ func create(t testing.TB, from string) string {
 	return database
 }
 
-// Config returns how the administrator reaches a database.
-func Config(running *devstack.Postgres, database string) (postgres.Config, error) {
+// Server returns the server that a test's database is on.
+func Server(t testing.TB, database string) *devstack.Postgres {
+	t.Helper()
+	mu.Lock()
+	defer mu.Unlock()
+	running, ok := databases[database]
+	if !ok {
+		t.Fatalf("%s is no database that this test binary made", database)
+	}
+	return running
+}
+
+// Config returns how the administrator reaches a test's database.
+func Config(t testing.TB, database string) postgres.Config {
+	t.Helper()
+	config, err := administrator(Server(t, database), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func administrator(running *devstack.Postgres, database string) (postgres.Config, error) {
 	environment := map[string]string{}
 	for _, setting := range running.Env(database) {
 		variable, value, _ := strings.Cut(setting, "=")
@@ -121,27 +157,22 @@ func Config(running *devstack.Postgres, database string) (postgres.Config, error
 	return config.WithDefaults(), err
 }
 
-// ConfigAs returns how a role reaches a database, with a client certificate of its own.
-func ConfigAs(running *devstack.Postgres, database, role string) (postgres.Config, error) {
-	certificate, err := running.ClientCertificate(role)
+// ConfigAs returns how a role reaches a test's database that was made with the need for [Certificates].
+func ConfigAs(t testing.TB, database, role string) postgres.Config {
+	t.Helper()
+	config := Config(t, database)
+	certificate, err := Server(t, database).ClientCertificate(role)
 	if err != nil {
-		return postgres.Config{}, err
+		t.Fatal(err)
 	}
-	return postgres.Config{
-		Host: running.Host(), Port: running.Port(), Database: database, Username: role,
-		SSLRootCert: running.CAFile(), SSLCert: certificate.CertFile, SSLKey: certificate.KeyFile,
-		ApplicationName: "test",
-	}.WithDefaults(), nil
+	config.Username, config.SSLCert, config.SSLKey = role, certificate.CertFile, certificate.KeyFile
+	return config
 }
 
 // DB returns a connected pool, which is closed when the test ends.
 func DB(t testing.TB, database string) *postgres.DB {
 	t.Helper()
-	config, err := Config(Server(t), database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := postgres.New(config)
+	db := postgres.New(Config(t, database))
 	t.Cleanup(db.Close)
 	return db
 }
@@ -177,7 +208,7 @@ func Value[T any](t testing.TB, database, sql string, args ...any) T {
 
 func connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(context.Background(), Server(t).URL(database))
+	conn, err := pgx.Connect(context.Background(), Server(t, database).URL(database))
 	if err != nil {
 		t.Fatal(err)
 	}
