@@ -97,13 +97,15 @@ func (s *Store) CreateAgentConfig(ctx context.Context, a AgentConfig) (AgentConf
 	return created, s.agentConfigError(ctx, a, err)
 }
 
+// A name that was used twice before is no hindrance as long as it is kept.
 const updateAgentConfigSQL = `
 	UPDATE public.agent_configs a SET team_id = $3, name = $4, description = $5,
 		agent_type = upper($6::text)::public.agenttype, config = $7::text::json, triggers = $8::text::json,
 		conditions = $9::text::json, tags = to_json($10::text[]), execution_timeout_seconds = $11, max_retries = $12,
 		retry_delay_seconds = $13, is_active = $14, version = a.version + 1
-	WHERE a.id = $1 AND a.updated_at = $2
-		AND NOT EXISTS (SELECT FROM public.agent_configs WHERE team_id = $3 AND name = $4 AND id <> a.id)
+	WHERE a.id = $1 AND a.updated_at = $2 AND (
+		(a.team_id = $3 AND a.name = $4)
+		OR NOT EXISTS (SELECT FROM public.agent_configs WHERE team_id = $3 AND name = $4))
 	RETURNING` + agentConfigColumns
 
 // UpdateAgentConfig changes an agent config from before to after and raises its version by one. It returns a

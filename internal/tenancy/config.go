@@ -86,14 +86,17 @@ func (s *Store) CreateConfig(ctx context.Context, c Config) (Config, error) {
 	return created, s.configError(ctx, c, err)
 }
 
+// A name that was used twice before is no hindrance as long as it is kept.
 const updateConfigSQL = `
 	UPDATE public.configs c SET team_id = $3, name = $4, description = $5, config_type = upper($6::text)::public.configtype,
 		status = upper($7::text)::public.configstatus, priority = $8, name_pattern = $9, severity_pattern = $10,
 		team_pattern = $11, config_json = $12::text::json, tags = to_json($13::text[]), is_global = $14, is_active = $15,
 		version = c.version + 1
-	WHERE c.id = $1 AND c.updated_at = $2 AND NOT EXISTS (
-		SELECT FROM public.configs
-		WHERE organization_id = c.organization_id AND team_id IS NOT DISTINCT FROM $3::uuid AND name = $4 AND id <> c.id)
+	WHERE c.id = $1 AND c.updated_at = $2 AND (
+		(c.team_id IS NOT DISTINCT FROM $3::uuid AND c.name = $4)
+		OR NOT EXISTS (
+			SELECT FROM public.configs
+			WHERE organization_id = c.organization_id AND team_id IS NOT DISTINCT FROM $3::uuid AND name = $4))
 	RETURNING` + configColumns
 
 // UpdateConfig changes a config from before to after and raises its version by one. It returns a [*ConflictError] when

@@ -171,6 +171,41 @@ func TestSameNameCreatedAtOnce(t *testing.T) {
 	}
 }
 
+// The platform's own clients may have used a name twice, which no key forbids.
+func TestRowsWithANameThatWasUsedTwice(t *testing.T) {
+	t.Parallel()
+	tenant := newTenant(t, nil)
+	ctx := t.Context()
+	agent := must(tenant.store.CreateAgentConfig(ctx, tenancy.AgentConfig{
+		OrganizationID: tenant.organization.ID, TeamID: tenant.team.ID, Name: "same", AgentType: "custom", Config: "{}",
+	}))(t)
+	config := must(tenant.store.CreateConfig(ctx, tenancy.Config{
+		OrganizationID: tenant.organization.ID, Name: "same", ConfigType: "alert", Status: "draft",
+	}))(t)
+	testdb.Exec(t, tenant.database, `INSERT INTO agent_configs (organization_id, team_id, name, agent_type)
+		VALUES ($1, $2, 'same', 'CUSTOM'), ($1, $2, 'other', 'CUSTOM')`, tenant.organization.ID, tenant.team.ID)
+	testdb.Exec(t, tenant.database, `INSERT INTO configs (organization_id, name, config_type)
+		VALUES ($1, 'same', 'ALERT'), ($1, 'other', 'ALERT')`, tenant.organization.ID)
+
+	if _, err := tenant.store.AgentConfigByKey(ctx, "acme", "platform", "same"); err == nil {
+		t.Error("one of two agent configs was chosen by their common name")
+	}
+	changedAgent, changedConfig := agent, config
+	changedAgent.MaxRetries, changedConfig.Priority = 7, 7
+	agent = must(tenant.store.UpdateAgentConfig(ctx, agent, changedAgent))(t)
+	config = must(tenant.store.UpdateConfig(ctx, config, changedConfig))(t)
+
+	changedAgent, changedConfig = agent, config
+	changedAgent.Name, changedConfig.Name = "other", "other"
+	var duplicate *tenancy.DuplicateError
+	if _, err := tenant.store.UpdateAgentConfig(ctx, agent, changedAgent); !errors.As(err, &duplicate) {
+		t.Errorf("agent config renamed to a taken name: got %v", err)
+	}
+	if _, err := tenant.store.UpdateConfig(ctx, config, changedConfig); !errors.As(err, &duplicate) {
+		t.Errorf("config renamed to a taken name: got %v", err)
+	}
+}
+
 func TestADuplicateIsReportedAsSuchWhenTheLimitIsReachedToo(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, func(o *tenancy.Organization) { o.MaxTeams, o.MaxUsersPerTeam = 1, 1 })
