@@ -30,7 +30,6 @@ var (
 const (
 	CodeUniqueViolation     = "23505"
 	CodeForeignKeyViolation = "23503"
-	CodeCheckViolation      = "23514"
 
 	codeSerializationFailure = "40001"
 	codeDeadlockDetected     = "40P01"
@@ -126,7 +125,7 @@ func (db *DB) explain(err error) error {
 		case codeAdminShutdown, codeCrashShutdown:
 			return &ServerError{"the server ended the connection because it stops or restarts", tryAgain, err}
 		case codeReadOnlyTransaction:
-			return &ServerError{errReadOnly.Error(), "List all members in the provider argument host, so that the writable one is found", err}
+			return &ServerError{errReadOnly.Error(), listAllHosts, err}
 		}
 		return &ServerError{"PostgreSQL answered: " + server.Message, server.Hint, err}
 	}
@@ -136,7 +135,10 @@ func (db *DB) explain(err error) error {
 	return err
 }
 
-const tryAgain = "Run terraform apply again when it is back"
+const (
+	tryAgain     = "Run terraform apply again when it is back"
+	listAllHosts = "List all members in the provider argument host, so that the writable one is found"
+)
 
 func (db *DB) explainConnect(err error) error {
 	target := fmt.Sprintf("cannot connect to PostgreSQL at %s, port %d, as role %q, database %q",
@@ -158,7 +160,7 @@ func (db *DB) connectCause(err error) (cause, remedy string) {
 	case errors.As(err, &server):
 		return server.Message, db.connectRemedy(server.Code)
 	case errors.Is(err, errReadOnly):
-		return errReadOnly.Error(), "List all members in the provider argument host, so that the writable one is found"
+		return errReadOnly.Error(), listAllHosts
 	case errors.As(err, &authority):
 		return "the server's certificate is signed by an unknown authority", "Give its CA certificate in sslrootcert"
 	case errors.As(err, &hostname):
