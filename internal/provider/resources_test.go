@@ -352,6 +352,16 @@ data "brownie_organization_usage" "acme" {
 	})
 }
 
+func TestAccMigrationToAVersionThatIsUnknownInThePlan(t *testing.T) {
+	database := testdb.Empty(t)
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+		Config: providerBlock(t, database, "") + `
+resource "terraform_data" "version" { input = 2 }
+resource "brownie_migration" "this" { version = terraform_data.version.output }`,
+		Check: resource.TestCheckResourceAttr("brownie_migration.this", "current_version", "2"),
+	}}})
+}
+
 func TestAccMigration(t *testing.T) {
 	database := testdb.Empty(t)
 	block := providerBlock(t, database, "")
