@@ -120,7 +120,7 @@ func TestConcurrentUpsQueue(t *testing.T) {
 	}
 	group.Wait()
 	applied := testdb.Value[string](t, database, `SELECT string_agg(version_id::text, ' ' ORDER BY id) FROM brownie.goose_db_version`)
-	if applied != "0 1 2 3 4 5 6" {
+	if applied != "0 1 2 3 4 5 6 7 8 9 10 11 12" {
 		t.Errorf("applied %s", applied)
 	}
 }
@@ -200,6 +200,7 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	testdb.Exec(t, database, `ALTER DATABASE `+database+` OWNER TO "`+role+`"`)
 	t.Cleanup(func() { // cluster-wide, so that an existing server would keep it
 		testdb.Exec(t, database, `REASSIGN OWNED BY "`+role+`" TO CURRENT_USER`)
+		testdb.Exec(t, database, `DROP OWNED BY "`+role+`"`)
 		testdb.Exec(t, database, `DROP ROLE "`+role+`"`)
 	})
 	config := testdb.ConfigAs(t, database, role)

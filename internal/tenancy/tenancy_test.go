@@ -467,23 +467,15 @@ func TestServerDefaults(t *testing.T) {
 	}
 }
 
-// The grants of docs/guides/connecting.md suffice for a role that manages rows.
-func TestARoleWithTheDocumentedGrants(t *testing.T) {
+// A service role, as brownie_role makes it, can do all that this package does.
+func TestAServiceRole(t *testing.T) {
 	t.Parallel()
 	const role = "manages-rows-only"
 	database := testdb.Migrated(t, testdb.Certificates)
-	for _, sql := range []string{
-		`CREATE ROLE "` + role + `" LOGIN`,
-		`GRANT USAGE ON SCHEMA brownie TO "` + role + `"`,
-		`GRANT SELECT ON ALL TABLES IN SCHEMA public, brownie TO "` + role + `"`,
-		`GRANT INSERT, UPDATE, DELETE ON organizations, teams, users, agent_configs, configs, brownie.organization_options TO "` + role + `"`,
-	} {
-		testdb.Exec(t, database, sql)
-	}
-	t.Cleanup(func() {
-		testdb.Exec(t, database, `DROP OWNED BY "`+role+`"`)
-		testdb.Exec(t, database, `DROP ROLE "`+role+`"`)
-	})
+	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
+	testdb.Exec(t, database, `GRANT brownie_admin, brownie_all_tenants TO "`+role+`"`)
+	testdb.Exec(t, database, `INSERT INTO brownie.role_bindings (role_name, access) VALUES ('`+role+`', 'admin')`)
+	t.Cleanup(func() { testdb.Exec(t, database, `DROP ROLE "`+role+`"`) })
 	config := testdb.ConfigAs(t, database, role)
 	db := postgres.New(config)
 	t.Cleanup(db.Close)
