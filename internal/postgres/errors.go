@@ -44,6 +44,7 @@ const (
 	codePrivilege            = "42501"
 	codeTooManyConnections   = "53300"
 	codeReadOnlyTransaction  = "25006"
+	codeInternalError        = "XX000"
 	codeAdminShutdown        = "57P01"
 	codeCrashShutdown        = "57P02"
 	codeCannotConnectNow     = "57P03"
@@ -99,8 +100,15 @@ func Interrupted(err error) bool {
 // rolledBack tells the errors after which the server has undone everything and the same change may be sent again.
 func rolledBack(err error) bool {
 	var server *pgconn.PgError
-	return errors.As(err, &server) && !Unreachable(err) &&
-		slices.Contains([]string{codeSerializationFailure, codeDeadlockDetected, codeLockNotAvailable}, server.Code)
+	if !errors.As(err, &server) || Unreachable(err) {
+		return false
+	}
+	// "tuple concurrently updated": two changes of one row of a catalog, for example of a role, by different databases.
+	// It has no SQLSTATE of its own, and its text depends on the server's language.
+	if server.Code == codeInternalError {
+		return server.Routine == "simple_heap_update" || server.Routine == "simple_heap_delete"
+	}
+	return slices.Contains([]string{codeSerializationFailure, codeDeadlockDetected, codeLockNotAvailable}, server.Code)
 }
 
 // sqlstate is the suffix that the driver appends to a server's message; people get words instead.

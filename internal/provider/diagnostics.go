@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
@@ -31,14 +32,22 @@ func explain(noun string, err error) string {
 	if errors.Is(err, postgres.ErrNotFound) {
 		return "it does not exist any more. Somebody else deleted it; plan again to see what is left to do."
 	}
-	text := err.Error() + "."
+	text := strings.TrimRight(err.Error(), ".") + "."
 	var duplicate *tenancy.DuplicateError
 	if errors.As(err, &duplicate) && duplicate.DeletedAt == nil {
-		text += fmt.Sprintf(" Choose another %s; or, if no other resource manages that %s and this one shall, import it: add "+
-			"this block, with this resource's own name instead of NAME, and apply again:\n\nimport {\n  to = brownie_%s.NAME\n  id = %q\n}",
-			duplicate.Attribute, noun, strings.ReplaceAll(noun, " ", "_"), duplicate.ID)
+		text += importInstead(noun, duplicate.Attribute, duplicate.ID)
+	}
+	var role *access.DuplicateError
+	if errors.As(err, &role) {
+		text += importInstead(noun, "name", role.Name)
 	}
 	return text
+}
+
+func importInstead(noun, attribute, id string) string {
+	return fmt.Sprintf(" Choose another %s; or, if no other resource manages that %s and this one shall, import it: add "+
+		"this block, with this resource's own name instead of NAME, and apply again:\n\nimport {\n  to = brownie_%s.NAME\n  id = %q\n}",
+		attribute, noun, strings.ReplaceAll(noun, " ", "_"), id)
 }
 
 func guiltyAttribute(err error) string {
@@ -48,6 +57,10 @@ func guiltyAttribute(err error) string {
 		conflict     *tenancy.ConflictError
 		organization *tenancy.OrganizationError
 		missing      *tenancy.MissingError
+		sameName     *access.DuplicateError
+		sessions     *access.SessionsError
+		blocked      *access.BlockedError
+		unknown      *access.MissingError
 	)
 	switch {
 	case errors.As(err, &duplicate):
@@ -60,6 +73,14 @@ func guiltyAttribute(err error) string {
 		return organization.Attribute
 	case errors.As(err, &missing):
 		return missing.Attribute
+	case errors.As(err, &sameName):
+		return "name"
+	case errors.As(err, &sessions):
+		return "organization_id"
+	case errors.As(err, &blocked):
+		return "reassign_owned_to"
+	case errors.As(err, &unknown):
+		return unknown.Attribute
 	}
 	return ""
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
@@ -117,6 +118,7 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 // backend is what resources and data sources work with.
 type backend struct {
 	tenancy    *tenancy.Store
+	access     *access.Store
 	migrations *migrate.Engine
 }
 
@@ -134,7 +136,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	shared := &backend{tenancy: tenancy.New(db), migrations: migrate.New(db, migrations.Files)}
+	shared := &backend{tenancy: tenancy.New(db), access: access.New(db), migrations: migrate.New(db, migrations.Files)}
 	resp.ResourceData, resp.DataSourceData = shared, shared
 }
 
@@ -192,6 +194,7 @@ func (p *brownieProvider) Resources(context.Context) []func() resource.Resource 
 		newUserResource,
 		newAgentConfigResource,
 		newConfigResource,
+		newRoleResource,
 	}
 }
 
@@ -206,5 +209,6 @@ func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataS
 		newUsersDataSource,
 		newAgentConfigDataSource,
 		newConfigDataSource,
+		newRoleDataSource,
 	}
 }

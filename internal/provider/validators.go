@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/mail"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 )
 
 // check is a validator of a string: it returns what is wrong with a value, or an empty string.
@@ -67,6 +70,23 @@ var (
 		}
 		return ""
 	}}
+	// The setting that stores it is a number of milliseconds of type integer.
+	wholeMilliseconds = check{"it must be a duration of whole milliseconds with a unit, such as \"30s\", and less than 24 days", func(value string) string {
+		if d, err := time.ParseDuration(value); err != nil || d <= 0 || d%time.Millisecond != 0 || d.Milliseconds() > math.MaxInt32 {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
+	// No quoting is needed anywhere for such a name: not in a certificate, in pg_hba.conf or in pgbouncer.ini. PostgreSQL
+	// reserves a few (manual, section 4.1.1 and "CREATE ROLE"), and cuts off what is longer.
+	roleName = check{"it must consist of letters, digits, `_`, `.`, `@` and `-`, begin with a letter, a digit or `_`, have at most " +
+		"63 characters, and be none that PostgreSQL or the group roles use", func(value string) string {
+		reserved := strings.HasPrefix(value, "pg_") || slices.Contains([]string{"public", "none"}, value) || slices.Contains(access.GroupRoles, value)
+		if !roleNamePattern.MatchString(value) || reserved {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
 	// jsontypes reports what is no JSON at all. The database refuses bare values, too.
 	jsonContainer = check{"it must be a JSON object or array, as jsonencode({…}) returns", func(value string) string {
 		if trimmed := strings.TrimLeft(value, " \t\r\n"); trimmed != "" && strings.ContainsAny(trimmed[:1], "{[") {
@@ -82,6 +102,8 @@ var (
 		return ""
 	}}
 )
+
+var roleNamePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$`)
 
 // displayName is for columns of type varchar(255).
 var displayName = []validator.String{notBlank, stringvalidator.LengthAtMost(255)}

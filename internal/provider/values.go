@@ -49,6 +49,28 @@ func int32Of(value types.Int64) int32 {
 	return int32(value.ValueInt64()) //nolint:gosec // Every such attribute has an upper bound of math.MaxInt32.
 }
 
+// durationValue shows a duration of the database, in the way that known has it if that means the same.
+func durationValue(milliseconds *int64, known types.String) types.String {
+	if milliseconds == nil {
+		return types.StringNull()
+	}
+	duration := time.Duration(*milliseconds) * time.Millisecond
+	if same, err := time.ParseDuration(known.ValueString()); err == nil && same == duration {
+		return known
+	}
+	return types.StringValue(duration.String())
+}
+
+// milliseconds is for attributes whose validator is wholeMilliseconds.
+func milliseconds(value types.String) *int64 {
+	duration, err := time.ParseDuration(value.ValueString())
+	if err != nil {
+		return nil
+	}
+	whole := duration.Milliseconds()
+	return &whole
+}
+
 func setValue(elements []string) types.Set {
 	if elements == nil {
 		return types.SetNull(types.StringType)

@@ -1,0 +1,280 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*roleResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*roleResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*roleResource)(nil)
+	_ resource.ResourceWithImportState    = (*roleResource)(nil)
+)
+
+type roleResource struct{ configured }
+
+func newRoleResource() resource.Resource { return &roleResource{} }
+
+// roleModel is what a role has in the database.
+type roleModel struct {
+	ID               types.String      `tfsdk:"id"`
+	OID              types.Int64       `tfsdk:"oid"`
+	Name             types.String      `tfsdk:"name"`
+	Access           types.String      `tfsdk:"access"`
+	OrganizationID   types.String      `tfsdk:"organization_id"`
+	Pooled           types.Bool        `tfsdk:"pooled"`
+	ConnectionLimit  types.Int64       `tfsdk:"connection_limit"`
+	StatementTimeout types.String      `tfsdk:"statement_timeout"`
+	ValidUntil       timetypes.RFC3339 `tfsdk:"valid_until"`
+	Attributes       types.Set         `tfsdk:"attributes"`
+	MemberOf         types.Set         `tfsdk:"member_of"`
+}
+
+// roleResourceModel adds what only Terraform knows.
+type roleResourceModel struct {
+	roleModel
+	ReassignOwnedTo    types.String `tfsdk:"reassign_owned_to"`
+	DeletionProtection types.Bool   `tfsdk:"deletion_protection"`
+}
+
+// roleModelFrom keeps the way in which known writes the timeout, if it means the same.
+func roleModelFrom(r access.Role, known roleModel) roleModel {
+	m := roleModel{
+		ID: types.StringValue(r.Name), OID: types.Int64Value(int64(r.OID)), Name: types.StringValue(r.Name),
+		Access: types.StringNull(), OrganizationID: types.StringPointerValue(r.OrganizationID),
+		Pooled: types.BoolValue(r.Pooled), ConnectionLimit: int32Value(r.ConnectionLimit),
+		StatementTimeout: durationValue(r.StatementTimeout, known.StatementTimeout), ValidUntil: timetypes.NewRFC3339Null(),
+		Attributes: setValue(r.Attributes), MemberOf: setValue(r.MemberOf),
+	}
+	if r.Access != "" {
+		m.Access = types.StringValue(r.Access)
+	}
+	if r.ValidUntil != nil {
+		m.ValidUntil = timeValue(*r.ValidUntil)
+	}
+	return m
+}
+
+func (m roleModel) role() access.Role {
+	r := access.Role{
+		Name: m.Name.ValueString(), Access: m.Access.ValueString(), OrganizationID: m.OrganizationID.ValueStringPointer(),
+		Pooled: m.Pooled.ValueBool(), ConnectionLimit: int32Of(m.ConnectionLimit), StatementTimeout: milliseconds(m.StatementTimeout),
+	}
+	if !m.ValidUntil.IsNull() {
+		validUntil, _ := m.ValidUntil.ValueRFC3339Time() // The type has checked it.
+		r.ValidUntil = &validUntil
+	}
+	return r
+}
+
+func (r *roleResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_role"
+}
+
+func roleAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"id": schema.StringAttribute{Computed: true, MarkdownDescription: "The role's name."},
+		"oid": schema.Int64Attribute{
+			Computed: true, PlanModifiers: []planmodifier.Int64{int64planmodifier.UseStateForUnknown()},
+			MarkdownDescription: "The role's object identifier in the cluster. It stays the same when the role is renamed.",
+		},
+		"name": requiredString("Name of the role and common name of its client certificates: letters, digits, `_`, `.`, `@` and `-`, at "+
+			"most 63 characters. Changing it renames the role in place. Every login of the server can read the names of all roles "+
+			"(`pg_roles`), so let them not tell who your customers are, if that is a secret.", roleName),
+		"access": requiredEnum("What the role may do. `reader`, `writer` and `admin` (a writer who may also change the description, "+
+			"settings and configuration of its organization) are for one organization, or for all when `organization_id` is not set. "+
+			"The others are never for one organization: `migrator` owns the schema, `monitor` reads statistics and the schema's version "+
+			"and no tenant's rows, `backup` reads everything, `pooler` is what PgBouncer looks up roles with.", access.Levels...),
+		"organization_id": optionalString("The tenant that the role acts for. Without it the role is a service role, which acts for all. "+
+			"It cannot be changed while the role has sessions.", uuidFormat),
+		"pooled": schema.BoolAttribute{
+			Optional: true, Computed: true,
+			MarkdownDescription: "Whether the role may log in through PgBouncer. Default: `true`, except for access `pooler`, which cannot.",
+		},
+		"connection_limit": optionalInt("How many connections the role may have at once, `-1` for any number; through PgBouncer only "+
+			"those of the pooler count. Default: `-1`.", -1, atLeast(-1)),
+		"statement_timeout": optionalString("How long a statement of the role may run, as a duration with a unit, such as `\"30s\"`. It is the "+
+			"default of new sessions, which a client may change (PostgreSQL manual, section 20.11.1). Without it the server's own holds.", wholeMilliseconds),
+		"valid_until": schema.StringAttribute{
+			Optional: true, CustomType: timetypes.RFC3339Type{},
+			MarkdownDescription: "When the role's access ends (RFC 3339). From then on it sees no row and the pooler refuses it; PostgreSQL " +
+				"itself checks such a time for passwords only (PostgreSQL manual, \"CREATE ROLE\"). Never, when it is not set.",
+		},
+		"attributes": schema.SetAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "The attributes that the role has (PostgreSQL manual, \"CREATE ROLE\"), and `CONNECT` for that privilege on the " +
+				"database. A role of Terraform's has `CONNECT`, `INHERIT` and `LOGIN`; any other was given by somebody else and is " +
+				"taken away by the next apply, also a `PASSWORD`, which only a superuser can see.",
+		},
+		"member_of": schema.SetAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "The group roles of the access levels that the role is a member of. They follow from `access`, `organization_id` and " +
+				"`pooled`; the next apply repairs what somebody else changed. Memberships in other roles are not Terraform's business.",
+		},
+	}
+}
+
+func (r *roleResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	attributes := roleAttributes()
+	attributes["reassign_owned_to"] = optionalString("The role that gets what this one owns in the database when it is destroyed. Without "+
+		"it, a role that owns anything is not destroyed; the plan lists what that is. It must be applied before the destroy.", roleName)
+	attributes["deletion_protection"] = optionalBool("Whether planning to destroy the role is an error. It must be set to `false` and applied "+
+		"before the destroy. Known to Terraform only, not to the database.", false)
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "A role is a PostgreSQL login role that authenticates with a client certificate whose common name is the role's " +
+			"name, and that acts for one organization or, as a service role, for all. It never has a password. Every change is made in " +
+			"place. The provider's own role needs `CREATEROLE` and must own the database, or be a superuser.",
+		Attributes: attributes,
+	}
+}
+
+// ValidateConfig refuses combinations that mean nothing.
+func (r *roleResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config roleResourceModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &config)...); resp.Diagnostics.HasError() {
+		return
+	}
+	level := config.Access.ValueString()
+	if level != "" && !config.OrganizationID.IsNull() && !slices.Contains(access.TenantLevels, level) {
+		resp.Diagnostics.AddAttributeError(path.Root("access"), "Invalid access", fmt.Sprintf("access is %q, which is never for one "+
+			"organization: it must be %s when organization_id is set.", level, list(access.TenantLevels)))
+	}
+	if level == "pooler" && config.Pooled.ValueBool() {
+		resp.Diagnostics.AddAttributeError(path.Root("pooled"), "Invalid pooled", "pooled is true: the pooler's own role cannot log in through the pooler.")
+	}
+	if !config.Name.IsUnknown() && config.Name.Equal(config.ReassignOwnedTo) {
+		resp.Diagnostics.AddAttributeError(path.Root("reassign_owned_to"), "Invalid reassign_owned_to", "reassign_owned_to is the role itself: it must be another one.")
+	}
+}
+
+// ModifyPlan plans what follows from the arguments, so that drift shows, and says what a destroy will meet.
+func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		r.planDestroy(ctx, req, resp)
+		return
+	}
+	var plan roleResourceModel
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+		return
+	}
+	var pooled types.Bool
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("pooled"), &pooled)...)
+	if pooled.IsNull() && !plan.Access.IsUnknown() {
+		plan.Pooled = types.BoolValue(plan.Access.ValueString() != "pooler")
+	}
+	plan.ID = plan.Name
+	plan.Attributes = setValue(access.Attributes)
+	plan.MemberOf = types.SetUnknown(types.StringType)
+	if !plan.Access.IsUnknown() && !plan.OrganizationID.IsUnknown() && !plan.Pooled.IsUnknown() {
+		plan.MemberOf = setValue(plan.role().Groups())
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
+}
+
+func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state roleResourceModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.backend == nil {
+		return
+	}
+	// What blocks now may be destroyed by the same plan, so that this only warns; the destroy itself refuses.
+	blockers, err := r.access.Blockers(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
+	if err == nil && len(blockers) > 0 {
+		blocked := &access.BlockedError{Name: state.Name.ValueString(), Blockers: blockers}
+		resp.Diagnostics.AddAttributeWarning(path.Root("reassign_owned_to"), "Objects block the destruction of role", blocked.Error())
+	}
+}
+
+func refuseProtectedRole(state roleResourceModel, diags *diag.Diagnostics) {
+	if state.DeletionProtection.ValueBool() {
+		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy role", fmt.Sprintf("role %q is protected. To destroy it, "+
+			"set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy then.",
+			state.Name.ValueString()))
+	}
+}
+
+func (r *roleResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan roleResourceModel
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+		return
+	}
+	role, err := r.access.CreateRole(ctx, plan.role())
+	if err != nil {
+		addError(&resp.Diagnostics, "create", "role", plan.Name.ValueString(), err)
+		return
+	}
+	plan.roleModel = roleModelFrom(role, plan.roleModel)
+	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+}
+
+func (r *roleResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state roleResourceModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
+		return
+	}
+	role, err := r.access.Role(ctx, state.ID.ValueString())
+	if gone(err) {
+		resp.State.RemoveResource(ctx)
+		return
+	}
+	if err != nil {
+		addError(&resp.Diagnostics, "read", "role", state.ID.ValueString(), err)
+		return
+	}
+	state.roleModel = roleModelFrom(role, state.roleModel)
+	if state.DeletionProtection.IsNull() { // just imported
+		state.DeletionProtection = types.BoolValue(false)
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
+}
+
+func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var state, plan roleResourceModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+		return
+	}
+	role, err := r.access.UpdateRole(ctx, state.Name.ValueString(), plan.role())
+	if err != nil {
+		addError(&resp.Diagnostics, "update", "role", state.Name.ValueString(), err)
+		return
+	}
+	plan.roleModel = roleModelFrom(role, plan.roleModel)
+	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+}
+
+func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state roleResourceModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
+		return
+	}
+	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
+		return
+	}
+	if err := r.access.DropRole(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString()); err != nil {
+		addError(&resp.Diagnostics, "delete", "role", state.Name.ValueString(), err)
+	}
+}
+
+func (r *roleResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	if _, err := r.access.Role(ctx, req.ID); gone(err) {
+		resp.Diagnostics.AddError("Cannot import role", fmt.Sprintf("There is no role named %q. The import ID must be its name.", req.ID))
+		return
+	}
+	resource.ImportStatePassthroughID(ctx, path.Root("id"), req, resp)
+}
