@@ -96,6 +96,45 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 	return rows, db.explain(err)
 }
 
+// Rehearse runs the statements in one transaction, returns the rows of the last one, and rolls everything back. A
+// statement may use what the ones before it created; so each of them is a round trip.
+func Rehearse[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, error) {
+	pool, err := db.open()
+	if err != nil {
+		return nil, err
+	}
+	var rows []T
+	err = retry.Do(ctx, changeBackoff(), func(ctx context.Context) error {
+		rows, err = rehearse[T](ctx, pool, statements)
+		if rolledBack(err) {
+			return retry.RetryableError(err)
+		}
+		return err
+	})
+	return rows, db.explain(err)
+}
+
+func rehearse[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement) (rows []T, err error) {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// A connection on which this fails is closed, which rolls back as well.
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	last := len(statements) - 1
+	for _, statement := range statements[:last] {
+		// Nothing is worth keeping prepared: the tables that it speaks of go away.
+		if _, err := tx.Exec(ctx, statement.SQL, append([]any{pgx.QueryExecModeExec}, statement.Args...)...); err != nil {
+			return nil, err
+		}
+	}
+	result, err := tx.Query(ctx, statements[last].SQL, append([]any{pgx.QueryExecModeExec}, statements[last].Args...)...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(result, pgx.RowToStructByName[T])
+}
+
 func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement) (rows []T, err error) {
 	// Without an explicit BEGIN the server treats what arrives up to the one Sync message as one transaction
 	// (PostgreSQL manual, section 34.5.1.3, "pipeline mode").
