@@ -25,7 +25,7 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 status=0
 
-echo "==> PostgreSQL ${BROWNIE_PG_VERSION:-16} for the tests"
+echo "==> PostgreSQL ${BROWNIE_PG_VERSION:-16} and PgBouncer for the tests"
 go run ./internal/devstack/cmd/devstack fetch
 
 echo "==> Unit tests $race"

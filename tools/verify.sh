@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that formatting, go.mod and the generated docs are up to date and that every example is valid. Called by
+# Checks that formatting, go.mod and the generated docs are up to date and that every example and module is valid. Called by
 # `make verify`. Generators run in a copy of the working tree: it is judged as it is, committed or not, and not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,6 +57,15 @@ make --no-print-directory install VERSION=dev >install.log 2>&1 || {
 find examples -name '*.tf' -exec dirname {} \; | sort -u >dirs
 while IFS= read -r dir; do
 	TF_CLI_CONFIG_FILE=$PWD/bin/dev.tfrc terraform -chdir="$dir" validate -no-color >validate.log 2>&1 || {
+		cat validate.log >&2
+		bad "$dir is not valid, see above"
+	}
+done <dirs
+
+step 'Modules'
+find modules -name '*.tf' -not -path '*/.terraform/*' -exec dirname {} \; | sort -u >dirs
+while IFS= read -r dir; do
+	{ terraform -chdir="$dir" init -backend=false -input=false -no-color && terraform -chdir="$dir" validate -no-color; } >validate.log 2>&1 || {
 		cat validate.log >&2
 		bad "$dir is not valid, see above"
 	}

@@ -50,8 +50,12 @@ func (a *authority) sign(template *x509.Certificate, public *ecdsa.PublicKey) (t
 	if err != nil {
 		return "", nil, err
 	}
-	// An hour back, for clocks of containers that differ a little.
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().AddDate(0, 0, 30)
+	if template.NotBefore.IsZero() {
+		template.NotBefore = time.Now().Add(-time.Hour) // for clocks of containers that differ a little
+	}
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().AddDate(0, 0, 30)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, public, a.key)
 	if err != nil {
 		return "", nil, err
@@ -81,12 +85,15 @@ func keyPEM(private *ecdsa.PrivateKey) (string, error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
 }
 
-func (a *authority) issueServer() (certificate, key string, err error) {
-	return a.issue(&x509.Certificate{
+// serverFiles are the files that a server on this machine shows its clients and checks them with: "ca.crt", and a
+// certificate and key of that name.
+func (a *authority) serverFiles(name string) (map[string]string, error) {
+	certificate, key, err := a.issue(&x509.Certificate{
 		Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
+	return map[string]string{"ca.crt": a.pem, name + ".crt": certificate, name + ".key": key}, err
 }
 
 // issueClient makes a client's certificate, or returns the one that is there: another process that uses a detached
@@ -106,11 +113,7 @@ func (a *authority) issueClient(dir, commonName string) (Certificate, error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return Certificate{}, err
 	}
-	c.CertPEM, c.KeyPEM, err = a.issue(&x509.Certificate{
-		Subject:  pkix.Name{CommonName: commonName},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil {
+	if c.CertPEM, c.KeyPEM, err = a.issue(CertificateRequest{CommonName: commonName}.template()); err != nil {
 		return Certificate{}, err
 	}
 	if err := writePrivate(c.CertFile, c.CertPEM); err != nil {

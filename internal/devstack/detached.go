@@ -9,11 +9,25 @@ import (
 	"path/filepath"
 )
 
-// recorded is what another process needs to know of a detached server.
-type recorded struct {
+// recordedProcess is what another process needs to know of a server's process.
+type recordedProcess struct {
 	Dir       string `json:"dir,omitempty"`
 	Port      int    `json:"port,omitempty"`
 	Container string `json:"container,omitempty"`
+}
+
+func (p *process) recorded() recordedProcess {
+	return recordedProcess{Dir: p.dir, Port: p.port, Container: p.container}
+}
+
+func (r recordedProcess) process() *process {
+	return &process{dir: r.Dir, port: r.Port, container: r.Container}
+}
+
+// recorded is what another process needs to know of a detached server.
+type recorded struct {
+	recordedProcess
+	Poolers []recordedProcess `json:"poolers,omitempty"`
 	// URL and Databases are an existing server's.
 	URL       string   `json:"url,omitempty"`
 	Databases []string `json:"databases,omitempty"`
@@ -47,7 +61,10 @@ func recordFile(dir string) string { return filepath.Join(dir, "devstack.json") 
 func (p *Postgres) save() error {
 	r := recorded{URL: p.admin.String(), Databases: p.databases}
 	if p.process != nil {
-		r = recorded{Dir: p.process.dir, Port: p.process.port, Container: p.process.container}
+		r = recorded{recordedProcess: p.process.recorded()}
+		for _, pooler := range p.poolers {
+			r.Poolers = append(r.Poolers, pooler.process.recorded())
+		}
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -77,7 +94,10 @@ func Attach(dir string) (*Postgres, error) {
 		p.databases, p.record = r.Databases, recordFile(dir)
 		return p, nil
 	}
-	p := &Postgres{process: &process{dir: r.Dir, port: r.Port, container: r.Container}, record: recordFile(dir)}
+	p := &Postgres{process: r.process(), record: recordFile(dir)}
+	for _, pooler := range r.Poolers {
+		p.poolers = append(p.poolers, &Pooler{server: p, process: pooler.process()})
+	}
 	p.host, p.port, p.user, p.admin = "127.0.0.1", r.Port, administrator, &url.URL{}
 	if p.ca, err = loadAuthority(filepath.Join(r.Dir, authorityFile)); err != nil {
 		// The server's folder may be gone, for example after a restart of the machine; Stop works all the same.

@@ -32,6 +32,8 @@ type Options struct {
 	Detached bool
 	// Dir is where a detached server is recorded. Empty means a new temporary folder, see [Postgres.Dir].
 	Dir string
+	// PoolSize is how many connections a pooler keeps per role and database. Zero means the usual 20.
+	PoolSize int
 }
 
 func (o Options) log(format string, args ...any) {
@@ -52,6 +54,7 @@ type Postgres struct {
 	mu           sync.Mutex
 	databases    []string // made on an existing server, to be dropped by Stop
 	certificates map[string]Certificate
+	poolers      []*Pooler // that run
 }
 
 // StartPostgres starts a server, or connects to an existing one. The first of these that can be had is used: the
@@ -82,26 +85,19 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	for attempt := 1; ; attempt++ {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		p, err := startOwn(ctx, o, from, port)
-		// Between finding a free port and listening on it somebody else may take it.
-		if err == nil || p == nil || attempt == 3 || !portTaken(p.port) {
-			return p, err
-		}
-	}
+	return onFreePort(func(port int) (*Postgres, error) { return startOwn(ctx, o, from, port) })
 }
 
-// Fetch makes sure that what [StartPostgres] starts servers from is on this machine.
+// Fetch makes sure that what [StartPostgres] and [Postgres.StartPooler] start is on this machine.
 func Fetch(ctx context.Context, o Options) error {
 	major, err := majorVersion()
 	if err != nil || os.Getenv("BROWNIE_POSTGRES_URL") != "" {
 		return err
 	}
-	_, err = prepareSource(ctx, o, major)
+	if _, err = prepareSource(ctx, o, major); err != nil {
+		return err
+	}
+	_, err = preparePooler(ctx, o)
 	return err
 }
 
@@ -184,27 +180,6 @@ func (p *Postgres) CAPEM() string {
 	return string(text)
 }
 
-// ClientCertificate returns a certificate that the server trusts for the role of that name; the same one each time.
-func (p *Postgres) ClientCertificate(commonName string) (Certificate, error) {
-	if p.ca == nil {
-		return Certificate{}, errors.New("the server was not started by devstack, so that its certificate authority can sign no client certificate")
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known, ok := p.certificates[commonName]; ok {
-		return known, nil
-	}
-	certificate, err := p.ca.issueClient(p.process.dir, commonName)
-	if err != nil {
-		return Certificate{}, err
-	}
-	if p.certificates == nil {
-		p.certificates = map[string]Certificate{}
-	}
-	p.certificates[commonName] = certificate
-	return certificate, nil
-}
-
 // URL is the administrator's libpq URL for a database.
 func (p *Postgres) URL(database string) string {
 	there := *p.admin
@@ -278,10 +253,13 @@ func (p *Postgres) Restart(ctx context.Context) error {
 	return p.await(ctx, before)
 }
 
-// Stop ends the server and removes everything of it. Of an existing server it drops the databases that were made.
+// Stop ends the server and its poolers and removes everything of them. Of an existing server it drops the databases that were made.
 // It may be called again.
 func (p *Postgres) Stop(ctx context.Context) error {
 	var errs []error
+	for _, pooler := range p.running() {
+		errs = append(errs, pooler.process.stop(ctx))
+	}
 	if p.process != nil {
 		errs = append(errs, p.process.stop(ctx))
 	} else {
@@ -316,24 +294,11 @@ func (p *Postgres) startedAt(ctx context.Context) (time.Time, error) {
 
 // await waits until a server that started after the given time accepts the administrator.
 func (p *Postgres) await(ctx context.Context, after time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	for {
+	return p.process.await(ctx, "the PostgreSQL server", func(ctx context.Context) error {
 		started, err := p.startedAt(ctx)
-		if err == nil && started.After(after) {
-			return nil
+		if err == nil && !started.After(after) {
+			return errors.New("the server has not been restarted yet")
 		}
-		var refused *pgconn.PgError
-		if errors.As(err, &refused) && refused.Code[:2] == "28" {
-			return err // it runs and does not want us; waiting does not help
-		}
-		if p.process.ended() {
-			return fmt.Errorf("the PostgreSQL server ended while it was starting:\n%s", p.process.logTail())
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the PostgreSQL server did not answer: %w\n%s", errors.Join(ctx.Err(), err), p.process.logTail())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+		return err
+	})
 }

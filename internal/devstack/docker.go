@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// containerFolder is where a server in a container finds its configuration and certificates.
+const containerFolder = "/etc/brownie"
+
 // dockerAnswers tells that a Docker daemon can be used.
 func dockerAnswers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -32,7 +35,7 @@ func containerCommand(f *files, port int, major string) command {
 	arguments := append([]string{
 		name, "--label", "brownie-devstack=true", "--publish", "127.0.0.1:" + strconv.Itoa(port) + ":5432",
 		"--entrypoint", "bash", "postgres:" + major, "-c", inContainer, "postgres", "-h", "*",
-	}, serverArguments("/etc/brownie")...)
+	}, serverArguments(containerFolder)...)
 	return command{functions: containerServer, container: name, arguments: arguments}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -157,9 +159,8 @@ func (p *process) removeRemains(ctx context.Context) error {
 			return err
 		}
 	}
-	if text, err := os.ReadFile(filepath.Join(p.dir, "data", "postmaster.pid")); err == nil {
-		first, _, _ := strings.Cut(string(text), "\n")
-		if pid, err := strconv.Atoi(first); err == nil && belongsTo(pid, p.dir) {
+	if text, err := os.ReadFile(filepath.Join(p.dir, "pid")); err == nil {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && belongsTo(pid, p.dir) {
 			_ = syscall.Kill(pid, syscall.SIGQUIT)
 			for range 500 { // ten seconds at most: a server that is told to quit ends its own processes within five
 				if syscall.Kill(pid, 0) != nil {
@@ -205,7 +206,46 @@ func (p *process) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// freePort finds a port that nobody listens on. Somebody may take it before the server does; see [StartPostgres].
+// await tries until it succeeds, the server ends, or the server says something else than that it is starting.
+func (p *process) await(ctx context.Context, what string, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && !strings.HasPrefix(refused.Code, "57") {
+			return err // it runs and does not want us; waiting does not help
+		}
+		if p.ended() {
+			return fmt.Errorf("%s ended while it was starting:\n%s", what, p.logTail())
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not answer: %w\n%s", what, errors.Join(ctx.Err(), err), p.logTail())
+		case <-time.After(poll):
+		}
+	}
+}
+
+// onFreePort starts something on a free port, and again when somebody else takes the port before it listens.
+func onFreePort[T any](start func(port int) (T, error)) (T, error) {
+	for attempt := 1; ; attempt++ {
+		port, err := freePort()
+		if err != nil {
+			var none T
+			return none, err
+		}
+		started, err := start(port)
+		if err == nil || attempt == 3 || !portTaken(port) {
+			return started, err
+		}
+	}
+}
+
+// freePort finds a port that nobody listens on. Somebody may take it before the server does; see [onFreePort].
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It does not wait.
 	if err != nil {

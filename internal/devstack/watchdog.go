@@ -3,7 +3,7 @@ package devstack
 // watchdog is a shell script that runs a server for as long as its standard input stays open, so that nothing is left
 // when the process that holds the other end ends, by whatever cause. It is started before anything else is made.
 // Its first argument is the server's folder, the others belong to the functions run, crash and end, which stand in front
-// of it: see [programsServer] and [containerServer].
+// of it: see [programsServer], [containerServer] and [programsPooler].
 //
 // Its input is lines. "start" starts the server; "restart" crashes it and starts it again; "detach" goes on with a pipe
 // in the folder, which never ends, as input; "stop" or the end of the input stops the server and removes the folder.
@@ -52,6 +52,7 @@ run() {
 		"$bin/initdb" --pgdata=data --username=postgres --auth=reject --encoding=UTF8 --locale=C --no-sync &
 		echo $! >pid
 		wait $! || return
+		echo "include '../server/postgresql.conf'" >>data/postgresql.conf
 		: >initialized
 	fi
 	"$bin/postgres" -D data "$@" &
@@ -68,6 +69,23 @@ end() {
 		esac
 		kill -$signal "$(cat pid)"
 		tries=$((tries + 1))
+		sleep 0.05
+	done
+}
+`
+
+// programsPooler are the watchdog's functions for a pooler. Its arguments are the program and where its libraries are, if
+// they are not the system's. It keeps nothing that an end without a question could damage.
+const programsPooler = `
+run() {
+	env ${2:+"LD_LIBRARY_PATH=$2"} "$1" "$folder/pgbouncer.ini" &
+	echo $! >pid
+	wait $!
+}
+crash() { kill -KILL "$(cat pid)"; }
+end() {
+	until [ -e ended ]; do
+		crash
 		sleep 0.05
 	done
 }
@@ -105,6 +123,7 @@ install -d -o postgres -m 700 /etc/brownie /srv/brownie
 install -o postgres -m 600 /brownie/* /etc/brownie
 if [ ! -e /srv/brownie/initialized ]; then
 	gosu postgres initdb --pgdata=/srv/brownie/data --username=postgres --auth=reject --encoding=UTF8 --locale=C --no-sync
+	echo "include '/etc/brownie/postgresql.conf'" >>/srv/brownie/data/postgresql.conf
 	touch /srv/brownie/initialized
 fi
 exec gosu postgres postgres -D /srv/brownie/data "$@"

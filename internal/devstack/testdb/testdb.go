@@ -29,13 +29,16 @@ type Need int
 const Certificates Need = iota
 
 var (
-	common = sync.OnceValues(func() (*devstack.Postgres, error) { return start(devstack.Options{}) })
+	common = sync.OnceValues(func() (*devstack.Postgres, error) { return start(options()) })
 	own    = sync.OnceValues(func() (*devstack.Postgres, error) {
 		if os.Getenv("BROWNIE_POSTGRES_URL") == "" {
 			return common() // is our own already
 		}
-		return start(devstack.Options{HBA: []string{"# makes it a server of our own"}})
+		o := options()
+		o.HBA = []string{"# makes it a server of our own"}
+		return start(o)
 	})
+	pooler = sync.OnceValues(startPooler)
 
 	mu        sync.Mutex
 	started   []*devstack.Postgres
@@ -58,7 +61,6 @@ func Main(m *testing.M) {
 func start(o devstack.Options) (*devstack.Postgres, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	o.Log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	running, err := devstack.StartPostgres(ctx, o)
 	if err != nil {
 		return nil, err
@@ -83,6 +85,29 @@ func start(o devstack.Options) (*devstack.Postgres, error) {
 	}
 	_, err = engine.Up(ctx, latest)
 	return running, err
+}
+
+// startPooler starts a PgBouncer, and lets it ask the server who may log in.
+func startPooler() (*devstack.Pooler, error) {
+	running, err := own()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, running.URL("postgres"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, `CREATE ROLE pgbouncer LOGIN IN ROLE brownie_pooler`); err != nil {
+		return nil, err
+	}
+	return running.StartPooler(ctx, options())
+}
+
+func options() devstack.Options {
+	return devstack.Options{Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
 }
 
 func name(base string) string { return fmt.Sprintf("%s_%d", base, os.Getpid()) }
@@ -167,6 +192,21 @@ func ConfigAs(t testing.TB, database, role string) postgres.Config {
 	}
 	config.Username, config.SSLCert, config.SSLKey = role, certificate.CertFile, certificate.KeyFile
 	return config
+}
+
+// Pooler returns a PgBouncer in front of the server of a test's database, which was made with the need for
+// [Certificates]. All tests of a binary share it. Roles log in through it with the same certificates as without.
+func Pooler(t testing.TB, database string) *devstack.Pooler {
+	t.Helper()
+	running, err := own()
+	if err != nil || running != Server(t, database) {
+		t.Fatalf("no pooler for a database that was made without the need for certificates (%v)", err)
+	}
+	started, err := pooler()
+	if err != nil {
+		t.Fatalf("no pooler to test with: %s", err)
+	}
+	return started
 }
 
 // DB returns a connected pool, which is closed when the test ends.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -18,8 +19,10 @@ import (
 
 const usage = `usage:
   devstack fetch                     fetch the server programs, if they are needed
-  devstack up [-database NAME] DIR   start a server that outlives this command, and print its settings for a shell
-  devstack down DIR                  stop it and remove everything of it`
+  devstack up [-database NAME] DIR   start a server and a pooler that outlive this command, and print their settings
+                                     for a shell
+  devstack certificate DIR NAME      print the settings of a client that proves to be the role of that name, for a shell
+  devstack down DIR                  stop them and remove everything of them`
 
 // duplicateDatabase is PostgreSQL's code for a database that exists already, on a server that devstack did not start.
 const duplicateDatabase = "42P04"
@@ -46,6 +49,8 @@ func run(ctx context.Context, arguments []string) error {
 		}
 		options.Detached, options.Dir = true, flags.Arg(0)
 		return up(ctx, options, *database)
+	case len(arguments) == 3 && arguments[0] == "certificate":
+		return certificate(arguments[1], arguments[2])
 	case len(arguments) == 2 && arguments[0] == "down":
 		server, err := devstack.Attach(arguments[1])
 		if errors.Is(err, os.ErrNotExist) {
@@ -75,9 +80,38 @@ func up(ctx context.Context, options devstack.Options, database string) error {
 	if err != nil && (!errors.As(err, &refused) || refused.Code != duplicateDatabase) {
 		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 	}
-	for _, setting := range server.Env(database) {
+	settings := server.Env(database)
+	pooler, err := server.StartPooler(ctx, options)
+	switch {
+	case err == nil:
+		settings = append(settings, "BROWNIE_POOLER_HOST="+pooler.Host(), "BROWNIE_POOLER_PORT="+strconv.Itoa(pooler.Port()))
+	case errors.Is(err, devstack.ErrNoPooler) || errors.Is(err, devstack.ErrForeignServer):
+		options.Log("Going on without a pooler: %s", err) // the rest works all the same
+	default:
+		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+	}
+	export(settings...)
+	return nil
+}
+
+// certificate prints the settings for a client that logs in as a role.
+func certificate(dir, name string) error {
+	server, err := devstack.Attach(dir)
+	if err != nil {
+		return fmt.Errorf("no server is recorded in %s, start one with devstack up: %w", dir, err)
+	}
+	issued, err := server.ClientCertificate(name)
+	if err != nil {
+		return err
+	}
+	export("PGUSER="+name, "PGSSLROOTCERT="+server.CAFile(), "PGSSLCERT="+issued.CertFile, "PGSSLKEY="+issued.KeyFile)
+	return nil
+}
+
+// export prints settings, each a name and a value, for a shell.
+func export(settings ...string) {
+	for _, setting := range settings {
 		name, value, _ := strings.Cut(setting, "=")
 		fmt.Printf("export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
-	return nil
 }

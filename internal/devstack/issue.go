@@ -1,0 +1,82 @@
+package devstack
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"time"
+)
+
+// CertificateRequest describes a client certificate, odd ones included, for [Postgres.IssueCertificate].
+type CertificateRequest struct {
+	// CommonName may hold any character.
+	CommonName string
+	// NotBefore and NotAfter are the certificate's lifetime. Zero means an hour ago, and in 30 days.
+	NotBefore, NotAfter time.Time
+	// DNSNames are alternative names of the subject.
+	DNSNames []string
+	// ForeignCA has the certificate signed by an authority that the server does not know.
+	ForeignCA bool
+	// ServerUsage makes it a certificate for servers, which must not do for a client.
+	ServerUsage bool
+}
+
+func (r CertificateRequest) template() *x509.Certificate {
+	usage := x509.ExtKeyUsageClientAuth
+	if r.ServerUsage {
+		usage = x509.ExtKeyUsageServerAuth
+	}
+	return &x509.Certificate{
+		Subject: pkix.Name{CommonName: r.CommonName}, DNSNames: r.DNSNames, NotBefore: r.NotBefore, NotAfter: r.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
+	}
+}
+
+// ClientCertificate returns a certificate that the server trusts for the role of that name; the same one each time.
+func (p *Postgres) ClientCertificate(commonName string) (Certificate, error) {
+	if p.ca == nil {
+		return Certificate{}, ErrForeignServer
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known, ok := p.certificates[commonName]; ok {
+		return known, nil
+	}
+	certificate, err := p.ca.issueClient(p.process.dir, commonName)
+	if err != nil {
+		return Certificate{}, err
+	}
+	if p.certificates == nil {
+		p.certificates = map[string]Certificate{}
+	}
+	p.certificates[commonName] = certificate
+	return certificate, nil
+}
+
+// IssueCertificate makes a new client certificate.
+func (p *Postgres) IssueCertificate(r CertificateRequest) (Certificate, error) {
+	if p.ca == nil {
+		return Certificate{}, ErrForeignServer
+	}
+	ca := p.ca
+	if r.ForeignCA {
+		var err error
+		if ca, err = newAuthority(); err != nil {
+			return Certificate{}, err
+		}
+	}
+	template := r.template()
+	certificate, key, err := ca.issue(template)
+	if err != nil {
+		return Certificate{}, err
+	}
+	// The serial number is unique, whatever the names are.
+	base := filepath.Join(p.process.dir, "issued-"+hex.EncodeToString(template.SerialNumber.Bytes()))
+	c := Certificate{CertPEM: certificate, KeyPEM: key, CertFile: base + ".crt", KeyFile: base + ".key"}
+	return c, errors.Join(writePrivate(c.CertFile, c.CertPEM), writePrivate(c.KeyFile, c.KeyPEM))
+}
+
+// ErrForeignServer says why certificates and poolers cannot be had.
+var ErrForeignServer = errors.New("the server was not started by devstack, so that its certificate authority can sign no certificate: unset BROWNIE_POSTGRES_URL")

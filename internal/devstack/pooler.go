@@ -1,0 +1,189 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Pooler is a running PgBouncer in front of a server.
+type Pooler struct {
+	server  *Postgres
+	process *process
+}
+
+// StartPooler starts a PgBouncer in front of a server that devstack started. It serves every database, and asks the
+// server who may log in as the role "pgbouncer", which the caller makes. It lives as long as the server does: after a
+// detached server it is detached too, and [Postgres.Stop] ends it. Of the options Log and PoolSize matter.
+//
+// The first of these that can be had is used: "pgbouncer" on PATH or in /usr/sbin, and on Debian and its relatives the
+// package, unpacked into the cache folder without being installed. There is no official image for Docker to run.
+func (p *Postgres) StartPooler(ctx context.Context, o Options) (*Pooler, error) {
+	if p.process == nil || p.ca == nil {
+		return nil, ErrForeignServer
+	}
+	program, err := preparePooler(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return onFreePort(func(port int) (*Pooler, error) { return p.startPooler(ctx, o, program, port) })
+}
+
+func (p *Postgres) startPooler(ctx context.Context, o Options, program poolerProgram, port int) (*Pooler, error) {
+	pooler, err := p.preparePoolerFolder(ctx, o, program, port)
+	if err != nil {
+		return nil, err
+	}
+	if err = pooler.process.tell("start"); err == nil {
+		err = withProgress(o, "Starting PgBouncer", func() error { return pooler.await(ctx) })
+	}
+	if err == nil {
+		err = pooler.register()
+	}
+	if err != nil {
+		return nil, errors.Join(err, pooler.Stop(context.WithoutCancel(ctx)))
+	}
+	return pooler, nil
+}
+
+// preparePoolerFolder makes the pooler's folder, with a watchdog that removes it whatever happens from then on.
+func (p *Postgres) preparePoolerFolder(ctx context.Context, o Options, program poolerProgram, port int) (*Pooler, error) {
+	credential, err := ordinaryUser()
+	if err != nil {
+		return nil, err
+	}
+	f, err := newFolder("brownie-pgbouncer-", credential)
+	if err != nil {
+		return nil, err
+	}
+	f.ca = p.ca
+	watched, err := watch(f, port, command{functions: programsPooler, arguments: []string{program.path, program.libraries}})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(f.dir))
+	}
+	if err := f.writePooler(o, p.port, port); err != nil {
+		return nil, errors.Join(err, watched.stop(context.WithoutCancel(ctx)))
+	}
+	return &Pooler{server: p, process: watched}, nil
+}
+
+// writePooler writes the pooler's certificates and configuration. It is started in its folder, so that the names of the
+// files need no path, which could hold characters that its configuration cannot.
+func (f *files) writePooler(o Options, server, port int) error {
+	content, err := f.ca.serverFiles("server")
+	if err != nil {
+		return err
+	}
+	if content["client.crt"], content["client.key"], err = f.ca.issue(CertificateRequest{CommonName: poolerName}.template()); err != nil {
+		return err
+	}
+	configured, err := poolerConfiguration(o, server, port)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"pgbouncer.ini", "userlist.txt"} {
+		if content[name], err = configured.render(name); err != nil {
+			return err
+		}
+	}
+	return f.writeAll("", content)
+}
+
+func poolerConfiguration(o Options, server, port int) (configuration, error) {
+	variable := map[string]cty.Value{
+		"common_name": cty.StringVal(poolerName),
+		"fallback": cty.ObjectVal(map[string]cty.Value{
+			"host": cty.StringVal("127.0.0.1"), "port": cty.NumberIntVal(int64(server)),
+		}),
+		"listen_addr":          cty.StringVal("127.0.0.1"),
+		"listen_port":          cty.NumberIntVal(int64(port)),
+		"admin_users":          stringsValue(administrator),
+		"auth_file":            cty.StringVal("userlist.txt"),
+		"client_tls_cert_file": cty.StringVal("server.crt"),
+		"client_tls_key_file":  cty.StringVal("server.key"),
+		"client_tls_ca_file":   cty.StringVal("ca.crt"),
+		"server_tls_cert_file": cty.StringVal("client.crt"),
+		"server_tls_key_file":  cty.StringVal("client.key"),
+		"server_tls_ca_file":   cty.StringVal("ca.crt"),
+	}
+	if o.PoolSize > 0 {
+		variable["default_pool_size"] = cty.NumberIntVal(int64(o.PoolSize))
+	}
+	return configure(map[string]cty.Value{"pooler": cty.ObjectVal(variable)})
+}
+
+// Host is the address of the pooler.
+func (b *Pooler) Host() string { return b.server.host }
+
+// Port is the TCP port of the pooler.
+func (b *Pooler) Port() int { return b.process.port }
+
+// ConsoleURL is the administrator's libpq URL for the pooler's console, which takes commands such as SHOW POOLS, as
+// simple queries only.
+func (b *Pooler) ConsoleURL() string {
+	there, err := url.Parse(b.server.URL("pgbouncer"))
+	if err != nil {
+		return "" // cannot be: it was made by net/url
+	}
+	there.Host = net.JoinHostPort(b.Host(), strconv.Itoa(b.Port()))
+	return there.String()
+}
+
+// await waits until the pooler accepts the administrator.
+func (b *Pooler) await(ctx context.Context) error {
+	return b.process.await(ctx, "PgBouncer", func(ctx context.Context) error {
+		conn, err := pgconn.Connect(ctx, b.ConsoleURL())
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	})
+}
+
+// register has the server stop the pooler, and makes it outlive this process if the server does. It is recorded first,
+// so that it can always be found.
+func (b *Pooler) register() error {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
+	b.server.poolers = append(b.server.poolers, b)
+	if b.server.record == "" {
+		return nil
+	}
+	if err := b.server.save(); err != nil {
+		return err
+	}
+	return b.process.detach()
+}
+
+// running are the server's poolers.
+func (p *Postgres) running() []*Pooler {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.poolers)
+}
+
+// Stop ends the pooler and removes everything of it. It may be called again.
+func (b *Pooler) Stop(ctx context.Context) error {
+	if err := b.process.stop(ctx); err != nil {
+		return err
+	}
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
+	before := len(b.server.poolers)
+	b.server.poolers = slices.DeleteFunc(b.server.poolers, func(other *Pooler) bool { return other == b })
+	if b.server.record == "" || len(b.server.poolers) == before {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Dir(b.server.record)); err != nil {
+		return nil // the server was stopped, and its record is gone
+	}
+	return b.server.save()
+}
