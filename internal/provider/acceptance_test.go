@@ -112,11 +112,16 @@ type lifecycle struct {
 	drift           string                 // SQL that changes what updated configures
 	remove          string                 // SQL that deletes the row
 	ignoredByImport []string
+	idIsKey         bool // there is no other ID than the natural key
 }
 
 func (l lifecycle) run(t *testing.T) {
 	t.Helper()
 	var id string
+	importIDs := "must be its id"
+	if l.idIsKey {
+		importIDs = "must be its name"
+	}
 	sameID := func(s *terraform.State) error {
 		now := s.RootModule().Resources[l.address].Primary.ID
 		if id != "" && id != now {
@@ -139,7 +144,7 @@ func (l lifecycle) run(t *testing.T) {
 			},
 			{
 				ResourceName: l.address, ImportState: true, ImportStateId: l.key + "-missing",
-				ExpectError: says("must be its id"),
+				ExpectError: says(importIDs),
 			},
 			{
 				PreConfig: behindTerraformsBack(t, database, l.drift), Config: l.updated,

@@ -120,6 +120,8 @@ type backend struct {
 	tenancy    *tenancy.Store
 	access     *access.Store
 	migrations *migrate.Engine
+	// connection is how the provider itself connects; proofs of a login start from it.
+	connection postgres.Config
 }
 
 func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
@@ -136,7 +138,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	shared := &backend{tenancy: tenancy.New(db), access: access.New(db), migrations: migrate.New(db, migrations.Files)}
+	shared := &backend{tenancy: tenancy.New(db), access: access.New(db), migrations: migrate.New(db, migrations.Files), connection: config}
 	resp.ResourceData, resp.DataSourceData = shared, shared
 }
 
@@ -210,5 +212,7 @@ func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataS
 		newAgentConfigDataSource,
 		newConfigDataSource,
 		newRoleDataSource,
+		newTenantIsolationDataSource,
+		newLoginDataSource,
 	}
 }

@@ -54,16 +54,10 @@ type roleResourceModel struct {
 func roleModelFrom(r access.Role, known roleModel) roleModel {
 	m := roleModel{
 		ID: types.StringValue(r.Name), OID: types.Int64Value(int64(r.OID)), Name: types.StringValue(r.Name),
-		Access: types.StringNull(), OrganizationID: types.StringPointerValue(r.OrganizationID),
+		Access: textOrNull(r.Access), OrganizationID: types.StringPointerValue(r.OrganizationID),
 		Pooled: types.BoolValue(r.Pooled), ConnectionLimit: int32Value(r.ConnectionLimit),
-		StatementTimeout: durationValue(r.StatementTimeout, known.StatementTimeout), ValidUntil: timetypes.NewRFC3339Null(),
+		StatementTimeout: durationValue(r.StatementTimeout, known.StatementTimeout), ValidUntil: timeLike(r.ValidUntil, known.ValidUntil),
 		Attributes: setValue(r.Attributes), MemberOf: setValue(r.MemberOf),
-	}
-	if r.Access != "" {
-		m.Access = types.StringValue(r.Access)
-	}
-	if r.ValidUntil != nil {
-		m.ValidUntil = timeValue(*r.ValidUntil)
 	}
 	return m
 }

@@ -34,6 +34,20 @@ func timeValue(t time.Time) timetypes.RFC3339 {
 	return timetypes.NewRFC3339ValueMust(t.UTC().Format(time.RFC3339Nano))
 }
 
+// timeLike is timeValue, written as known has it if that is the same moment: people write times in their own zone, and the
+// database keeps microseconds.
+func timeLike(t *time.Time, known timetypes.RFC3339) timetypes.RFC3339 {
+	if t == nil {
+		return timetypes.NewRFC3339Null()
+	}
+	if !known.IsNull() && !known.IsUnknown() {
+		if same, diags := known.ValueRFC3339Time(); !diags.HasError() && same.Sub(*t).Abs() < time.Microsecond {
+			return known
+		}
+	}
+	return timeValue(*t)
+}
+
 func jsonValue(document *tenancy.JSON) jsontypes.Normalized {
 	return jsontypes.NewNormalizedPointerValue((*string)(document))
 }
@@ -69,6 +83,14 @@ func milliseconds(value types.String) *int64 {
 	}
 	whole := duration.Milliseconds()
 	return &whole
+}
+
+// textOrNull is for texts whose being empty means that there is none.
+func textOrNull(text string) types.String {
+	if text == "" {
+		return types.StringNull()
+	}
+	return types.StringValue(text)
 }
 
 func setValue(elements []string) types.Set {

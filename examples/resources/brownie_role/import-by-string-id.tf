@@ -1,0 +1,4 @@
+import {
+  to = brownie_role.acme_app
+  id = "acme-app"
+}

@@ -1,0 +1,34 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Login makes one connection of its own, reads one row with it, and tells which version of TLS it spoke ("TLS 1.3", or
+// empty without TLS). It also works on a server that accepts no writes and through a pooler. [Unreachable] tells that
+// the login itself failed.
+func Login[T any](ctx context.Context, config Config, query string) (row T, tlsVersion string, err error) {
+	db := New(config)
+	pool, err := config.poolConfig()
+	if err != nil {
+		return row, "", err
+	}
+	pool.ConnConfig.ValidateConnect = nil
+	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
+	if err != nil {
+		return row, "", db.explain(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if encrypted, ok := conn.PgConn().Conn().(*tls.Conn); ok {
+		tlsVersion = tls.VersionName(encrypted.ConnectionState().Version)
+	}
+	// A pooler may give each statement another connection, on which nothing is prepared.
+	rows, err := conn.Query(ctx, query, pgx.QueryExecModeExec)
+	if err == nil {
+		row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+	}
+	return row, tlsVersion, db.explain(err)
+}

@@ -1,0 +1,121 @@
+package provider
+
+import (
+	"context"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+)
+
+var _ datasource.DataSourceWithConfigure = (*loginDataSource)(nil)
+
+type loginDataSource struct{ configuredDataSource }
+
+func newLoginDataSource() datasource.DataSource { return &loginDataSource{} }
+
+type loginModel struct {
+	Role           types.String `tfsdk:"role"`
+	Host           types.String `tfsdk:"host"`
+	Port           types.Int64  `tfsdk:"port"`
+	Database       types.String `tfsdk:"database"`
+	SSLRootCert    types.String `tfsdk:"sslrootcert"`
+	SSLCert        types.String `tfsdk:"sslcert"`
+	SSLKey         types.String `tfsdk:"sslkey"`
+	LoggedIn       types.Bool   `tfsdk:"logged_in"`
+	Error          types.String `tfsdk:"error"`
+	SessionUser    types.String `tfsdk:"session_user"`
+	TLSVersion     types.String `tfsdk:"tls_version"`
+	OrganizationID types.String `tfsdk:"organization_id"`
+	Access         types.String `tfsdk:"access"`
+	AllTenants     types.Bool   `tfsdk:"all_tenants"`
+}
+
+func (d *loginDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_login"
+}
+
+// keyFile refuses keys themselves: the arguments of a data source are stored in the state.
+var keyFile = check{"it must be the path of a PEM file, because Terraform stores this argument in the state", func(value string) string {
+	if strings.Contains(value, "-----BEGIN") {
+		return "holds a private key itself"
+	}
+	return ""
+}}
+
+func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	like := "Default: that of the provider."
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Proves that a role can log in with a certificate, or that it cannot: a real TLS handshake (`verify-full`) and login to a " +
+			"database or to PgBouncer, each time it is read. A login that is refused is a result, `logged_in = false`, and no error; a `check` " +
+			"block or a postcondition makes one of it.",
+		Attributes: map[string]schema.Attribute{
+			"role": schema.StringAttribute{Required: true, MarkdownDescription: "Role to log in as."},
+			"host": schema.StringAttribute{
+				Optional: true, MarkdownDescription: "Host name or address of the server or of PgBouncer. " + like,
+			},
+			"port": schema.Int64Attribute{
+				Optional: true, Validators: []validator.Int64{int64validator.Between(1, 65535)},
+				MarkdownDescription: "TCP port, 1 to 65535. " + like,
+			},
+			"database": schema.StringAttribute{Optional: true, MarkdownDescription: "Database name. " + like},
+			"sslrootcert": schema.StringAttribute{
+				Optional: true, MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text, the path of a PEM file, or `system`. " + like,
+			},
+			"sslcert": schema.StringAttribute{
+				Required: true, MarkdownDescription: "Client certificate, with its chain: PEM text or the path of a PEM file.",
+			},
+			"sslkey": schema.StringAttribute{
+				Required: true, Validators: []validator.String{keyFile},
+				MarkdownDescription: "Path of the PEM file with the private key of `sslcert`. Only a path, because arguments are stored in the state.",
+			},
+			"logged_in": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the login succeeded."},
+			"error":     schema.StringAttribute{Computed: true, MarkdownDescription: "Why the login failed; null when it succeeded."},
+			"session_user": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Who the server says has logged in, which is what row-level policies go by.",
+			},
+			"tls_version": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of TLS that was spoken, such as `TLS 1.3`."},
+			"organization_id": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "The tenant that the session acts for; null when it acts for none or for all.",
+			},
+			"access":      schema.StringAttribute{Computed: true, MarkdownDescription: "The access of the role in that database; null when it has none."},
+			"all_tenants": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the session sees the rows of all tenants."},
+		},
+	}
+}
+
+func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var model loginModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
+		return
+	}
+	config := d.connection
+	config.Password, config.SSLMode, config.Unknown = "", "verify-full", nil
+	config.Username, config.SSLCert, config.SSLKey = model.Role.ValueString(), model.SSLCert.ValueString(), model.SSLKey.ValueString()
+	if !model.Host.IsNull() {
+		config.Host = model.Host.ValueString()
+	}
+	if !model.Port.IsNull() {
+		config.Port = int(model.Port.ValueInt64())
+	}
+	if !model.Database.IsNull() {
+		config.Database = model.Database.ValueString()
+	}
+	if !model.SSLRootCert.IsNull() {
+		config.SSLRootCert = model.SSLRootCert.ValueString()
+	}
+	login, err := access.ProveLogin(ctx, config)
+	if err != nil {
+		addError(&resp.Diagnostics, "prove", "login", model.Role.ValueString(), err)
+		return
+	}
+	model.LoggedIn, model.AllTenants = types.BoolValue(login.LoggedIn), types.BoolValue(login.AllTenants)
+	model.Error, model.SessionUser, model.TLSVersion = textOrNull(login.Problem), textOrNull(login.SessionUser), textOrNull(login.TLSVersion)
+	model.OrganizationID, model.Access = types.StringPointerValue(login.OrganizationID), types.StringPointerValue(login.Access)
+	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
+}
