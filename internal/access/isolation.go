@@ -271,9 +271,14 @@ BEGIN
 END
 $$`
 
-// What bound roles were stopped at is told once for each role and not for each of thousands of attempts.
+// What bound roles were stopped at is told once for each role and not for each of thousands of attempts. The IDs of what
+// the proof makes are new each time, and findings that differ each time would be shown as a change each time.
 const findingsSQL = `
-	SELECT table_name, attack, role_name, stopped, detail FROM brownie_findings WHERE NOT stopped OR NOT bound
+	SELECT table_name, attack, role_name, stopped, regexp_replace(
+			replace(replace(detail, wanted->>'own', '(own)'), wanted->>'other', '(other)'),
+			'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', '(id)', 'g') AS detail
+	FROM brownie_findings, CAST(current_setting('brownie.wanted') AS jsonb) AS wanted
+	WHERE NOT stopped OR NOT bound
 	UNION ALL
 	SELECT '*', 'all of these', role_name, true, count(*) || ' attempts stopped' FROM brownie_findings WHERE stopped AND bound GROUP BY role_name
 	ORDER BY stopped, role_name, table_name, attack`

@@ -1,0 +1,225 @@
+package provider_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+)
+
+// asRole is how a role logs in to a database of a server, as libpq's environment variables.
+func asRole(t *testing.T, server *devstack.Postgres, database, role string) []string {
+	t.Helper()
+	certificate, err := server.ClientCertificate(role)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{
+		"PGHOST=" + server.Host(), "PGPORT=" + itoa(server.Port()), "PGDATABASE=" + database, "PGUSER=" + role, "PGSSLMODE=verify-full",
+		"PGSSLROOTCERT=" + server.CAFile(), "PGSSLCERT=" + certificate.CertFile, "PGSSLKEY=" + certificate.KeyFile,
+	}
+}
+
+// connectAs logs in as a role.
+func connectAs(t *testing.T, server *devstack.Postgres, database, role string) (*pgx.Conn, error) {
+	t.Helper()
+	var settings []string
+	for _, variable := range asRole(t, server, database, role) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(variable, "PG"), "=")
+		switch name = strings.ToLower(name); name {
+		case "database":
+			name = "dbname"
+		}
+		settings = append(settings, fmt.Sprintf("%s='%s'", name, value))
+	}
+	conn, err := pgx.Connect(t.Context(), strings.Join(settings, " "))
+	if err == nil {
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	}
+	return conn, err
+}
+
+// Managed PostgreSQL gives nobody a superuser: all that the owner of two brownie databases of one cluster has is
+// CREATEROLE. It migrates both, makes roles in each, and proves the isolation; no role gets into the other database.
+func TestAccOwnerOfTwoDatabasesWithoutSuperuser(t *testing.T) {
+	t.Parallel()
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, on which no superuser has made the group roles"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	const owner = "brownie-terraform"
+	admin, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(context.Background()) }()
+	for _, sql := range []string{
+		`CREATE ROLE "` + owner + `" LOGIN CREATEROLE`, `CREATE ROLE "old-client" LOGIN`,
+		`CREATE DATABASE north OWNER "` + owner + `"`, `CREATE DATABASE south OWNER "` + owner + `"`,
+	} {
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const proof = `
+data "brownie_tenant_isolation" "proof" {
+  depends_on = [brownie_role.tenant]
+}
+check "isolated" {
+  assert {
+    condition     = data.brownie_tenant_isolation.proof.isolated
+    error_message = data.brownie_tenant_isolation.proof.summary
+  }
+}
+output "isolated" { value = data.brownie_tenant_isolation.proof.isolated }
+`
+	config := func(database, access string) string {
+		return `
+resource "brownie_migration" "schema" {}
+resource "brownie_organization" "acme" {
+  name                = "Acme"
+  slug                = "acme"
+  deletion_protection = false
+  depends_on          = [brownie_migration.schema]
+}
+resource "brownie_role" "tenant" {
+  name              = "` + database + `-tenant"
+  access            = "` + access + `"
+  organization_id   = brownie_organization.acme.id
+  reassign_owned_to = "` + owner + `"
+}
+resource "brownie_role" "server" {
+  name       = "` + database + `-server"
+  access     = "admin"
+  depends_on = [brownie_migration.schema]
+}
+resource "brownie_role" "migrator" {
+  name       = "` + database + `-migrator"
+  access     = "migrator"
+  depends_on = [brownie_migration.schema]
+}
+` + proof
+	}
+	workspaces := map[string]workspace{}
+	for _, database := range []string{"north", "south"} {
+		w := newWorkspaceWith(t, asRole(t, server, database, owner), config(database, "writer"))
+		workspaces[database] = w
+		if output := w.mustRun("apply", "-auto-approve"); strings.Contains(output, "not stopped") {
+			t.Error(output)
+		}
+		w.noChanges()
+		if output := w.mustRun("output", "isolated"); !strings.HasPrefix(output, "true") {
+			t.Errorf("%s: isolated = %s", database, output)
+		}
+	}
+	for from, to := range map[string]string{"north": "south", "south": "north"} {
+		for _, role := range []string{"-tenant", "-server", "-migrator"} {
+			if _, err := connectAs(t, server, from, from+role); err != nil {
+				t.Errorf("%s cannot log in to its own database: %s", from+role, err)
+			}
+			if _, err := connectAs(t, server, to, from+role); err == nil || !strings.Contains(err.Error(), "permission denied for database") {
+				t.Errorf("%s logs in to %s: %v", from+role, to, err)
+			}
+		}
+	}
+	if _, err := connectAs(t, server, "north", "old-client"); err == nil {
+		t.Error("a role that has nothing to do with the database logs in to it")
+	}
+
+	// A migrator may do what the owner may, and Terraform works as one, but for roles.
+	migrator, err := connectAs(t, server, "north", "north-migrator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := migrator.Exec(t.Context(), `ALTER TABLE incidents ADD COLUMN later text; CREATE TABLE notes (organization_id uuid); SELECT brownie.isolate_table('notes')`); err != nil {
+		t.Errorf("a migrator cannot migrate: %s", err)
+	}
+	asMigrator := newWorkspaceWith(t, asRole(t, server, "north", "north-migrator"), `
+resource "brownie_migration" "schema" {}
+data "brownie_organizations" "all" {}
+output "count" { value = length(data.brownie_organizations.all.organizations) }`)
+	asMigrator.mustRun("apply", "-auto-approve")
+	if output := asMigrator.mustRun("output", "count"); !strings.HasPrefix(output, "1") {
+		t.Errorf("a migrator sees %s organizations", output)
+	}
+
+	// Changes, drift and destruction, with sessions open and objects owned.
+	w := workspaces["north"]
+	tenant, err := connectAs(t, server, "north", "north-tenant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(config("north", "reader"))
+	w.mustRun("apply", "-auto-approve")
+	w.noChanges()
+	w.mustRun("destroy", "-auto-approve")
+	if err := tenant.Ping(t.Context()); err == nil {
+		t.Error("a session of a destroyed role goes on")
+	}
+	var left int
+	if err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_roles WHERE rolname LIKE 'north-%'`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d roles are left, %v", left, err)
+	}
+}
+
+// Clients that used the tables before the policies came go on seeing all rows, and so does the old owner.
+func TestAccExistingClientsKeepWorking(t *testing.T) {
+	t.Parallel()
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, because of the roles"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	admin, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close(context.Background()) }()
+	for _, sql := range []string{
+		`CREATE ROLE "old-owner" LOGIN`, `CREATE ROLE "old-server" LOGIN`, `CREATE ROLE "old-report" LOGIN`, `CREATE ROLE stranger LOGIN`,
+		`CREATE DATABASE app OWNER "old-owner"`,
+	} {
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWorkspaceWith(t, asRole(t, server, "app", "old-owner"), `resource "brownie_migration" "schema" { version = 6 }`)
+	w.mustRun("apply", "-auto-approve")
+	before, err := connectAs(t, server, "app", "old-owner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.Exec(t.Context(), `
+		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "old-server"; GRANT SELECT ON incidents, organizations TO "old-report";
+		INSERT INTO organizations (name, slug) VALUES ('Acme', 'acme'), ('Globex', 'globex')`); err != nil {
+		t.Fatal(err)
+	}
+	asAdmin := newWorkspaceWith(t, asRole(t, server, "app", "postgres"), `resource "brownie_migration" "schema" {}`)
+	asAdmin.mustRun("apply", "-auto-approve")
+	for _, client := range []string{"old-owner", "old-server", "old-report"} {
+		conn, err := connectAs(t, server, "app", client)
+		if err != nil {
+			t.Errorf("%s cannot log in any more: %s", client, err)
+			continue
+		}
+		var rows int
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM organizations`).Scan(&rows); err != nil || rows != 2 {
+			t.Errorf("%s sees %d organizations, %v", client, rows, err)
+		}
+		_, err = conn.Exec(t.Context(), `INSERT INTO organizations (name, slug) VALUES ($1, $1)`, client)
+		if (err == nil) != (client != "old-report") {
+			t.Errorf("%s inserts an organization: %v", client, err)
+		}
+		if _, err := conn.Exec(t.Context(), `DELETE FROM organizations WHERE name = $1`, client); client != "old-report" && err != nil {
+			t.Errorf("%s deletes: %s", client, err)
+		}
+	}
+	if _, err := connectAs(t, server, "app", "stranger"); err == nil {
+		t.Error("a stranger logs in")
+	}
+}
