@@ -27,7 +27,8 @@ func (b Blocker) String() string {
 	return b.Object
 }
 
-// Temporary tables are left out, because they go away with the role's sessions. So are privileges and policies here:
+// A privilege on another database, CONNECT as a rule, says that the role is in use there, although it goes away with the
+// role. Temporary tables are left out, because they go away with the role's sessions. So are privileges and policies here:
 // they are dropped with the role.
 const blockersSQL = `
 	SELECT false AS elsewhere, current_database()::text AS database,
@@ -41,6 +42,7 @@ const blockersSQL = `
 	UNION ALL
 	SELECT true, o.datname::text, '', count(*)
 	FROM pg_catalog.pg_shdepend d JOIN pg_catalog.pg_database o ON o.oid = d.dbid
+		OR d.dbid = 0 AND d.classid = 'pg_catalog.pg_database'::regclass AND d.objid = o.oid AND d.deptype = 'a'
 	WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND o.datname <> current_database()
 		AND d.refobjid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)
 	GROUP BY o.datname

@@ -8,10 +8,14 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-// DuplicateError says that a role of that name exists already.
-type DuplicateError struct{ Name string }
+// DuplicateError says that a role of that name exists already, or one that differs by case alone.
+type DuplicateError struct{ Name, Existing string }
 
 func (e *DuplicateError) Error() string {
+	if e.Existing != e.Name {
+		return fmt.Sprintf("role %q exists already and differs by case alone: to PgBouncer, which compares the names in certificates "+
+			"without regard to case, the two would be the same", e.Existing)
+	}
 	return fmt.Sprintf("a role named %q exists already; roles belong to the whole cluster, so that it may have been made "+
 		"for another database", e.Name)
 }
@@ -69,9 +73,11 @@ func (e *BlockedError) Error() string {
 
 // roleError turns what the statements of this package raise, by the name of a constraint, into this package's errors.
 func roleError(before string, role Role, err error) error {
-	switch constraint, _ := postgres.Constraint(err); constraint {
-	case "role_exists":
-		return &DuplicateError{Name: role.Name}
+	constraint, _ := postgres.Constraint(err)
+	if existing, ok := strings.CutPrefix(constraint, "role_exists "); ok {
+		return &DuplicateError{Name: role.Name, Existing: existing}
+	}
+	switch constraint {
 	case "role_missing":
 		return postgres.ErrNotFound
 	case "role_is_own":

@@ -105,6 +105,10 @@ const rightsSQL = `
 	FROM brownie_attackers a, brownie_targets t
 	WHERE pg_catalog.has_table_privilege(a.role_name, t.oid, 'TRUNCATE, REFERENCES, TRIGGER')
 	UNION ALL
+	SELECT r.rolname, 'pooled superuser', r.rolname, false, 'is a superuser and a member of brownie_pooled, so that the pooler''s certificate opens it', false
+	FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member AND r.rolsuper
+	WHERE m.roleid = 'brownie_pooled'::regrole
+	UNION ALL
 	SELECT 'schema ' || n.nspname, 'create in schema', a.role_name, NOT pg_catalog.has_schema_privilege(a.role_name, n.oid, 'CREATE'),
 		CASE WHEN pg_catalog.has_schema_privilege(a.role_name, n.oid, 'CREATE') THEN 'may create what others might run' ELSE 'may not' END, a.bound
 	FROM brownie_attackers a, pg_catalog.pg_namespace n WHERE n.nspname IN ('public', 'brownie')`

@@ -101,18 +101,20 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 		"schema that tenants fill":    {`GRANT CREATE ON SCHEMA public TO brownie_writer`, "schema public", "create in schema"},
 		"sequence that tenants share": {`CREATE SEQUENCE numbers; GRANT USAGE ON SEQUENCE numbers TO brownie_writer`, "numbers", "sequence"},
 		"names of roles for all":      {`GRANT EXECUTE ON FUNCTION brownie.pooler_lookup TO PUBLIC`, "brownie.pooler_lookup(text)", "security definer"},
+		"superuser behind the pooler": {`ALTER ROLE SERVER SUPERUSER`, "SERVER", "pooled superuser"},
 		"monitor that reads rows":     {`GRANT SELECT ON incidents TO brownie_monitor; CREATE POLICY monitor ON incidents TO brownie_monitor USING (true)`, "incidents", "read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i := newIsolated(t)
-			put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "ROLE ROLE", `ROLE "`+i.role.Name+`"`, "GRANT SERVER", `GRANT "`+i.server.Name+`"`)
+			put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "ROLE ROLE", `ROLE "`+i.role.Name+`"`, "GRANT SERVER", `GRANT "`+i.server.Name+`"`,
+				"ROLE SERVER", `ROLE "`+i.server.Name+`"`)
 			testdb.Exec(t, i.database, put.Replace(sabotage.sql))
 			proof := must(i.store.ProveIsolation(t.Context()))(t)
 			if proof.Isolated {
 				t.Fatal("it was not found")
 			}
-			table := strings.Replace(sabotage.table, "ROLE", i.role.Name, 1)
+			table := strings.NewReplacer("ROLE", i.role.Name, "SERVER", i.server.Name).Replace(sabotage.table)
 			var found []access.Finding
 			for _, finding := range proof.Findings {
 				if !finding.Stopped {

@@ -213,11 +213,16 @@ DECLARE
 	bound brownie.role_bindings;
 	found pg_catalog.pg_roles;
 	member record;
+	existing name;
 BEGIN
-	IF before IS NULL THEN
-		IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
-			RAISE EXCEPTION 'role % exists', role USING CONSTRAINT = 'role_exists';
+	IF before IS DISTINCT FROM role THEN
+		SELECT rolname INTO existing FROM pg_catalog.pg_roles
+		WHERE lower(rolname) = lower(role) AND rolname IS DISTINCT FROM before ORDER BY rolname = role DESC LIMIT 1;
+		IF existing IS NOT NULL THEN
+			RAISE EXCEPTION 'role % exists', existing USING CONSTRAINT = 'role_exists ' || existing;
 		END IF;
+	END IF;
+	IF before IS NULL THEN
 		EXECUTE format('CREATE ROLE %I LOGIN', role);
 	ELSE
 		SELECT * INTO found FROM pg_catalog.pg_roles WHERE rolname = before;
@@ -231,9 +236,6 @@ BEGIN
 			RAISE EXCEPTION 'role % has sessions', before USING CONSTRAINT = 'role_has_sessions';
 		END IF;
 		IF before <> role THEN
-			IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
-				RAISE EXCEPTION 'role % exists', role USING CONSTRAINT = 'role_exists';
-			END IF;
 			EXECUTE format('ALTER ROLE %I RENAME TO %I', before, role);
 			DELETE FROM brownie.role_bindings WHERE role_name = role;
 			UPDATE brownie.role_bindings SET role_name = role WHERE role_name = before;

@@ -47,9 +47,7 @@ func forget(t *testing.T, database, name string) {
 
 func login(t *testing.T, database, role string) *pgx.Conn {
 	t.Helper()
-	c := testdb.ConfigAs(t, database, role)
-	conn, err := pgx.Connect(t.Context(), fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=%s sslcert=%s sslkey=%s",
-		c.Host, c.Port, c.Database, c.Username, c.SSLRootCert, c.SSLCert, c.SSLKey))
+	conn, err := connect(t.Context(), testdb.ConfigAs(t, database, role))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func explain(noun string, err error) string {
 		text += importInstead(noun, duplicate.Attribute, duplicate.ID)
 	}
 	var role *access.DuplicateError
-	if errors.As(err, &role) {
+	if errors.As(err, &role) && role.Existing == role.Name {
 		text += importInstead(noun, "name", role.Name)
 	}
 	return text

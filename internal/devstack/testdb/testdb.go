@@ -103,7 +103,10 @@ func startPooler() (*devstack.Pooler, error) {
 	if _, err := conn.Exec(ctx, `CREATE ROLE pgbouncer LOGIN IN ROLE brownie_pooler`); err != nil {
 		return nil, err
 	}
-	return running.StartPooler(ctx, options())
+	// Few connections for each role, so that its clients take turns on them.
+	o := options()
+	o.PoolSize = 2
+	return running.StartPooler(ctx, o)
 }
 
 func options() devstack.Options {
