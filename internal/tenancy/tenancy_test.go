@@ -400,7 +400,8 @@ func committed(t *testing.T, observer, database string) int64 {
 // The platform's models give every column explicitly, and null as JSON null.
 func TestPlatformInserts(t *testing.T) {
 	t.Parallel()
-	database := testdb.Migrated(t)
+	database := testdb.Migrated(t, testdb.Certificates)
+	db := serviceRole(t, database, "brownie-fastapi-server", "writer")
 	ids := `'11111111-1111-1111-1111-111111111111'::uuid, now(), now()`
 	org, team, user := `'11111111-1111-1111-1111-111111111111'`, `'22222222-2222-2222-2222-222222222222'`, `'33333333-3333-3333-3333-333333333333'`
 	for _, sql := range []string{
@@ -429,10 +430,12 @@ func TestPlatformInserts(t *testing.T) {
 			description, unit, team_id, organization_id)
 			VALUES (gen_random_uuid(), now(), now(), ` + org + `, 'm', 'gauge', 1, NULL, now(), NULL, 'null', NULL, NULL, NULL, ` + org + `)`,
 	} {
-		testdb.Exec(t, database, sql)
+		if _, err := postgres.Query[struct{}](t.Context(), db, sql); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// What the models wrote reads back, with tags that are no list as none.
-	store := tenancy.New(testdb.DB(t, database))
+	store := tenancy.New(db)
 	if config, err := store.ConfigByKey(context.Background(), "acme", "core", "x"); err != nil || config.Tags != nil {
 		t.Errorf("got %+v, %v", config, err)
 	}
@@ -467,18 +470,22 @@ func TestServerDefaults(t *testing.T) {
 	}
 }
 
-// A service role, as brownie_role makes it, can do all that this package does.
+// serviceRole logs in as a role that acts for all tenants, as brownie_role makes it.
+func serviceRole(t *testing.T, database, role, access string) *postgres.DB {
+	t.Helper()
+	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
+	testdb.Exec(t, database, `GRANT brownie_`+access+`, brownie_all_tenants TO "`+role+`"`)
+	testdb.Exec(t, database, `INSERT INTO brownie.role_bindings (role_name, access) VALUES ('`+role+`', '`+access+`')`)
+	t.Cleanup(func() { testdb.Exec(t, database, `DROP ROLE "`+role+`"`) })
+	db := postgres.New(testdb.ConfigAs(t, database, role))
+	t.Cleanup(db.Close)
+	return db
+}
+
+// A service role can do all that this package does.
 func TestAServiceRole(t *testing.T) {
 	t.Parallel()
-	const role = "manages-rows-only"
-	database := testdb.Migrated(t, testdb.Certificates)
-	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
-	testdb.Exec(t, database, `GRANT brownie_admin, brownie_all_tenants TO "`+role+`"`)
-	testdb.Exec(t, database, `INSERT INTO brownie.role_bindings (role_name, access) VALUES ('`+role+`', 'admin')`)
-	t.Cleanup(func() { testdb.Exec(t, database, `DROP ROLE "`+role+`"`) })
-	config := testdb.ConfigAs(t, database, role)
-	db := postgres.New(config)
-	t.Cleanup(db.Close)
+	db := serviceRole(t, testdb.Migrated(t, testdb.Certificates), "manages-rows-only", "admin")
 	store := tenancy.New(db)
 	ctx := t.Context()
 	acme := must(store.CreateOrganization(ctx, tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
