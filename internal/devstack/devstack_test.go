@@ -30,6 +30,18 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println(filepath.Dir(server.CAFile()), server.Port())
 		select {} // until it is killed
+	case "pooler":
+		server, err := devstack.StartPostgres(context.Background(), devstack.Options{})
+		if err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		fmt.Println("server")
+		if _, err := server.StartPooler(context.Background(), devstack.Options{}); err != nil {
+			fmt.Println("error", err)
+			os.Exit(1)
+		}
+		select {} // until it is killed
 	case "fetch":
 		if err := devstack.Fetch(context.Background(), devstack.Options{}); err != nil {
 			fmt.Println(err)

@@ -3,6 +3,7 @@ package devstack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -29,6 +30,9 @@ type Pooler struct {
 func (p *Postgres) StartPooler(ctx context.Context, o Options) (*Pooler, error) {
 	if p.process == nil || p.ca == nil {
 		return nil, ErrForeignServer
+	}
+	if _, err := os.Stat(p.CAFile()); err != nil {
+		return nil, fmt.Errorf("the server was stopped, and no pooler can be started for it: %w", err)
 	}
 	program, err := preparePooler(ctx, o)
 	if err != nil {

@@ -26,12 +26,16 @@ var poolerLibraries = regexp.MustCompile(`\blib(event|c-?ares)[a-z0-9.-]*`)
 
 // preparePooler finds PgBouncer, or fetches it at the first use.
 func preparePooler(ctx context.Context, o Options) (poolerProgram, error) {
-	if path, err := exec.LookPath("pgbouncer"); err == nil {
-		return poolerProgram{path: path}, nil
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} { // where packages put it, and not on everybody's PATH
+		if path, err := exec.LookPath(name); err == nil {
+			return poolerProgram{path: path}, nil
+		}
 	}
-	if path, err := exec.LookPath("/usr/sbin/pgbouncer"); err == nil { // where packages put it, and not on everybody's PATH
-		return poolerProgram{path: path}, nil
-	}
+	return fetchedPooler(ctx, o)
+}
+
+// fetchedPooler finds what was fetched for this machine, or fetches it.
+func fetchedPooler(ctx context.Context, o Options) (poolerProgram, error) {
 	for _, needed := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(needed); err != nil {
 			return poolerProgram{}, ErrNoPooler
