@@ -27,6 +27,20 @@ with_progress() {
 	job=
 }
 
+# Makes a client certificate for each role, and tells the quickstart where they and the pooler are.
+write_certificates() {
+	local role separator=
+	printf '{"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
+	for role in "$@"; do
+		(
+			source <("$demo/bin/devstack" certificate "$demo" "$role")
+			printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$role" "$PGSSLCERT" "$PGSSLKEY"
+		)
+		separator=', '
+	done
+	echo '}}'
+}
+
 need() {
 	command -v "$1" >/dev/null || {
 		echo "make demo: $1 is needed. $2" >&2
@@ -72,7 +86,7 @@ up() {
 	CGO_ENABLED=0 with_progress Building go build -ldflags "-X main.version=$version" \
 		-o "$mirror/terraform-provider-brownie_v$version" .
 
-	say "Starting PostgreSQL ${BROWNIE_PG_VERSION:-16}"
+	say "Starting PostgreSQL ${BROWNIE_PG_VERSION:-16} and PgBouncer"
 	"$demo/bin/devstack" up "$demo" >"$demo/env"
 	cat >"$demo/terraformrc" <<-EOF
 		provider_installation {
@@ -85,6 +99,7 @@ up() {
 	# shellcheck source=/dev/null
 	source "$demo/env"
 	cp examples/quickstart/*.tf "$demo/quickstart"
+	write_certificates acme-app globex-app >"$demo/quickstart/demo.auto.tfvars.json"
 	cd "$demo/quickstart"
 
 	say 'terraform apply'
@@ -96,6 +111,14 @@ up() {
 
 	say 'What the database holds now, read back through the data sources'
 	terraform output -raw table
+	echo
+
+	say 'Each tenant with its own certificate and with the other one, through PgBouncer'
+	terraform output -raw logins
+	echo
+
+	say 'Attacks on the isolation of tenants, as each kind of role, in each table'
+	terraform output -raw isolation
 	echo
 
 	say 'terraform plan, once more'

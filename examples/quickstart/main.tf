@@ -87,3 +87,29 @@ resource "brownie_config" "routing" {
   severity_pattern = "critical|high"
   config_json      = jsonencode({ channel = "#incidents" })
 }
+
+# A login role for each tenant's application: with its certificate it sees the rows of its organization and no others.
+resource "brownie_role" "app" {
+  for_each = brownie_organization.all
+
+  name              = "${each.key}-app"
+  access            = "writer"
+  organization_id   = each.value.id
+  statement_timeout = "30s"
+}
+
+# The platform's own server, which acts for all tenants.
+resource "brownie_role" "server" {
+  name   = "brownie-fastapi-server"
+  access = "admin"
+
+  depends_on = [brownie_migration.schema]
+}
+
+# With this one PgBouncer looks up who may log in through it.
+resource "brownie_role" "pooler" {
+  name   = "pgbouncer"
+  access = "pooler"
+
+  depends_on = [brownie_migration.schema]
+}

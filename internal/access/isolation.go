@@ -13,6 +13,7 @@ import (
 type Isolation struct {
 	// Isolated is true when every attack was stopped.
 	Isolated bool
+	Attempts int64
 	Findings []Finding
 }
 
@@ -23,6 +24,8 @@ type Finding struct {
 	Role    string `db:"role_name"`
 	Stopped bool   `db:"stopped"`
 	Detail  string `db:"detail"`
+	// Attempts is how many attempts the finding stands for.
+	Attempts int64 `db:"attempts"`
 }
 
 // ProveIsolation attacks the isolation of tenants, in a transaction that is rolled back. It makes two organizations,
@@ -51,6 +54,7 @@ func (s *Store) ProveIsolation(ctx context.Context) (Isolation, error) {
 	proof := Isolation{Isolated: true, Findings: findings}
 	for _, finding := range findings {
 		proof.Isolated = proof.Isolated && finding.Stopped
+		proof.Attempts += finding.Attempts
 	}
 	return proof, nil
 }
@@ -276,9 +280,9 @@ $$`
 const findingsSQL = `
 	SELECT table_name, attack, role_name, stopped, regexp_replace(
 			replace(replace(detail, wanted->>'own', '(own)'), wanted->>'other', '(other)'),
-			'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', '(id)', 'g') AS detail
+			'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', '(id)', 'g') AS detail, 1::bigint AS attempts
 	FROM brownie_findings, CAST(current_setting('brownie.wanted') AS jsonb) AS wanted
 	WHERE NOT stopped OR NOT bound
 	UNION ALL
-	SELECT '*', 'all of these', role_name, true, count(*) || ' attempts stopped' FROM brownie_findings WHERE stopped AND bound GROUP BY role_name
+	SELECT '*', 'all of these', role_name, true, count(*) || ' attempts stopped', count(*) FROM brownie_findings WHERE stopped AND bound GROUP BY role_name
 	ORDER BY stopped, role_name, table_name, attack`

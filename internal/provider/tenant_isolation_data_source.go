@@ -82,14 +82,14 @@ func (d *tenantIsolationDataSource) Read(ctx context.Context, _ datasource.ReadR
 		addError(&resp.Diagnostics, "prove", "tenant isolation", "", err)
 		return
 	}
-	lines := []string{fmt.Sprintf("%d attacks were tried; what was not stopped:", len(proof.Findings))}
+	lines := []string{fmt.Sprintf("%d attacks were tried; what was not stopped:", proof.Attempts)}
 	for _, f := range proof.Findings {
 		if !f.Stopped {
 			lines = append(lines, fmt.Sprintf("- %s, %s, as %s: %s", f.Table, f.Attack, f.Role, f.Detail))
 		}
 	}
 	if proof.Isolated {
-		lines = []string{fmt.Sprintf("%d attacks were tried, and all were stopped.", len(proof.Findings))}
+		lines = []string{fmt.Sprintf("%d attacks were tried, and all were stopped.", proof.Attempts)}
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, tenantIsolationModel{
 		Isolated: types.BoolValue(proof.Isolated), Summary: types.StringValue(strings.Join(lines, "\n")),

@@ -1,0 +1,95 @@
+package provider_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+)
+
+// A role that an apply makes can log in at once, directly and through PgBouncer, and the same apply proves it.
+func TestAccLogin(t *testing.T) {
+	database := testdb.Migrated(t, testdb.Certificates)
+	server, pooler := testdb.Server(t, database), testdb.Pooler(t, database)
+	issue := func(commonName string) devstack.Certificate {
+		certificate, err := server.ClientCertificate(commonName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return certificate
+	}
+	own, other := issue("login-app"), issue("login-other")
+	login := func(name string, certificate devstack.Certificate, more string) string {
+		return fmt.Sprintf(`
+data "brownie_login" %q {
+  role    = brownie_role.app.name
+  sslcert = %q
+  sslkey  = %q
+%s
+}
+`, name, certificate.CertFile, certificate.KeyFile, more)
+	}
+	pooled := fmt.Sprintf("host = %q\nport = %d", pooler.Host(), pooler.Port())
+	config := providerBlock(t, database, "") + acme + `
+resource "brownie_role" "app" {
+  name            = "login-app"
+  access          = "writer"
+  organization_id = brownie_organization.acme.id
+}` + login("direct", own, "") + login("pooled", own, pooled) + login("stolen", other, "") + login("stolen_pooled", other, pooled) +
+		login("nowhere", own, "port = 1") + login("wrong_database", own, "database = \"no-such-database\"")
+	good := func(name string) resource.TestCheckFunc {
+		address := "data.brownie_login." + name
+		return resource.ComposeAggregateTestCheckFunc(
+			attributes(address, map[string]string{
+				"logged_in": "true", "session_user": "login-app", "tls_version": "TLS 1.3", "access": "writer", "all_tenants": "false",
+			}),
+			resource.TestCheckNoResourceAttr(address, "error"),
+			resource.TestCheckResourceAttrPair(address, "organization_id", "brownie_organization.acme", "id"))
+	}
+	refused := func(name, words string) resource.TestCheckFunc {
+		address := "data.brownie_login." + name
+		return resource.ComposeAggregateTestCheckFunc(
+			resource.TestCheckResourceAttr(address, "logged_in", "false"),
+			resource.TestMatchResourceAttr(address, "error", says(words)),
+			resource.TestCheckNoResourceAttr(address, "session_user"))
+	}
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{
+			Config: config,
+			Check: resource.ComposeAggregateTestCheckFunc(good("direct"), good("pooled"),
+				refused("stolen", "certificate authentication failed"), refused("stolen_pooled", "certificate authentication failed"),
+				refused("nowhere", "connection refused"), refused("wrong_database", `database "no-such-database" does not exist`)),
+		},
+		{Config: config, ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
+		{
+			Config:      config + login("inline", devstack.Certificate{CertFile: own.CertFile, KeyFile: strings.ReplaceAll(own.KeyPEM, "\n", " ")}, ""),
+			ExpectError: says("sslkey holds a private key itself"),
+		},
+		{
+			Config:      config + login("missing_file", devstack.Certificate{CertFile: "/nonexistent/a.crt", KeyFile: own.KeyFile}, ""),
+			ExpectError: says(`"sslcert"`),
+		},
+	}})
+}
+
+func TestAccTenantIsolation(t *testing.T) {
+	const proof = `data "brownie_tenant_isolation" "proof" {}`
+	acceptance(t, func(database string) []resource.TestStep {
+		return []resource.TestStep{
+			{Config: proof, Check: resource.ComposeAggregateTestCheckFunc(
+				resource.TestCheckResourceAttr("data.brownie_tenant_isolation.proof", "isolated", "true"),
+				resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", says("attacks were tried, and all were stopped")))},
+			{
+				PreConfig: behindTerraformsBack(t, database, `CREATE TABLE notes (organization_id uuid)`), Config: proof,
+				Check: resource.ComposeAggregateTestCheckFunc(attributes("data.brownie_tenant_isolation.proof", map[string]string{
+					"isolated": "false", "findings.0.table": "notes", "findings.0.stopped": "false",
+				}), resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", says("notes, row-level security, as any: is off"))),
+			},
+		}
+	})
+}
