@@ -85,8 +85,10 @@ func roleError(before string, role Role, err error) error {
 	case "role_has_sessions":
 		return &SessionsError{Name: before}
 	case "role_bindings_organization_id_fkey":
-		return &MissingError{Attribute: "organization_id",
-			Problem: fmt.Sprintf("there is no organization with id %s", *role.OrganizationID)}
+		return &MissingError{
+			Attribute: "organization_id",
+			Problem:   fmt.Sprintf("there is no organization with id %s", *role.OrganizationID),
+		}
 	case "role_reassign_missing":
 		return &MissingError{Attribute: "reassign_owned_to", Problem: "there is no role of the name in reassign_owned_to; " +
 			"nothing was changed. Correct it, apply, and destroy then"}

@@ -140,7 +140,7 @@ type tenantSession struct {
 
 func (s tenantSession) step() error {
 	ctx := context.Background()
-	switch rand.IntN(8) { //nolint:gosec // Which statement comes next is no secret.
+	switch rand.IntN(8) {
 	case 0:
 		return s.want(ctx, s.role+" "+s.own, `SELECT session_user || ' ' || organization_id FROM brownie.current_binding`)
 	case 1:

@@ -110,6 +110,8 @@ const rolesSQL = `
 	WHERE r.rolname = ANY ($1::text[])`
 
 // Only who may read pg_authid, a superuser as a rule, sees that a role has a password.
+//
+//nolint:gosec // It reads whether there is a password, and holds none.
 const passwordsSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_authid WHERE rolpassword IS NOT NULL AND rolname = ANY ($1)`
 
 type roleRow struct {

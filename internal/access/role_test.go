@@ -77,10 +77,10 @@ func TestRoleLifecycle(t *testing.T) {
 	created := must(store.CreateRole(t.Context(), role))(t)
 	want := role
 	want.OID, want.Attributes, want.MemberOf = created.OID, access.Attributes, []string{"brownie_pooled", "brownie_writer"}
-	if got := comparable(created); !reflect.DeepEqual(got, comparable(want)) || created.OID == 0 {
+	if got := inUTC(created); !reflect.DeepEqual(got, inUTC(want)) || created.OID == 0 {
 		t.Errorf("created %+v, want %+v", got, want)
 	}
-	if read := must(store.Role(t.Context(), role.Name))(t); !reflect.DeepEqual(comparable(read), comparable(created)) {
+	if read := must(store.Role(t.Context(), role.Name))(t); !reflect.DeepEqual(inUTC(read), inUTC(created)) {
 		t.Errorf("read %+v, created %+v", read, created)
 	}
 	var duplicate *access.DuplicateError
@@ -121,8 +121,8 @@ func TestRoleLifecycle(t *testing.T) {
 	}
 }
 
-// comparable brings times into one zone, for reflect.DeepEqual.
-func comparable(r access.Role) access.Role {
+// inUTC brings times into one zone, for reflect.DeepEqual.
+func inUTC(r access.Role) access.Role {
 	if r.ValidUntil != nil {
 		utc := r.ValidUntil.UTC()
 		r.ValidUntil = &utc
@@ -166,7 +166,7 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 			t.Errorf("%s: read as %+v", drift, drifted)
 		}
 		repaired := must(store.UpdateRole(t.Context(), role.Name, role))(t)
-		if !reflect.DeepEqual(comparable(repaired), comparable(created)) {
+		if !reflect.DeepEqual(inUTC(repaired), inUTC(created)) {
 			t.Errorf("%s: repaired to %+v", drift, repaired)
 		}
 		if !keeps() {

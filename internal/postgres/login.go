@@ -11,7 +11,7 @@ import (
 // empty without TLS). It also works on a server that accepts no writes and through a pooler. [Unreachable] tells that
 // the login itself failed.
 func Login[T any](ctx context.Context, config Config, query string) (row T, tlsVersion string, err error) {
-	db := New(config)
+	db := &DB{config: config} // for its errors
 	pool, err := config.poolConfig()
 	if err != nil {
 		return row, "", err

@@ -30,11 +30,7 @@ func connectAs(t *testing.T, server *devstack.Postgres, database, role string) (
 	var settings []string
 	for _, variable := range asRole(t, server, database, role) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(variable, "PG"), "=")
-		switch name = strings.ToLower(name); name {
-		case "database":
-			name = "dbname"
-		}
-		settings = append(settings, fmt.Sprintf("%s='%s'", name, value))
+		settings = append(settings, fmt.Sprintf("%s='%s'", strings.Replace(strings.ToLower(name), "database", "dbname", 1), value))
 	}
 	conn, err := pgx.Connect(t.Context(), strings.Join(settings, " "))
 	if err == nil {
