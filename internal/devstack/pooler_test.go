@@ -92,7 +92,7 @@ func issue(t *testing.T, server *devstack.Postgres, r devstack.CertificateReques
 	return certificate
 }
 
-// mustLogin and mustNotLogin try a certificate. The reason is part of the refusal.
+// mustLogin and mustNotLogin try a certificate.
 func mustLogin(t *testing.T, server *devstack.Postgres, at listener, role string, certificate devstack.Certificate) {
 	t.Helper()
 	if who, err := whoami(t.Context(), address(server, at, role, "verify-full", certificate)); err != nil || who != role {
@@ -100,10 +100,10 @@ func mustLogin(t *testing.T, server *devstack.Postgres, at listener, role string
 	}
 }
 
-func mustNotLogin(t *testing.T, server *devstack.Postgres, at listener, role string, certificate devstack.Certificate, reason string) {
+func mustNotLogin(t *testing.T, server *devstack.Postgres, at listener, role string, certificate devstack.Certificate) {
 	t.Helper()
-	if who, err := whoami(t.Context(), address(server, at, role, "verify-full", certificate)); err == nil || !strings.Contains(err.Error(), reason) {
-		t.Errorf("%s: session_user is %q (%v), want %q", role, who, err, reason)
+	if who, err := whoami(t.Context(), address(server, at, role, "verify-full", certificate)); err == nil || !strings.Contains(err.Error(), "certificate authentication failed") {
+		t.Errorf("%s: session_user is %q (%v), want a refusal", role, who, err)
 	}
 }
 
@@ -121,26 +121,31 @@ func TestPoolerKeepsIdentity(t *testing.T) {
 	for _, role := range []string{"acme-app", "other-app", "acme-app"} {
 		mustLogin(t, server, pooler, role, named(role))
 	}
-	mustNotLogin(t, server, pooler, "acme-app", named("other-app"), "certificate authentication failed")
-	mustNotLogin(t, server, pooler, "acme-app", named("pgbouncer"), "certificate authentication failed")
+	mustNotLogin(t, server, pooler, "acme-app", named("other-app"))
+	mustNotLogin(t, server, pooler, "acme-app", named("pgbouncer"))
 	for _, role := range []string{"direct", "expired", "nobody-knows"} {
-		mustNotLogin(t, server, pooler, role, named(role), "no such user")
+		mustNotLogin(t, server, pooler, role, named(role))
 	}
 	// The console knows the administrator. The server does not let the pooler in as a superuser.
-	mustNotLogin(t, server, pooler, "postgres", named("postgres"), "certificate authentication failed")
+	mustNotLogin(t, server, pooler, "postgres", named("postgres"))
 
-	// A role that is created, or loses its pooling, while the pooler runs.
+	// A role that is created, or loses its pooling, while the pooler runs. PgBouncer 1.23 and newer remember it.
 	execute(t, server.URL("postgres"), `CREATE ROLE "later" LOGIN IN ROLE brownie_pooled`)
 	mustLogin(t, server, pooler, "later", named("later"))
 	execute(t, server.URL("postgres"), `REVOKE brownie_pooled FROM "later"`)
-	mustNotLogin(t, server, pooler, "later", named("later"), "no such user")
+	mustNotLogin(t, server, pooler, "later", named("later"))
+	mustNotLogin(t, server, pooler, "(refused)", named("(refused)"))
+	execute(t, server.URL("postgres"), `GRANT brownie_pooled TO "later"`)
+	mustLogin(t, server, pooler, "later", named("later"))
+	execute(t, server.URL("postgres"), `DROP ROLE "later"`)
+	mustNotLogin(t, server, pooler, "later", named("later"))
 
 	// The pooler's own certificate, should somebody get hold of it.
 	own := named("pgbouncer")
 	mustLogin(t, server, server, "acme-app", own)
 	mustLogin(t, server, server, "pgbouncer", own)
 	for _, role := range []string{"direct", "postgres", "superuser"} {
-		mustNotLogin(t, server, server, role, own, "certificate authentication failed")
+		mustNotLogin(t, server, server, role, own)
 	}
 
 	// The group opens its members, whoever they are: a superuser must not be made a member.
@@ -206,8 +211,8 @@ func TestOddNames(t *testing.T) {
 	}
 	// PostgreSQL shortens the name that it is asked for, and not the certificate's.
 	tooLong := issue(t, server, devstack.CertificateRequest{CommonName: long + "n"})
-	mustNotLogin(t, server, server, long, tooLong, "certificate authentication failed")
-	mustNotLogin(t, server, pooler, long, tooLong, "certificate authentication failed")
+	mustNotLogin(t, server, server, long, tooLong)
+	mustNotLogin(t, server, pooler, long, tooLong)
 	for _, name := range []string{"same", `same "one"`} {
 		one, err := server.ClientCertificate(name)
 		if err != nil {
@@ -233,10 +238,10 @@ func TestNamesThatThePoolerConfuses(t *testing.T) {
 		"b":             {CommonName: "acme", DNSNames: []string{"b"}},
 	} {
 		certificate := issue(t, server, request)
-		mustNotLogin(t, server, server, role, certificate, "certificate authentication failed")
+		mustNotLogin(t, server, server, role, certificate)
 		mustLogin(t, server, pooler, role, certificate)
 	}
-	mustNotLogin(t, server, pooler, "a.example.com", issue(t, server, devstack.CertificateRequest{CommonName: "*"}), "certificate authentication failed")
+	mustNotLogin(t, server, pooler, "a.example.com", issue(t, server, devstack.CertificateRequest{CommonName: "*"}))
 }
 
 func TestPoolerStops(t *testing.T) {

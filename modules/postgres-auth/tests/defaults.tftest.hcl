@@ -50,7 +50,7 @@ run "smallest_pooler" {
       "unix_socket_dir =",
       "auth_type = cert",
       "auth_user = pgbouncer",
-      "auth_query = SELECT username, password FROM brownie.pooler_lookup($1)",
+      "auth_query = SELECT coalesce(max(username), '(refused)'), coalesce(max(password), '') FROM brownie.pooler_lookup($1)",
       "client_tls_sslmode = verify-full",
       "client_tls_protocols = tlsv1.3",
       "client_tls_ca_file = /etc/pgbouncer/tls/ca.crt",
