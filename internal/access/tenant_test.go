@@ -202,3 +202,26 @@ func (a tenantAdmin) answer(t *testing.T, sql string, ids map[string]string) str
 	}
 	return strings.NewReplacer(hide...).Replace(text.String())
 }
+
+// Every policy finds its rows by an index that begins with the tenant, and so will those of tables to come.
+func TestTenantTablesHaveIndexesAndPrivileges(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
+	if missing := testdb.Value[string](t, database, `
+		SELECT coalesce(string_agg(c.relname, ', '), '') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id'
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT EXISTS (
+			SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indnatts > 1 AND i.indkey[0] = a.attnum)`); missing != "" {
+		t.Errorf("no composite index begins with organization_id in %s", missing)
+	}
+	testdb.Exec(t, database, `CREATE TABLE later (organization_id uuid)`)
+	for group, want := range map[string]string{
+		"brownie_reader": "SELECT", "brownie_writer": "DELETE, INSERT, SELECT, UPDATE", "brownie_admin": "DELETE, INSERT, SELECT, UPDATE",
+		"brownie_backup": "SELECT", "brownie_monitor": "", "brownie_pooler": "", "brownie_pooled": "", "brownie_all_tenants": "",
+	} {
+		if got := testdb.Value[string](t, database, `SELECT coalesce(string_agg(p, ', ' ORDER BY p), '')
+			FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p
+			WHERE has_table_privilege($1, 'later', p)`, group); got != want {
+			t.Errorf("%s may %s a later table, want %s", group, got, want)
+		}
+	}
+}

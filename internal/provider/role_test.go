@@ -3,6 +3,7 @@ package provider_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -187,4 +188,35 @@ func TestAccRoleWithObjects(t *testing.T) {
 		t.Errorf("the table belongs to %s", owner)
 	}
 	w.mustRun("destroy", "-auto-approve")
+}
+
+// Several applies create, change and drop 20 roles each at once.
+func TestAccRolesOfSeveralAppliesAtOnce(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
+	var group sync.WaitGroup
+	for n := range 3 {
+		config := func(access string) string {
+			return fmt.Sprintf(`
+resource "brownie_role" "r" {
+  count  = 20
+  name   = "several-%d-${count.index}"
+  access = %q
+}`, n, access)
+		}
+		w := newWorkspace(t, database, config("reader"))
+		group.Go(func() {
+			for _, step := range []struct{ config, command string }{{config("reader"), "apply"}, {config("admin"), "apply"}, {config("admin"), "destroy"}} {
+				w.write(step.config)
+				if output, err := w.run(step.command, "-auto-approve", "-parallelism=20"); err != nil {
+					t.Errorf("%s: %s\n%s", step.command, err, output)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if left := testdb.Value[int](t, database, `SELECT count(*) FROM pg_roles WHERE rolname LIKE 'several-%'`); left != 0 {
+		t.Errorf("%d roles are left", left)
+	}
 }
