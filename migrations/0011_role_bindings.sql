@@ -6,6 +6,7 @@ CREATE TABLE brownie.role_bindings (
     organization_id uuid REFERENCES public.organizations (id) ON DELETE CASCADE,
     access text NOT NULL,
     valid_until timestamptz,
+    change_id uuid,
     CONSTRAINT role_bindings_access CHECK
         (access IN ('reader', 'writer', 'admin', 'migrator', 'monitor', 'backup', 'pooler')),
     CONSTRAINT role_bindings_tenant_access CHECK
@@ -14,6 +15,8 @@ CREATE TABLE brownie.role_bindings (
 CREATE INDEX role_bindings_organization_id_idx ON brownie.role_bindings (organization_id);
 COMMENT ON TABLE brownie.role_bindings IS 'Which tenant a role acts for; a role without a row acts for none.';
 COMMENT ON COLUMN brownie.role_bindings.organization_id IS 'NULL: for all tenants, as far as its access goes.';
+COMMENT ON COLUMN brownie.role_bindings.change_id IS
+    'Chosen by whoever changed the role last, to find out after a broken connection whether that was committed.';
 
 -- The one view that reads with its owner's rights: it shows nobody more than one's own row.
 CREATE VIEW brownie.current_binding WITH (security_barrier = true) AS

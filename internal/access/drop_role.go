@@ -2,145 +2,185 @@ package access
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-// Blocker is what keeps a role from being dropped: an object that it owns, or anything that depends on it in another
-// database of the cluster, where this connection cannot look or change.
+// Blocker is what keeps a role from being dropped.
 type Blocker struct {
-	Elsewhere bool   `db:"elsewhere"`
-	Database  string `db:"database"`
-	Object    string `db:"object"` // empty for another database
-	Count     int64  `db:"count"`
+	Object string `db:"object"`
+	Remedy string `db:"remedy"`
 }
 
-func (b Blocker) String() string {
-	if b.Elsewhere {
-		return fmt.Sprintf("%d objects or privileges in database %q", b.Count, b.Database)
-	}
-	return b.Object
-}
-
-// A privilege on another database, CONNECT as a rule, says that the role is in use there, although it goes away with the
-// role. Temporary tables are left out, because they go away with the role's sessions. So are privileges and policies here:
-// they are dropped with the role.
+// Blocked are: what the role owns here, unless there is an heir; anything that depends on it in another database of the
+// cluster, where this connection cannot look or change, and the right to connect to one, which says that the role is in use
+// there; memberships that it granted to others, which would go with it; its prepared transactions; and an heir that does
+// not exist. Temporary tables are left out, because they go away with sessions, and so are default privileges.
 const blockersSQL = `
-	SELECT false AS elsewhere, current_database()::text AS database,
-		pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS object, 1::bigint AS count
-	FROM pg_catalog.pg_shdepend d
-	WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.deptype = 'o'
-		AND d.refobjid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)
-		AND d.dbid IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+	WITH role AS (SELECT oid, rolname, format('%I', rolname) AS name FROM pg_catalog.pg_roles WHERE rolname = $1),
+	here AS (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+	SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS object,
+		'To give what it owns to another role, set reassign_owned_to to that role''s name, apply, and destroy then.' AS remedy
+	FROM role JOIN pg_catalog.pg_shdepend d ON d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = role.oid
+	WHERE $2 = '' AND d.deptype = 'o' AND d.dbid IN (0, (SELECT oid FROM here)) AND d.classid <> 'pg_catalog.pg_default_acl'::regclass
 		AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c
 			WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid AND c.relpersistence = 't')
 	UNION ALL
-	SELECT true, o.datname::text, '', count(*)
-	FROM pg_catalog.pg_shdepend d JOIN pg_catalog.pg_database o ON o.oid = d.dbid
+	SELECT format('%s objects or privileges in database %I', count(*), o.datname),
+		format('In database %I, as a superuser: REASSIGN OWNED BY %s TO another_role; DROP OWNED BY %2$s.', o.datname, role.name)
+	FROM role JOIN pg_catalog.pg_shdepend d ON d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = role.oid
+	JOIN pg_catalog.pg_database o ON o.oid = d.dbid
 		OR d.dbid = 0 AND d.classid = 'pg_catalog.pg_database'::regclass AND d.objid = o.oid AND d.deptype = 'a'
-	WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND o.datname <> current_database()
-		AND d.refobjid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $1)
-	GROUP BY o.datname
-	ORDER BY 1, 2, 3`
+	WHERE o.datname <> current_database()
+	GROUP BY o.datname, role.name
+	UNION ALL
+	SELECT format('membership of role %I in role %I, which it granted', member.rolname, g.rolname),
+		format('Let another role grant it instead: REVOKE %1$I FROM %2$I GRANTED BY %3$s; GRANT %1$I TO %2$I.', g.rolname, member.rolname, role.name)
+	FROM role JOIN pg_catalog.pg_auth_members m ON m.grantor = role.oid
+	JOIN pg_catalog.pg_roles member ON member.oid = m.member JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+	WHERE m.member <> role.oid
+	UNION ALL
+	SELECT format('prepared transaction %L in database %I', x.gid, x.database), 'COMMIT PREPARED or ROLLBACK PREPARED it.'
+	FROM role JOIN pg_catalog.pg_prepared_xacts x ON x.owner = role.rolname
+	UNION ALL
+	SELECT format('there is no role %I, which is to get what it owns', $2::name), 'Correct reassign_owned_to, apply, and destroy then.'
+	FROM role WHERE $2 <> '' AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $2)
+	ORDER BY 1, 2`
 
-// Blockers returns what keeps the role from being dropped, when what it owns in this database goes to the role
-// reassignTo, or to nobody if that is empty.
+// Blockers returns what keeps the role from being dropped, when what it owns goes to the role reassignTo, or to nobody
+// if that is empty.
 func (s *Store) Blockers(ctx context.Context, name, reassignTo string) ([]Blocker, error) {
-	all, err := postgres.Query[Blocker](ctx, s.db, blockersSQL, name)
-	blockers := all[:0]
-	for _, blocker := range all {
-		if blocker.Elsewhere || reassignTo == "" {
-			blockers = append(blockers, blocker)
-		}
-	}
-	return blockers, err
+	return postgres.Query[Blocker](ctx, s.db, blockersSQL, name, reassignTo)
 }
 
 // DropRole ends the role's sessions, gives what it owns to the role reassignTo, revokes its privileges and drops it.
 // What cannot be given away is a [*BlockedError], before anything is changed. A role that does not exist is no error.
 //
-// It takes two transactions: a client that reconnects by itself is only kept out by a lock-out that is committed.
-func (s *Store) DropRole(ctx context.Context, name, reassignTo string) error {
-	blockers, err := s.Blockers(ctx, name, reassignTo)
+// It takes two transactions: a client that reconnects by itself is only kept out by a lock-out that is committed. The
+// first one rehearses the drop, so that a role which cannot be dropped is not locked out.
+func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) error {
+	blockers, err := s.Blockers(ctx, role.Name, reassignTo)
 	if err != nil {
 		return err
 	}
 	if len(blockers) > 0 {
-		return &BlockedError{Name: name, Blockers: blockers}
+		return &BlockedError{Name: role.Name, Blockers: blockers}
 	}
-	wanted, err := json.Marshal(map[string]string{"name": name, "reassign_to": reassignTo})
-	if err != nil {
-		return err
-	}
-	for _, sql := range []string{lockOutSQL, dropRoleSQL} {
-		_, err = postgres.Change[struct{ Done bool }](ctx, s.db, postgres.Statement{SQL: lockSQL},
-			postgres.Statement{SQL: wantedSQL, Args: []any{string(wanted)}},
-			postgres.Statement{SQL: sql}, postgres.Statement{SQL: `SELECT true AS done`})
-		if err != nil {
-			break
+	w := wanted{Name: role.Name, OID: role.OID, ReassignTo: reassignTo}
+	if err = s.drop(ctx, w, lockOutSQL); err == nil {
+		if err = s.drop(ctx, w, dropRoleSQL); err != nil {
+			err = &LockedOutError{Name: role.Name, cause: err}
 		}
 	}
 	if postgres.Interrupted(err) {
-		_, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (Role, error) { return s.Role(ctx, name) })
+		_, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (Role, error) { return s.Role(ctx, role.Name) })
 		if errors.Is(readErr, postgres.ErrNotFound) {
 			return nil
 		}
 	}
-	if err != nil {
-		return roleError(name, Role{Name: name}, err)
-	}
-	return nil
+	return roleError(role, role, err)
 }
 
-// lockOutSQL lets nobody log in with the role any more.
-const lockOutSQL = `
-DO $$
-DECLARE
-	role name := current_setting('brownie.wanted')::jsonb->>'name';
-	heir name := nullif(current_setting('brownie.wanted')::jsonb->>'reassign_to', '');
-BEGIN
-	IF role = session_user THEN
-		RAISE EXCEPTION 'role % is the one that makes this change', role USING CONSTRAINT = 'role_is_own';
-	ELSIF heir IS NOT NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = heir) THEN
-		RAISE EXCEPTION 'role % does not exist', heir USING CONSTRAINT = 'role_reassign_missing';
-	ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
-		EXECUTE format('ALTER ROLE %I NOLOGIN', role);
-	END IF;
-END
-$$`
+func (s *Store) drop(ctx context.Context, w wanted, sql string) error {
+	statements, err := w.change(postgres.Statement{SQL: sql}, postgres.Statement{SQL: `SELECT true AS done`})
+	if err != nil {
+		return err
+	}
+	_, err = postgres.Change[struct{ Done bool }](ctx, s.db, statements...)
+	return err
+}
 
-// dropRoleSQL drops the role. DROP OWNED would also drop objects, so that whatever the role may still own by then is
-// given away first.
-const dropRoleSQL = `
-DO $$
+const dropDeclarations = `
 DECLARE
-	role name := current_setting('brownie.wanted')::jsonb->>'name';
-	heir name := nullif(current_setting('brownie.wanted')::jsonb->>'reassign_to', '');
+	wanted jsonb := current_setting('brownie.wanted');
+	role name := wanted->>'name';
+	heir name := nullif(wanted->>'reassign_to', '');
 	role_oid oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = role);
-BEGIN
-	DELETE FROM brownie.role_bindings WHERE role_name = role;
-	IF role_oid IS NULL THEN
-		RETURN;
-	END IF;
-	-- Without a superuser's rights, ending sessions and giving objects away take those of the role itself.
+	borrows boolean := heir IS NOT NULL AND NOT pg_catalog.pg_has_role(heir, 'USAGE');
+`
+
+// dropStatements drop the role. Without a superuser's rights, ending sessions and giving objects away take those of the
+// role itself and of the heir, which are borrowed. DROP OWNED would also drop objects, so that whatever the role may
+// still own is given away first.
+const dropStatements = `
 	IF NOT pg_catalog.pg_has_role(role_oid, 'USAGE') THEN
 		EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE', role, current_user);
 	END IF;
-	PERFORM pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE usesysid = role_oid;
+	IF borrows THEN
+		EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET TRUE', heir, current_user);
+	END IF;
+	DELETE FROM brownie.role_bindings WHERE role_name = role;
 	IF heir IS NULL AND EXISTS (
-		SELECT FROM pg_catalog.pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = role_oid AND deptype = 'o')
+		SELECT FROM pg_catalog.pg_shdepend d
+		WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = role_oid AND d.deptype = 'o'
+			AND d.classid <> 'pg_catalog.pg_default_acl'::regclass AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c
+				WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid AND c.relpersistence = 't'))
 	THEN
 		RAISE EXCEPTION 'role % owns objects', role USING CONSTRAINT = 'role_blocked';
 	END IF;
 	EXECUTE format('REASSIGN OWNED BY %I TO %I', role, coalesce(heir, current_user));
 	EXECUTE format('DROP OWNED BY %I', role);
 	EXECUTE format('DROP ROLE %I', role);
+	IF borrows THEN
+		EXECUTE format('REVOKE %I FROM %I GRANTED BY %2$I', heir, current_user);
+	END IF;
+`
+
+// lockOutSQL rehearses the drop, and lets nobody log in with the role any more.
+const lockOutSQL = `
+DO $$` + dropDeclarations + `
+BEGIN
+	IF role = session_user THEN
+		RAISE EXCEPTION 'role % is the one that makes this change', role USING CONSTRAINT = 'role_is_own';
+	ELSIF (wanted->>'oid')::oid NOT IN (0, role_oid) THEN
+		RAISE EXCEPTION 'role % is another one now', role USING CONSTRAINT = 'role_replaced';
+	ELSIF role_oid IS NULL THEN
+		RETURN;
+	END IF;
+	BEGIN` + dropStatements + `
+		RAISE EXCEPTION USING ERRCODE = 'BR000';
+	EXCEPTION
+		WHEN SQLSTATE 'BR000' THEN NULL;
+		WHEN insufficient_privilege THEN
+			RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = format(
+				'Whoever made the roles, or a superuser, can allow it: GRANT %I TO %I WITH ADMIN OPTION', coalesce(heir, role), current_user);
+	END;
+	EXECUTE format('ALTER ROLE %I NOLOGIN', role);
 END
 $$`
 
-func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+const dropRoleSQL = `
+DO $$` + dropDeclarations + `
+BEGIN
+	IF role_oid IS NULL THEN
+		DELETE FROM brownie.role_bindings WHERE role_name = role;
+		RETURN;
+	END IF;
+	IF NOT pg_catalog.pg_has_role(role_oid, 'USAGE') THEN
+		EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE', role, current_user);
+	END IF;
+	PERFORM pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE usesysid = role_oid;
+` + dropStatements + `
+END
+$$`
+
+// BlockedError says what keeps a role from being dropped. Nothing was changed.
+type BlockedError struct {
+	Name     string
+	Blockers []Blocker
+}
+
+func (e *BlockedError) Error() string {
+	text, remedies := fmt.Sprintf("role %q cannot be dropped while this depends on it:", e.Name), ""
+	seen := map[string]bool{}
+	for _, blocker := range e.Blockers {
+		text += "\n  - " + blocker.Object
+		if !seen[blocker.Remedy] {
+			remedies += "\n" + blocker.Remedy
+		}
+		seen[blocker.Remedy] = true
+	}
+	return text + remedies
+}

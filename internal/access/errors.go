@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -44,60 +46,71 @@ type MissingError struct {
 
 func (e *MissingError) Error() string { return e.Problem }
 
-// BlockedError says what keeps a role from being dropped.
-type BlockedError struct {
-	Name     string
-	Blockers []Blocker
+// ReplacedError says that another role has taken the name since it was read.
+type ReplacedError struct{ Name string }
+
+func (e *ReplacedError) Error() string {
+	return fmt.Sprintf("role %q was dropped and another one of that name was made by somebody else. Nothing was changed; plan again", e.Name)
 }
 
-func (e *BlockedError) Error() string {
-	lines := make([]string, len(e.Blockers))
-	here := false
-	for i, blocker := range e.Blockers {
-		lines[i] = "  - " + blocker.String()
-		here = here || !blocker.Elsewhere
-	}
-	remedies := []string{}
-	if here {
-		remedies = append(remedies, "To give what it owns here to another role, set reassign_owned_to to that role's name, apply, and destroy then.")
-	}
-	for _, blocker := range e.Blockers {
-		if blocker.Elsewhere {
-			remedies = append(remedies, fmt.Sprintf("In database %q, as a superuser: REASSIGN OWNED BY %[2]s TO another_role; DROP OWNED BY %[2]s.",
-				blocker.Database, quoted(e.Name)))
-		}
-	}
-	return fmt.Sprintf("role %q cannot be dropped while these objects depend on it:\n%s\n%s", e.Name,
-		strings.Join(lines, "\n"), strings.Join(remedies, "\n"))
+// RightError says that the connection's role lacks a right, and who can give it.
+type RightError struct{ Problem, Remedy string }
+
+func (e *RightError) Error() string { return e.Problem + ". " + e.Remedy }
+
+// LockedOutError says that a role can no longer log in, but could not be dropped.
+type LockedOutError struct {
+	Name  string
+	cause error
 }
+
+func (e *LockedOutError) Error() string {
+	return fmt.Sprintf("%s. It can no longer log in and still exists; apply again to drop it, or to let it log in again", e.cause)
+}
+
+func (e *LockedOutError) Unwrap() error { return e.cause }
 
 // roleError turns what the statements of this package raise, by the name of a constraint, into this package's errors.
-func roleError(before string, role Role, err error) error {
-	constraint, _ := postgres.Constraint(err)
-	if existing, ok := strings.CutPrefix(constraint, "role_exists "); ok {
+func roleError(before, role Role, err error) error {
+	var locked *LockedOutError
+	if errors.As(err, &locked) {
+		locked.cause = roleError(before, role, locked.cause)
+		return locked
+	}
+	var server *pgconn.PgError
+	if !errors.As(err, &server) {
+		return err
+	}
+	if existing, ok := strings.CutPrefix(server.ConstraintName, "role_exists "); ok {
 		return &DuplicateError{Name: role.Name, Existing: existing}
 	}
-	switch constraint {
+	switch server.ConstraintName {
 	case "role_missing":
 		return postgres.ErrNotFound
+	case "role_replaced":
+		return &ReplacedError{Name: before.Name}
 	case "role_is_own":
-		return &OwnRoleError{Name: before}
+		return &OwnRoleError{Name: before.Name}
 	case "role_has_sessions":
-		return &SessionsError{Name: before}
+		return &SessionsError{Name: before.Name}
+	case "role_right":
+		return &RightError{Problem: server.Message, Remedy: server.Hint}
 	case "role_bindings_organization_id_fkey":
 		return &MissingError{
-			Attribute: "organization_id",
-			Problem:   fmt.Sprintf("there is no organization with id %s", *role.OrganizationID),
+			Attribute: "organization_id", Problem: fmt.Sprintf("there is no organization with id %s", *role.OrganizationID),
 		}
-	case "role_reassign_missing":
-		return &MissingError{Attribute: "reassign_owned_to", Problem: "there is no role of the name in reassign_owned_to; " +
-			"nothing was changed. Correct it, apply, and destroy then"}
 	case "role_blocked":
-		return errBlockedMeanwhile
+		return errors.New("objects of the role appeared while it was being dropped; plan again to see what they are")
+	}
+	if server.Code == codeDependentObjects {
+		// The detail names objects, and no rows.
+		return &BlockedError{Name: role.Name, Blockers: []Blocker{{
+			Object: strings.ReplaceAll(server.Detail, "\n", "\n  - "),
+			Remedy: "Whoever granted these, or a superuser, must revoke them first.",
+		}}}
 	}
 	return err
 }
 
-// errBlockedMeanwhile says that objects appeared between the check and the drop.
-var errBlockedMeanwhile = errors.New("objects of the role appeared while it was being dropped. It can no longer log in; " +
-	"apply again to see what they are")
+// codeDependentObjects is dependent_objects_still_exist (PostgreSQL manual, appendix A).
+const codeDependentObjects = "2BP01"

@@ -39,9 +39,10 @@ func (s *Store) ProveIsolation(ctx context.Context) (Isolation, error) {
 	if err != nil {
 		return Isolation{}, err
 	}
-	statements := []postgres.Statement{{SQL: lockSQL}, {SQL: wantedSQL, Args: []any{string(tenants)}}}
+	// A proof does not wait for long behind others' locks, nor do they behind its own.
+	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, {SQL: wantedSQL, Args: []any{string(tenants)}}}
 	for _, sql := range []string{
-		patienceSQL, findingsTableSQL, attackersTableSQL, targetsTableSQL, attemptFunctionSQL,
+		findingsTableSQL, attackersTableSQL, targetsTableSQL, attemptFunctionSQL,
 		tenantsSQL, attackersSQL, attackTablesSQL, attackSessionSQL,
 		definitionsSQL, policiesSQL, bindingSQL, rightsSQL, waysAroundSQL,
 	} {
@@ -58,9 +59,6 @@ func (s *Store) ProveIsolation(ctx context.Context) (Isolation, error) {
 	}
 	return proof, nil
 }
-
-// A proof does not wait for long behind others' locks, nor do they behind its own.
-const patienceSQL = `SELECT pg_catalog.set_config('lock_timeout', '5s', true)`
 
 const findingsTableSQL = `
 CREATE TEMPORARY TABLE brownie_findings (

@@ -99,7 +99,7 @@ const rightsSQL = `
 	FROM brownie_attackers a LEFT JOIN (
 		SELECT t.name, c.relowner FROM brownie_targets t JOIN pg_catalog.pg_class c ON c.oid = t.oid
 		UNION ALL SELECT 'schema ' || nspname, nspowner FROM pg_catalog.pg_namespace WHERE nspname IN ('public', 'brownie')
-	) o ON o.relowner = a.role_name::text::regrole
+	) o ON o.relowner = quote_ident(a.role_name)::regrole
 	UNION ALL
 	SELECT t.name, 'privileges', a.role_name, false, 'may TRUNCATE, REFERENCE or put triggers on it, past every policy', a.bound
 	FROM brownie_attackers a, brownie_targets t

@@ -2,6 +2,9 @@ package access
 
 import (
 	"context"
+	"errors"
+	"strings"
+	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -32,9 +35,17 @@ const sessionSQL = `
 // ProveLogin logs in for real, to a database or a pooler. That the login is refused is a result and no error; an error
 // says that nothing could be tried, or that the session could not be asked.
 func ProveLogin(ctx context.Context, config postgres.Config) (Login, error) {
+	// Connecting has a timeout of its own; a session that hangs must end, too.
+	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout*time.Duration(1+strings.Count(config.Host, ","))+10*time.Second)
+	defer cancel()
 	session, tlsVersion, err := postgres.Login[Session](ctx, config, sessionSQL)
 	if postgres.Unreachable(err) {
-		return Login{Problem: err.Error()}, nil
+		problem := err.Error()
+		var refused *postgres.ServerError
+		if errors.As(err, &refused) {
+			problem = refused.Problem // the remedy is for the provider's own login
+		}
+		return Login{Problem: problem}, nil
 	}
 	if err != nil {
 		return Login{}, err

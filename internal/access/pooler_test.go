@@ -34,7 +34,7 @@ func newPooled(t *testing.T) pooled {
 	// A copy of a database does not get the template's privileges on the database.
 	testdb.Exec(t, database, `REVOKE CONNECT, TEMPORARY ON DATABASE `+database+` FROM PUBLIC`)
 	p := pooled{database, access.New(testdb.DB(t, database)), testdb.Pooler(t, database)}
-	must(p.store.UpdateRole(t.Context(), "pgbouncer", access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
+	must(p.store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"}, access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
 	return p
 }
 
@@ -289,7 +289,7 @@ func (p pooled) testNewRole(t *testing.T) {
 	if login.OrganizationID == nil || *login.OrganizationID != acme || login.AllTenants || *login.Access != "reader" || login.TLSVersion != "TLS 1.3" {
 		t.Errorf("got %+v", login)
 	}
-	if err := p.store.DropRole(t.Context(), role.Name, ""); err != nil {
+	if err := p.store.DropRole(t.Context(), role, ""); err != nil {
 		t.Fatal(err)
 	}
 	p.wantLogin(t, role.Name, true, false)
@@ -302,7 +302,7 @@ func (p pooled) testExpiredRole(t *testing.T) {
 	past := time.Now().Add(-time.Second)
 	expired := role
 	expired.ValidUntil = &past
-	must(p.store.UpdateRole(t.Context(), role.Name, expired))(t)
+	must(p.store.UpdateRole(t.Context(), role, expired))(t)
 	p.wantLogin(t, role.Name, true, false)
 	if login := p.wantLogin(t, role.Name, false, true); login.OrganizationID != nil {
 		t.Errorf("an expired role still sees organization %s", *login.OrganizationID)

@@ -39,7 +39,7 @@ func newRole(t *testing.T, database, base, level string, organizationID *string)
 func forget(t *testing.T, database, name string) {
 	t.Helper()
 	t.Cleanup(func() {
-		if err := access.New(testdb.DB(t, database)).DropRole(context.Background(), name, "postgres"); err != nil {
+		if err := access.New(testdb.DB(t, database)).DropRole(context.Background(), access.Role{Name: name}, "postgres"); err != nil {
 			t.Errorf("cannot drop the test's role: %s", err)
 		}
 	})
@@ -71,7 +71,7 @@ func TestRoleLifecycle(t *testing.T) {
 	store := access.New(testdb.DB(t, database))
 	acme := newOrganization(t, database, "acme")
 	role := newRole(t, database, "acme-app", "writer", &acme)
-	timeout, until := int64(1500), time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
+	timeout, until := 1500*time.Millisecond, time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
 	role.StatementTimeout, role.ValidUntil, role.ConnectionLimit = &timeout, &until, 7
 
 	created := must(store.CreateRole(t.Context(), role))(t)
@@ -98,7 +98,7 @@ func TestRoleLifecycle(t *testing.T) {
 	after.Name = strings.Replace(database, "brownie_test", "acme-renamed", 1)
 	after.Access, after.Pooled, after.StatementTimeout, after.ValidUntil, after.ConnectionLimit = "reader", false, nil, nil, -1
 	forget(t, database, after.Name)
-	renamed := must(store.UpdateRole(t.Context(), role.Name, after))(t)
+	renamed := must(store.UpdateRole(t.Context(), role, after))(t)
 	if renamed.OID != created.OID || !slices.Equal(renamed.MemberOf, []string{"brownie_reader"}) || renamed.ValidUntil != nil ||
 		renamed.StatementTimeout != nil || *renamed.OrganizationID != acme {
 		t.Errorf("renamed to %+v", renamed)
@@ -107,7 +107,7 @@ func TestRoleLifecycle(t *testing.T) {
 		t.Errorf("an open session kept its right to write: %v", err)
 	}
 
-	if err := store.DropRole(t.Context(), after.Name, ""); err != nil {
+	if err := store.DropRole(t.Context(), after, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Role(t.Context(), after.Name); !errors.Is(err, postgres.ErrNotFound) {
@@ -139,9 +139,9 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 	created := must(store.CreateRole(t.Context(), role))(t)
 	other := newRole(t, database, "other-group", "reader", nil)
 	must(store.CreateRole(t.Context(), other))(t)
-	name := pgx.Identifier{role.Name}.Sanitize()
+	name, onward := pgx.Identifier{role.Name}.Sanitize(), pgx.Identifier{other.Name}.Sanitize()
 	// What others granted for reasons of their own, and must stay.
-	testdb.Exec(t, database, `GRANT `+pgx.Identifier{other.Name}.Sanitize()+` TO `+name)
+	testdb.Exec(t, database, `GRANT `+onward+` TO `+name)
 	testdb.Exec(t, database, `GRANT SELECT ON alembic_version TO `+name)
 	keeps := func() bool {
 		return testdb.Value[bool](t, database, `SELECT pg_has_role($1, $2, 'MEMBER') AND has_table_privilege($1, 'alembic_version', 'SELECT')`,
@@ -153,19 +153,26 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 		`ALTER ROLE ` + name + ` SUPERUSER BYPASSRLS CREATEROLE`:              func(r access.Role) bool { return len(r.Attributes) == 6 },
 		`ALTER ROLE ` + name + ` REPLICATION CREATEDB NOINHERIT`:              func(r access.Role) bool { return slices.Contains(r.Attributes, "REPLICATION") },
 		`ALTER ROLE ` + name + ` VALID UNTIL '2020-01-01'`:                    func(r access.Role) bool { return r.ValidUntil != nil },
-		`ALTER ROLE ` + name + ` SET statement_timeout = '2min'`:              func(r access.Role) bool { return *r.StatementTimeout == 120_000 },
+		`ALTER ROLE ` + name + ` SET statement_timeout = '2min'`:              func(r access.Role) bool { return *r.StatementTimeout == 2*time.Minute },
 		`GRANT brownie_admin, brownie_all_tenants TO ` + name:                 func(r access.Role) bool { return len(r.MemberOf) == 4 },
 		`REVOKE brownie_reader, brownie_pooled FROM ` + name:                  func(r access.Role) bool { return len(r.MemberOf) == 0 && !r.Pooled },
-		`GRANT brownie_reader TO ` + name + ` WITH INHERIT FALSE`:             func(r access.Role) bool { return !slices.Contains(r.MemberOf, "brownie_reader") },
-		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + name:            func(r access.Role) bool { return !slices.Contains(r.Attributes, "CONNECT") },
-		`DELETE FROM brownie.role_bindings WHERE organization_id IS NOT NULL`: func(r access.Role) bool { return r.Access == "" && r.OrganizationID == nil },
-		`UPDATE brownie.role_bindings SET valid_until = now()`:                func(r access.Role) bool { return !slices.Equal(r.Attributes, access.Attributes) },
+		`GRANT brownie_reader TO ` + name + ` WITH INHERIT FALSE`:             func(r access.Role) bool { return slices.Contains(r.Attributes, "brownie_reader WITH NOINHERIT") },
+		`GRANT brownie_migrator TO ` + name + ` WITH INHERIT FALSE, SET TRUE`: func(r access.Role) bool { return slices.Contains(r.MemberOf, "brownie_migrator") },
+		`GRANT brownie_reader TO ` + name + ` WITH ADMIN OPTION; SET ROLE ` + name + `; GRANT brownie_reader TO ` + onward + `; RESET ROLE`: func(r access.Role) bool {
+			return slices.Contains(r.Attributes, "brownie_reader WITH ADMIN")
+		},
+		`ALTER ROLE ` + name + ` IN DATABASE ` + database + ` SET statement_timeout = '0x3e8'`: func(r access.Role) bool { return *r.StatementTimeout == time.Second },
+		`ALTER ROLE ` + name + ` VALID UNTIL '-infinity'`:                                      func(r access.Role) bool { return r.ValidUntil.Year() == 1 },
+		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:                                    func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
+		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + name:                             func(r access.Role) bool { return !slices.Contains(r.Attributes, "CONNECT") },
+		`DELETE FROM brownie.role_bindings WHERE organization_id IS NOT NULL`:                  func(r access.Role) bool { return r.Access == "" && r.OrganizationID == nil },
+		`UPDATE brownie.role_bindings SET valid_until = now()`:                                 func(r access.Role) bool { return !slices.Equal(r.Attributes, access.Attributes) },
 	} {
 		testdb.Exec(t, database, drift)
 		if drifted := must(store.Role(t.Context(), role.Name))(t); !check(drifted) {
 			t.Errorf("%s: read as %+v", drift, drifted)
 		}
-		repaired := must(store.UpdateRole(t.Context(), role.Name, role))(t)
+		repaired := must(store.UpdateRole(t.Context(), role, role))(t)
 		if !reflect.DeepEqual(inUTC(repaired), inUTC(created)) {
 			t.Errorf("%s: repaired to %+v", drift, repaired)
 		}
@@ -186,7 +193,7 @@ func TestTheOrganizationOfARoleWithSessionsStays(t *testing.T) {
 	moved := role
 	moved.OrganizationID = &globex
 	var sessions *access.SessionsError
-	if _, err := store.UpdateRole(t.Context(), role.Name, moved); !errors.As(err, &sessions) {
+	if _, err := store.UpdateRole(t.Context(), role, moved); !errors.As(err, &sessions) {
 		t.Fatalf("got %v", err)
 	}
 	if err := conn.Close(t.Context()); err != nil {
@@ -195,14 +202,14 @@ func TestTheOrganizationOfARoleWithSessionsStays(t *testing.T) {
 	for testdb.Value[bool](t, database, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, role.Name) {
 		time.Sleep(10 * time.Millisecond) // the server notices the end of a session a little later
 	}
-	if got := must(store.UpdateRole(t.Context(), role.Name, moved))(t); *got.OrganizationID != globex {
+	if got := must(store.UpdateRole(t.Context(), role, moved))(t); *got.OrganizationID != globex {
 		t.Errorf("got %+v", got)
 	}
 	missing := role
 	nowhere := "00000000-0000-4000-8000-000000000000"
 	missing.OrganizationID = &nowhere
 	var unknown *access.MissingError
-	if _, err := store.UpdateRole(t.Context(), role.Name, missing); !errors.As(err, &unknown) {
+	if _, err := store.UpdateRole(t.Context(), role, missing); !errors.As(err, &unknown) {
 		t.Errorf("an organization that does not exist: %v", err)
 	}
 }
@@ -219,7 +226,7 @@ func TestARoleThatOwnsObjectsIsNotDropped(t *testing.T) {
 	testdb.Exec(t, elsewhere, `CREATE TABLE notes (id int); GRANT SELECT ON notes TO `+name)
 
 	var blocked *access.BlockedError
-	err := store.DropRole(t.Context(), role.Name, "")
+	err := store.DropRole(t.Context(), role, "")
 	if !errors.As(err, &blocked) || len(blocked.Blockers) != 2 {
 		t.Fatalf("got %v", err)
 	}
@@ -232,11 +239,10 @@ func TestARoleThatOwnsObjectsIsNotDropped(t *testing.T) {
 		t.Errorf("the refusal changed the role: %+v", read)
 	}
 	testdb.Exec(t, elsewhere, `DROP OWNED BY `+name)
-	var missing *access.MissingError
-	if err := store.DropRole(t.Context(), role.Name, "nobody-of-that-name"); !errors.As(err, &missing) {
+	if err := store.DropRole(t.Context(), role, "nobody-of-that-name"); !errors.As(err, &blocked) {
 		t.Errorf("got %v", err)
 	}
-	if err := store.DropRole(t.Context(), role.Name, heir.Name); err != nil {
+	if err := store.DropRole(t.Context(), role, heir.Name); err != nil {
 		t.Fatal(err)
 	}
 	if owner := testdb.Value[string](t, database, `SELECT tableowner FROM pg_tables WHERE tablename = 'reports'`); owner != heir.Name {
@@ -262,10 +268,10 @@ func TestManyRolesAtOnce(t *testing.T) {
 						}
 						changed := role
 						changed.Access, changed.Pooled, changed.OrganizationID = "reader", false, nil
-						if _, err := store.UpdateRole(t.Context(), role.Name, changed); err != nil {
+						if _, err := store.UpdateRole(t.Context(), role, changed); err != nil {
 							t.Errorf("change: %s", err)
 						}
-						if err := store.DropRole(t.Context(), role.Name, ""); err != nil {
+						if err := store.DropRole(t.Context(), role, ""); err != nil {
 							t.Errorf("drop: %s", err)
 						}
 					}
@@ -274,4 +280,154 @@ func TestManyRolesAtOnce(t *testing.T) {
 		}
 	}
 	group.Wait()
+}
+
+// Names that look like a number, a qualified name or a keyword, and ones with capitals.
+func TestOddNames(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	store := access.New(testdb.DB(t, database))
+	acme := newOrganization(t, database, "acme")
+	suffix := strings.TrimPrefix(database, "brownie_test_")
+	for _, name := range []string{"Acme_" + suffix, "a.b_" + suffix, strings.ReplaceAll(suffix, "_", "0"), "select." + suffix, "x@y-" + suffix} {
+		forget(t, database, name)
+		role := access.Role{Name: name, Access: "reader", OrganizationID: &acme, Pooled: true, ConnectionLimit: -1}
+		must(store.CreateRole(t.Context(), role))(t)
+		changed := role
+		changed.Access = "admin"
+		if got := must(store.UpdateRole(t.Context(), role, changed))(t); !slices.Equal(got.MemberOf, changed.Groups()) || !slices.Equal(got.Attributes, access.Attributes) {
+			t.Errorf("%s: changed to %+v", name, got)
+		}
+	}
+	if proof := must(store.ProveIsolation(t.Context()))(t); !proof.Isolated {
+		t.Error("not isolated")
+	}
+}
+
+func TestARoleThatWasReplacedIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	store := access.New(testdb.DB(t, database))
+	role := must(store.CreateRole(t.Context(), newRole(t, database, "replaced", "reader", nil)))(t)
+	name := pgx.Identifier{role.Name}.Sanitize()
+	testdb.Exec(t, database, `DROP OWNED BY `+name+`; DROP ROLE `+name+`; CREATE ROLE `+name+` SUPERUSER`)
+	var replaced *access.ReplacedError
+	if _, err := store.UpdateRole(t.Context(), role, role); !errors.As(err, &replaced) {
+		t.Errorf("update: %v", err)
+	}
+	if err := store.DropRole(t.Context(), role, ""); !errors.As(err, &replaced) {
+		t.Errorf("drop: %v", err)
+	}
+	if !testdb.Value[bool](t, database, `SELECT rolsuper FROM pg_roles WHERE rolname = $1`, role.Name) {
+		t.Error("somebody else's role was changed")
+	}
+}
+
+// A change whose connection breaks before it began is no success, whatever the role looks like.
+func TestAnInterruptedChangeIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	store := access.New(testdb.DB(t, database))
+	role := must(store.CreateRole(t.Context(), newRole(t, database, "interrupted", "reader", nil)))(t)
+	holder := testdb.DB(t, database)
+	held, release := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() { // holds the lock that all changes of roles take
+		pool, err := holder.SQL()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		tx, err := pool.BeginTx(t.Context(), nil)
+		if err == nil {
+			_, err = tx.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(5031202603)`)
+		}
+		close(held)
+		<-release
+		if err = errors.Join(err, tx.Rollback()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-held
+	for what, change := range map[string]func() error{
+		"update": func() error { _, err := store.UpdateRole(t.Context(), role, role); return err },
+		"create": func() error { _, err := store.CreateRole(t.Context(), role); return err },
+		"drop":   func() error { return store.DropRole(t.Context(), role, "") },
+	} {
+		result := make(chan error, 1)
+		go func() { result <- change() }()
+		for !testdb.Value[bool](t, database, `SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'`) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := <-result; err == nil {
+			t.Errorf("%s: an interrupted change is reported as a success", what)
+		}
+	}
+	close(release)
+	group.Wait()
+	if read := must(store.Role(t.Context(), role.Name))(t); !reflect.DeepEqual(inUTC(read), inUTC(role)) {
+		t.Errorf("the role became %+v", read)
+	}
+}
+
+// Somebody's long transaction makes a drop fail after a while, and locks nobody out.
+func TestADropDoesNotWaitForever(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	store := access.New(testdb.DB(t, database))
+	role := must(store.CreateRole(t.Context(), newRole(t, database, "waiting", "migrator", nil)))(t)
+	testdb.Exec(t, database, `CREATE TABLE reports (id int); ALTER TABLE reports OWNER TO `+pgx.Identifier{role.Name}.Sanitize())
+	reader, err := connect(t.Context(), testdb.Config(t, database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reader.Close(context.Background()) })
+	if _, err := reader.Exec(t.Context(), `BEGIN; SELECT * FROM reports`); err != nil {
+		t.Fatal(err)
+	}
+	err = store.DropRole(t.Context(), role, "postgres")
+	if err == nil || !strings.Contains(err.Error(), "another session kept a lock") {
+		t.Errorf("got %v", err)
+	}
+	if read := must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Attributes) {
+		t.Errorf("the role was locked out: %+v", read)
+	}
+	if _, err := reader.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatElseKeepsARoleFromBeingDropped(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	elsewhere := testdb.Migrated(t, testdb.Certificates)
+	store, there := access.New(testdb.DB(t, database)), access.New(testdb.DB(t, elsewhere))
+	role := must(store.CreateRole(t.Context(), newRole(t, database, "shared", "reader", nil)))(t)
+	other := must(store.CreateRole(t.Context(), newRole(t, database, "member", "reader", nil)))(t)
+	wantBlocked := func(words string) {
+		t.Helper()
+		var blocked *access.BlockedError
+		if err := store.DropRole(t.Context(), role, "postgres"); !errors.As(err, &blocked) || !strings.Contains(err.Error(), words) {
+			t.Errorf("got %v, want %s", err, words)
+		}
+	}
+	// Another database uses the role, too.
+	must(there.UpdateRole(t.Context(), role, role))(t)
+	wantBlocked(elsewhere)
+	name, group := pgx.Identifier{role.Name}.Sanitize(), pgx.Identifier{other.Name}.Sanitize()
+	testdb.Exec(t, elsewhere, `DROP OWNED BY `+name)
+	// It has handed out a membership.
+	testdb.Exec(t, database, `GRANT pg_signal_backend TO `+name+` WITH ADMIN OPTION; SET ROLE `+name+`; GRANT pg_signal_backend TO `+group+`; RESET ROLE`)
+	wantBlocked("pg_signal_backend")
+	testdb.Exec(t, database, `REVOKE pg_signal_backend FROM `+name+` CASCADE`)
+	// A temporary table, which goes away by itself, does not block.
+	testdb.Exec(t, database, `GRANT TEMPORARY ON DATABASE `+database+` TO `+name)
+	conn := login(t, database, role.Name)
+	if _, err := conn.Exec(t.Context(), `CREATE TEMPORARY TABLE scratch (id int)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.DropRole(t.Context(), role, ""); err != nil {
+		t.Error(err)
+	}
 }

@@ -207,9 +207,8 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	first := conn.Fallbacks[0]
 	conn.Host, conn.Port, conn.TLSConfig, conn.Fallbacks = first.Host, first.Port, first.TLSConfig, conn.Fallbacks[1:]
 	conn.Database, conn.User = c.Database, c.Username
-	if c.Password != "" {
-		conn.Password = c.Password
-	}
+	// Also when it is empty: the library would take PGPASSWORD, which is in c.Password where it is wanted.
+	conn.Password = c.Password
 	conn.ConnectTimeout = c.ConnectTimeout
 	conn.RuntimeParams["application_name"] = c.ApplicationName
 	conn.ValidateConnect = requireWritable

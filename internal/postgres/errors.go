@@ -36,7 +36,6 @@ const (
 	codeLockNotAvailable     = "55P03"
 	codeUndefinedTable       = "42P01"
 	codeUndefinedColumn      = "42703"
-	codeUndefinedObject      = "42704"
 	codeInvalidSchemaName    = "3F000"
 	codeInvalidAuthorization = "28000"
 	codeInvalidPassword      = "28P01"
@@ -125,13 +124,18 @@ func (db *DB) explain(err error) error {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
 		switch server.Code {
-		case codeUndefinedTable, codeUndefinedColumn, codeUndefinedObject, codeInvalidSchemaName:
+		case codeUndefinedTable, codeUndefinedColumn, codeInvalidSchemaName:
 			return fmt.Errorf("%w (database %q: %s)", ErrNotMigrated, db.config.Database, server.Message)
 		case codePrivilege:
 			return &ServerError{server.Message, fmt.Sprintf("Role %q needs that privilege in database %q",
 				db.config.Username, db.config.Database), err}
 		case codeAdminShutdown, codeCrashShutdown:
 			return &ServerError{"the server ended the connection because it stops or restarts", tryAgain, err}
+		case codeLockNotAvailable:
+			return &ServerError{
+				"another session kept a lock that this needs, all the time that it was tried",
+				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply again", err,
+			}
 		case codeReadOnlyTransaction:
 			return &ServerError{errReadOnly.Error(), listAllHosts, err}
 		}

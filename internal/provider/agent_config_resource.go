@@ -75,7 +75,7 @@ func agentConfigAttributes() map[string]schema.Attribute {
 		"agent_type":      requiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
 		"config": schema.StringAttribute{
 			Required: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{jsonContainer},
-			PlanModifiers:       []planmodifier.String{keepSameMeaning{}},
+			PlanModifiers:       []planmodifier.String{keepSameMeaning{sameJSON}},
 			MarkdownDescription: "Configuration of the agent. A JSON object or array as text; texts that mean the same are the same.",
 		},
 		"triggers":                  optionalJSON("The events that start the agent."),

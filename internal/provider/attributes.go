@@ -82,7 +82,7 @@ func optionalInt(description string, standard int64, validators []validator.Int6
 func optionalJSON(description string) schema.StringAttribute {
 	return schema.StringAttribute{
 		Optional: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{jsonContainer},
-		PlanModifiers:       []planmodifier.String{keepSameMeaning{}},
+		PlanModifiers:       []planmodifier.String{keepSameMeaning{sameJSON}},
 		MarkdownDescription: description + " A JSON object or array as text; texts that mean the same are the same.",
 	}
 }

@@ -2,15 +2,20 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 var _ datasource.DataSourceWithConfigure = (*loginDataSource)(nil)
@@ -94,22 +99,13 @@ func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	config := d.connection
-	config.Password, config.SSLMode, config.Unknown = "", "verify-full", nil
-	config.Username, config.SSLCert, config.SSLKey = model.Role.ValueString(), model.SSLCert.ValueString(), model.SSLKey.ValueString()
-	if !model.Host.IsNull() {
-		config.Host = model.Host.ValueString()
-	}
-	if !model.Port.IsNull() {
-		config.Port = int(model.Port.ValueInt64())
-	}
-	if !model.Database.IsNull() {
-		config.Database = model.Database.ValueString()
-	}
-	if !model.SSLRootCert.IsNull() {
-		config.SSLRootCert = model.SSLRootCert.ValueString()
-	}
+	config, attributes := d.loginConfig(model)
 	login, err := access.ProveLogin(ctx, config)
+	var wrong *postgres.ConfigError
+	if errors.As(err, &wrong) && slices.Contains(attributes, wrong.Attribute) {
+		resp.Diagnostics.AddAttributeError(path.Root(wrong.Attribute), "Cannot prove login", fmt.Sprintf("%s %s.", wrong.Attribute, wrong.Problem))
+		return
+	}
 	if err != nil {
 		addError(&resp.Diagnostics, "prove", "login", model.Role.ValueString(), err)
 		return
@@ -118,4 +114,31 @@ func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 	model.Error, model.SessionUser, model.TLSVersion = textOrNull(login.Problem), textOrNull(login.SessionUser), textOrNull(login.TLSVersion)
 	model.OrganizationID, model.Access = types.StringPointerValue(login.OrganizationID), types.StringPointerValue(login.Access)
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
+}
+
+// loginConfig is the provider's connection with what the data source says otherwise, and the names of that. What is not
+// known of the provider's stays unknown unless it is replaced.
+func (d *loginDataSource) loginConfig(m loginModel) (config postgres.Config, replaced []string) {
+	config = d.connection
+	config.Password, config.SSLMode = "", "verify-full"
+	config.Username, config.SSLCert, config.SSLKey = m.Role.ValueString(), m.SSLCert.ValueString(), m.SSLKey.ValueString()
+	replaced = []string{"username", "password", "sslmode", "sslcert", "sslkey"}
+	for _, text := range []struct {
+		name  string
+		value types.String
+		field *string
+	}{
+		{"host", m.Host, &config.Host}, {"database", m.Database, &config.Database}, {"sslrootcert", m.SSLRootCert, &config.SSLRootCert},
+	} {
+		if !text.value.IsNull() {
+			*text.field = text.value.ValueString()
+			replaced = append(replaced, text.name)
+		}
+	}
+	if !m.Port.IsNull() {
+		config.Port = int(m.Port.ValueInt64())
+		replaced = append(replaced, "port")
+	}
+	config.Unknown = slices.DeleteFunc(slices.Clone(config.Unknown), func(name string) bool { return slices.Contains(replaced, name) })
+	return config, replaced
 }

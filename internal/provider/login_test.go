@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -72,9 +73,50 @@ resource "brownie_role" "app" {
 		},
 		{
 			Config:      config + login("missing_file", devstack.Certificate{CertFile: "/nonexistent/a.crt", KeyFile: own.KeyFile}, ""),
-			ExpectError: says(`"sslcert"`),
+			ExpectError: says(`sslcert cannot be read`),
 		},
 	}})
+}
+
+// A password in the environment does not make a proof of a certificate, and nothing is tried at a port that is not known.
+func TestAccLoginProvesOnlyTheCertificate(t *testing.T) {
+	t.Parallel()
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"hostssl all login-password 127.0.0.1/32 scram-sha-256"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	admin, err := connectAs(t, server, "postgres", "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Exec(t.Context(), `CREATE ROLE "login-password" LOGIN PASSWORD 'secret'`); err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := server.ClientCertificate("somebody-else")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := fmt.Sprintf(`
+data "brownie_login" "proof" {
+  role    = "login-password"
+  sslcert = %q
+  sslkey  = %q
+}
+output "logged_in" { value = data.brownie_login.proof.logged_in }
+`, certificate.CertFile, certificate.KeyFile)
+	w := newWorkspaceWith(t, append(asRole(t, server, "postgres", "postgres"), "PGPASSWORD=secret"), proof)
+	w.mustRun("apply", "-auto-approve")
+	if output := w.mustRun("output", "logged_in"); !strings.HasPrefix(output, "false") {
+		t.Errorf("logged_in = %s", output)
+	}
+	w.write(`
+resource "terraform_data" "port" { input = 5432 }
+provider "brownie" { port = terraform_data.port.output }
+` + proof)
+	if output, err := w.run("plan"); err == nil || !says(`"port" is not known yet`).MatchString(output) {
+		t.Errorf("a login to a port that is not known: %v\n%s", err, output)
+	}
 }
 
 func TestAccTenantIsolation(t *testing.T) {

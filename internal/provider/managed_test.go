@@ -146,6 +146,7 @@ output "count" { value = length(data.brownie_organizations.all.organizations) }`
 
 	// Changes, drift and destruction, with sessions open and objects owned.
 	w := workspaces["north"]
+	refuseToDropWhatASuperuserGranted(t, server, w, config("north", "writer"))
 	tenant, err := connectAs(t, server, "north", "north-tenant")
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +162,94 @@ output "count" { value = length(data.brownie_organizations.all.organizations) }`
 	if err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_roles WHERE rolname LIKE 'north-%'`).Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d roles are left, %v", left, err)
 	}
+}
+
+// What a superuser granted, the owner cannot revoke. It says so before it changes anything; and it can give away what
+// the role owns to another role that it made.
+func refuseToDropWhatASuperuserGranted(t *testing.T, server *devstack.Postgres, w workspace, rest string) {
+	t.Helper()
+	admin, err := connectAs(t, server, "north", "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute := func(sql string) {
+		t.Helper()
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heirs := `
+resource "brownie_role" "heir" {
+  name              = "north-heir"
+  access            = "migrator"
+  reassign_owned_to = "brownie-terraform"
+  depends_on        = [brownie_migration.schema]
+}
+`
+	leaving := heirs + `
+resource "brownie_role" "leaving" {
+  name              = "north-leaving"
+  access            = "migrator"
+  reassign_owned_to = brownie_role.heir.name
+}
+`
+	w.write(rest + leaving)
+	w.mustRun("apply", "-auto-approve")
+	execute(`CREATE TABLE theirs (id int); CREATE TABLE ours (id int); ALTER TABLE ours OWNER TO "north-leaving"; GRANT SELECT ON theirs TO "north-leaving"`)
+	w.write(rest + heirs)
+	output, err := w.apply()
+	if err == nil || !strings.Contains(output, "privileges for table theirs") || !strings.Contains(output, "superuser, must revoke") {
+		t.Errorf("dropping a role to which a superuser granted something: %v\n%s", err, output)
+	}
+	if _, err := connectAs(t, server, "north", "north-leaving"); err != nil {
+		t.Errorf("the refusal locked the role out: %s", err)
+	}
+	execute(`REVOKE SELECT ON theirs FROM "north-leaving"`)
+	w.mustRun("apply", "-auto-approve")
+	var owner string
+	if err := admin.QueryRow(t.Context(), `SELECT tableowner FROM pg_tables WHERE tablename = 'ours'`).Scan(&owner); err != nil || owner != "north-heir" {
+		t.Errorf("the table belongs to %s, %v", owner, err)
+	}
+	w.write(rest)
+	w.mustRun("apply", "-auto-approve")
+	execute(`DROP TABLE theirs`)
+}
+
+// Who may create roles but does not own the database is told what is missing, and leaves nothing behind.
+func TestAccRoleWithoutTheRights(t *testing.T) {
+	t.Parallel()
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, because of the roles"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	if err := server.CreateDatabase(t.Context(), "app", ""); err != nil {
+		t.Fatal(err)
+	}
+	newWorkspaceWith(t, asRole(t, server, "app", "postgres"), `resource "brownie_migration" "schema" {}`).mustRun("apply", "-auto-approve")
+	admin, err := connectAs(t, server, "app", "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorkspaceWith(t, asRole(t, server, "app", "maker"), `resource "brownie_role" "r" {
+  name   = "made"
+  access = "reader"
+}`)
+	for _, step := range []struct{ grant, want string }{
+		{`CREATE ROLE maker LOGIN; GRANT brownie_migrator TO maker; GRANT CONNECT ON DATABASE app TO maker`, "ALTER ROLE maker CREATEROLE"},
+		{`ALTER ROLE maker CREATEROLE`, "TO maker WITH ADMIN OPTION"},
+		{`GRANT brownie_reader, brownie_all_tenants, brownie_pooled TO maker WITH ADMIN OPTION`, "GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION"},
+		{`GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION`, ""},
+	} {
+		if _, err := admin.Exec(t.Context(), step.grant); err != nil {
+			t.Fatal(err)
+		}
+		output, err := w.apply()
+		if step.want == "" && err != nil || step.want != "" && !says(step.want).MatchString(output) {
+			t.Errorf("after %s: %v\n%s", step.grant, err, output)
+		}
+	}
+	w.noChanges()
 }
 
 // Clients that used the tables before the policies came go on seeing all rows, and so does the old owner.

@@ -9,9 +9,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
-// keepSameMeaning keeps the text of a JSON document in the state when the configuration's text means the same: the
-// framework compares by meaning what a provider returns, but not what a person writes.
-type keepSameMeaning struct{}
+// keepSameMeaning keeps the text in the state when the configuration's text means the same: the framework compares by
+// meaning what a provider returns, but not what a person writes.
+type keepSameMeaning struct {
+	same func(before, after string) bool
+}
 
 func (keepSameMeaning) Description(context.Context) string {
 	return "Texts that mean the same are the same."
@@ -19,15 +21,18 @@ func (keepSameMeaning) Description(context.Context) string {
 
 func (m keepSameMeaning) MarkdownDescription(ctx context.Context) string { return m.Description(ctx) }
 
-func (keepSameMeaning) PlanModifyString(ctx context.Context, req planmodifier.StringRequest, resp *planmodifier.StringResponse) {
+func (m keepSameMeaning) PlanModifyString(_ context.Context, req planmodifier.StringRequest, resp *planmodifier.StringResponse) {
 	if req.PlanValue.IsNull() || req.PlanValue.IsUnknown() || req.StateValue.IsNull() {
 		return
 	}
-	before := jsontypes.NewNormalizedValue(req.StateValue.ValueString())
-	same, diags := before.StringSemanticEquals(ctx, jsontypes.NewNormalizedValue(req.PlanValue.ValueString()))
-	if !diags.HasError() && same {
+	if m.same(req.StateValue.ValueString(), req.PlanValue.ValueString()) {
 		resp.PlanValue = req.StateValue
 	}
+}
+
+func sameJSON(before, after string) bool {
+	same, diags := jsontypes.NewNormalizedValue(before).StringSemanticEquals(context.Background(), jsontypes.NewNormalizedValue(after))
+	return !diags.HasError() && same
 }
 
 // keepUnchanged turns a plan that changes nothing but what the database computes into no change at all. The framework

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
@@ -64,8 +65,9 @@ func roleModelFrom(r access.Role, known roleModel) roleModel {
 
 func (m roleModel) role() access.Role {
 	r := access.Role{
+		OID:  uint32(m.OID.ValueInt64()), //nolint:gosec // It comes from the server, or is none.
 		Name: m.Name.ValueString(), Access: m.Access.ValueString(), OrganizationID: m.OrganizationID.ValueStringPointer(),
-		Pooled: m.Pooled.ValueBool(), ConnectionLimit: int32Of(m.ConnectionLimit), StatementTimeout: milliseconds(m.StatementTimeout),
+		Pooled: m.Pooled.ValueBool(), ConnectionLimit: int32Of(m.ConnectionLimit), StatementTimeout: duration(m.StatementTimeout),
 	}
 	if !m.ValidUntil.IsNull() {
 		validUntil, _ := m.ValidUntil.ValueRFC3339Time() // The type has checked it.
@@ -100,10 +102,14 @@ func roleAttributes() map[string]schema.Attribute {
 		},
 		"connection_limit": optionalInt("How many connections the role may have at once, `-1` for any number; through PgBouncer only "+
 			"those of the pooler count. Default: `-1`.", -1, atLeast(-1)),
-		"statement_timeout": optionalString("How long a statement of the role may run, as a duration with a unit, such as `\"30s\"`. It is the "+
-			"default of new sessions, which a client may change (PostgreSQL manual, section 20.11.1). Without it the server's own holds.", wholeMilliseconds),
+		"statement_timeout": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{wholeMilliseconds}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},
+			MarkdownDescription: "How long a statement of the role may run, as a duration with a unit, such as `\"30s\"`. It is the default of " +
+				"new sessions, which a client may change (PostgreSQL manual, section 20.11.1). Without it the server's own holds.",
+		},
 		"valid_until": schema.StringAttribute{
-			Optional: true, CustomType: timetypes.RFC3339Type{},
+			Optional: true, CustomType: timetypes.RFC3339Type{}, Validators: []validator.String{yearOne},
+			PlanModifiers: []planmodifier.String{keepSameMeaning{sameTime}},
 			MarkdownDescription: "When the role's access ends (RFC 3339). From then on it sees no row and the pooler refuses it; PostgreSQL " +
 				"itself checks such a time for passwords only (PostgreSQL manual, \"CREATE ROLE\"). Never, when it is not set.",
 		},
@@ -111,7 +117,9 @@ func roleAttributes() map[string]schema.Attribute {
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "The attributes that the role has (PostgreSQL manual, \"CREATE ROLE\"), and `CONNECT` for that privilege on the " +
 				"database. A role of Terraform's has `CONNECT`, `INHERIT` and `LOGIN`; any other was given by somebody else and is " +
-				"taken away by the next apply, also a `PASSWORD`, which only a superuser can see.",
+				"taken away by the next apply: also a `PASSWORD`, which only a superuser can see, options of a membership " +
+				"(`brownie_reader WITH ADMIN`), and `VALID UNTIL DIFFERS`, when the server and the pooler would let the role in until another time " +
+				"than the tenant's rows are shown.",
 		},
 		"member_of": schema.SetAttribute{
 			Computed: true, ElementType: types.StringType,
@@ -123,7 +131,7 @@ func roleAttributes() map[string]schema.Attribute {
 
 func (r *roleResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := roleAttributes()
-	attributes["reassign_owned_to"] = optionalString("The role that gets what this one owns in the database when it is destroyed. Without "+
+	attributes["reassign_owned_to"] = optionalString("The role that gets what this one owns in the database, and databases that it owns, when it is destroyed. Without "+
 		"it, a role that owns anything is not destroyed; the plan lists what that is. It must be applied before the destroy.", roleName)
 	attributes["deletion_protection"] = optionalBool("Whether planning to destroy the role is an error. It must be set to `false` and applied "+
 		"before the destroy. Known to Terraform only, not to the database.", false)
@@ -176,6 +184,25 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		plan.MemberOf = setValue(plan.role().Groups())
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
+	if !req.State.Raw.IsNull() {
+		r.warnOfSessions(ctx, plan, req, resp)
+	}
+}
+
+// warnOfSessions says in the plan what would make the apply fail. They may have ended by then.
+func (r *roleResource) warnOfSessions(ctx context.Context, plan roleResourceModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state roleResourceModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() || r.backend == nil {
+		return
+	}
+	if state.Access.IsNull() || plan.OrganizationID.IsUnknown() || plan.OrganizationID.Equal(state.OrganizationID) {
+		return
+	}
+	if sessions, err := r.access.Sessions(ctx, state.Name.ValueString()); err == nil && sessions > 0 {
+		resp.Diagnostics.AddAttributeWarning(path.Root("organization_id"), "Sessions block the change of organization_id", fmt.Sprintf(
+			"role %q has %d open sessions. The apply will refuse to give it to another organization unless they have ended by then: stop "+
+				"its clients; a pooler keeps idle sessions for a while.", state.Name.ValueString(), sessions))
+	}
 }
 
 func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
@@ -243,7 +270,7 @@ func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.access.UpdateRole(ctx, state.Name.ValueString(), plan.role())
+	role, err := r.access.UpdateRole(ctx, state.role(), plan.role())
 	if err != nil {
 		addError(&resp.Diagnostics, "update", "role", state.Name.ValueString(), err)
 		return
@@ -260,7 +287,7 @@ func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.access.DropRole(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString()); err != nil {
+	if err := r.access.DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {
 		addError(&resp.Diagnostics, "delete", "role", state.Name.ValueString(), err)
 	}
 }

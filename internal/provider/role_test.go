@@ -41,9 +41,22 @@ resource "brownie_role" "app" {
 		drift: `ALTER ROLE "lifecycle-app" NOLOGIN BYPASSRLS PASSWORD 'x' CONNECTION LIMIT 7 VALID UNTIL '2020-01-01'; ` +
 			`ALTER ROLE "lifecycle-app" SET statement_timeout = '1min'; GRANT brownie_all_tenants TO "lifecycle-app"`,
 		remove: `DROP OWNED BY "lifecycle-app"; DROP ROLE "lifecycle-app"; DELETE FROM brownie.role_bindings`,
-		// Known to Terraform only; and the same times and durations, written otherwise.
+		// Known to Terraform only; and the same times and durations, written otherwise, for which nothing is planned.
 		ignoredByImport: []string{"reassign_owned_to", "deletion_protection", "valid_until", "statement_timeout"},
 	}.run(t)
+}
+
+// Another way to write the same time or duration is no change.
+func TestAccRoleWrittenOtherwise(t *testing.T) {
+	acceptance(t, func(string) []resource.TestStep {
+		return []resource.TestStep{
+			{Config: role("otherwise", "access = \"reader\"\nstatement_timeout = \"90s\"\nvalid_until = \"2099-12-31T00:00:00Z\"")},
+			{
+				Config:           role("otherwise", "access = \"reader\"\nstatement_timeout = \"1m30s\"\nvalid_until = \"2099-12-31T01:00:00+01:00\""),
+				ConfigPlanChecks: planned("brownie_role.otherwise", plancheck.ResourceActionNoop),
+			},
+		}
+	})
 }
 
 func role(name, arguments string) string {
@@ -140,6 +153,7 @@ func TestAccBadRoles(t *testing.T) {
 			bad(role("r", `access = "reader"`+"\n"+`statement_timeout = "1500us"`), `it must be a duration of whole milliseconds`),
 			bad(role("r", `access = "reader"`+"\n"+`connection_limit = -2`), `connection_limit value must be between -1 and`),
 			bad(role("r", `access = "reader"`+"\n"+`valid_until = "tomorrow"`), `valid_until`),
+			bad(role("r", `access = "reader"`+"\n"+`valid_until = "0000-01-01T00:00:00Z"`), `it must be a time after the year 0`),
 			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "r"`), `reassign_owned_to is the role itself`),
 			bad(role("pg_reader", `access = "reader"`), `name is "pg_reader"`),
 			bad(role("brownie_admin", `access = "reader"`), `name is "brownie_admin"`),

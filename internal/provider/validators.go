@@ -77,6 +77,13 @@ var (
 		}
 		return ""
 	}}
+	// timetypes reports what is no time at all. PostgreSQL's calendar has no year 0.
+	yearOne = check{"it must be a time after the year 0", func(value string) string {
+		if t, err := time.Parse(time.RFC3339, value); err == nil && t.UTC().Year() < 1 {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
 	// No quoting is needed anywhere for such a name: not in a certificate, in pg_hba.conf or in pgbouncer.ini. PostgreSQL
 	// reserves a few (manual, section 4.1.1 and "CREATE ROLE"), and cuts off what is longer.
 	roleName = check{"it must consist of letters, digits, `_`, `.`, `@` and `-`, begin with a letter, a digit or `_`, have at most " +

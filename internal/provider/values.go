@@ -29,9 +29,17 @@ func (m rowModel) row() tenancy.Row {
 	return tenancy.Row{ID: m.ID.ValueString(), CreatedAt: createdAt, UpdatedAt: updatedAt}
 }
 
-// timeValue keeps the microseconds that PostgreSQL stores: updated_at is also how a change by others is noticed.
+// timeValue keeps the microseconds that PostgreSQL stores: updated_at is also how a change by others is noticed. RFC 3339
+// has years of four digits; a time outside of them is shown as the first or last that it has.
 func timeValue(t time.Time) timetypes.RFC3339 {
-	return timetypes.NewRFC3339ValueMust(t.UTC().Format(time.RFC3339Nano))
+	t = t.UTC()
+	switch {
+	case t.Year() < 1:
+		t = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	case t.Year() > 9999:
+		t = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	}
+	return timetypes.NewRFC3339ValueMust(t.Format(time.RFC3339Nano))
 }
 
 // timeLike is timeValue, written as known has it if that is the same moment: people write times in their own zone, and the
@@ -40,12 +48,16 @@ func timeLike(t *time.Time, known timetypes.RFC3339) timetypes.RFC3339 {
 	if t == nil {
 		return timetypes.NewRFC3339Null()
 	}
-	if !known.IsNull() && !known.IsUnknown() {
-		if same, diags := known.ValueRFC3339Time(); !diags.HasError() && same.Sub(*t).Abs() < time.Microsecond {
-			return known
-		}
+	if sameTime(known.ValueString(), t.Format(time.RFC3339Nano)) {
+		return known
 	}
 	return timeValue(*t)
+}
+
+func sameTime(a, b string) bool {
+	first, errFirst := time.Parse(time.RFC3339Nano, a)
+	second, errSecond := time.Parse(time.RFC3339Nano, b)
+	return errFirst == nil && errSecond == nil && first.Sub(second).Abs() < time.Microsecond
 }
 
 func jsonValue(document *tenancy.JSON) jsontypes.Normalized {
@@ -64,25 +76,29 @@ func int32Of(value types.Int64) int32 {
 }
 
 // durationValue shows a duration of the database, in the way that known has it if that means the same.
-func durationValue(milliseconds *int64, known types.String) types.String {
-	if milliseconds == nil {
+func durationValue(d *time.Duration, known types.String) types.String {
+	if d == nil {
 		return types.StringNull()
 	}
-	duration := time.Duration(*milliseconds) * time.Millisecond
-	if same, err := time.ParseDuration(known.ValueString()); err == nil && same == duration {
+	if sameDuration(known.ValueString(), d.String()) {
 		return known
 	}
-	return types.StringValue(duration.String())
+	return types.StringValue(d.String())
 }
 
-// milliseconds is for attributes whose validator is wholeMilliseconds.
-func milliseconds(value types.String) *int64 {
-	duration, err := time.ParseDuration(value.ValueString())
+func sameDuration(a, b string) bool {
+	first, errFirst := time.ParseDuration(a)
+	second, errSecond := time.ParseDuration(b)
+	return errFirst == nil && errSecond == nil && first == second
+}
+
+// duration is for attributes that a validator has checked.
+func duration(value types.String) *time.Duration {
+	d, err := time.ParseDuration(value.ValueString())
 	if err != nil {
 		return nil
 	}
-	whole := duration.Milliseconds()
-	return &whole
+	return &d
 }
 
 // textOrNull is for texts whose being empty means that there is none.
