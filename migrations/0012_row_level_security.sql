@@ -128,6 +128,7 @@ GRANT UPDATE (description, config_yaml, config_json, config_version, settings, u
 -- Which of the service roles may, their policy says.
 GRANT INSERT, UPDATE, DELETE ON public.organizations TO brownie_all_tenants;
 GRANT SELECT, INSERT, UPDATE, DELETE ON brownie.organization_options TO brownie_all_tenants;
+GRANT SELECT ON brownie.role_bindings TO brownie_all_tenants;
 GRANT SELECT ON brownie.goose_db_version TO brownie_all_tenants, brownie_monitor;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO brownie_backup;

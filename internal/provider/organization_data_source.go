@@ -112,6 +112,7 @@ type organizationUsageModel struct {
 	AgentConfigs   types.Int64  `tfsdk:"agent_configs"`
 	Configs        types.Int64  `tfsdk:"configs"`
 	Stats          types.Int64  `tfsdk:"stats"`
+	Roles          types.Int64  `tfsdk:"roles"`
 }
 
 func (d *organizationUsageDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
@@ -134,6 +135,7 @@ func (d *organizationUsageDataSource) Schema(_ context.Context, _ datasource.Sch
 			"agent_configs": count("agent configs"),
 			"configs":       count("configs"),
 			"stats":         count("statistics"),
+			"roles":         count("roles that are bound to the organization"),
 		},
 	}
 }
@@ -152,6 +154,6 @@ func (d *organizationUsageDataSource) Read(ctx context.Context, req datasource.R
 		OrganizationID: model.OrganizationID,
 		Teams:          types.Int64Value(usage.Teams), Users: types.Int64Value(usage.Users),
 		Incidents: types.Int64Value(usage.Incidents), AgentConfigs: types.Int64Value(usage.AgentConfigs),
-		Configs: types.Int64Value(usage.Configs), Stats: types.Int64Value(usage.Stats),
+		Configs: types.Int64Value(usage.Configs), Stats: types.Int64Value(usage.Stats), Roles: types.Int64Value(usage.Roles),
 	})...)
 }

@@ -135,7 +135,8 @@ const deleteOrganizationSQL = `
 			OR EXISTS (SELECT FROM public.incidents WHERE organization_id = o.id)
 			OR EXISTS (SELECT FROM public.agent_configs WHERE organization_id = o.id)
 			OR EXISTS (SELECT FROM public.configs WHERE organization_id = o.id)
-			OR EXISTS (SELECT FROM public.stats WHERE organization_id = o.id)))
+			OR EXISTS (SELECT FROM public.stats WHERE organization_id = o.id)
+			OR EXISTS (SELECT FROM brownie.role_bindings WHERE organization_id = o.id)))
 	RETURNING o.id`
 
 // DeleteOrganization deletes an organization. Unless its ForceDestroy is set, it returns a [*NotEmptyError] and deletes
@@ -189,6 +190,7 @@ type Usage struct {
 	AgentConfigs int64 `db:"agent_configs"`
 	Configs      int64 `db:"configs"`
 	Stats        int64 `db:"stats"`
+	Roles        int64 `db:"roles"` // that are bound to the organization
 }
 
 // String lists what there is, such as "1 team, 3 incidents".
@@ -204,6 +206,7 @@ func (u Usage) String() string {
 		{u.AgentConfigs, "agent config"},
 		{u.Configs, "config"},
 		{u.Stats, "statistic"},
+		{u.Roles, "role"},
 	} {
 		switch {
 		case count.n == 1:
@@ -225,7 +228,8 @@ const organizationUsageSQL = `
 		(SELECT count(*) FROM public.incidents WHERE organization_id = o.id) AS incidents,
 		(SELECT count(*) FROM public.agent_configs WHERE organization_id = o.id) AS agent_configs,
 		(SELECT count(*) FROM public.configs WHERE organization_id = o.id) AS configs,
-		(SELECT count(*) FROM public.stats WHERE organization_id = o.id) AS stats
+		(SELECT count(*) FROM public.stats WHERE organization_id = o.id) AS stats,
+		(SELECT count(*) FROM brownie.role_bindings WHERE organization_id = o.id) AS roles
 	FROM public.organizations o WHERE o.id = $1`
 
 // OrganizationUsage counts what belongs to an organization, or returns [postgres.ErrNotFound].

@@ -166,7 +166,7 @@ const teamUsageSQL = `
 		(SELECT count(*) FROM public.incidents WHERE team_id = $1) AS incidents,
 		(SELECT count(*) FROM public.agent_configs WHERE team_id = $1) AS agent_configs,
 		(SELECT count(*) FROM public.configs WHERE team_id = $1) AS configs,
-		(SELECT count(*) FROM public.stats WHERE team_id = $1) AS stats`
+		(SELECT count(*) FROM public.stats WHERE team_id = $1) AS stats, 0 AS roles`
 
 // DeleteTeam deletes a team. Unless the organization's ForceDestroy is set, it returns a [*NotEmptyError] and deletes
 // nothing when anything belongs to it. Deleting what is gone already is no error.

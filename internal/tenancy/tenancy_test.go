@@ -343,6 +343,13 @@ func TestNothingIsDeletedWithAnIncident(t *testing.T) {
 		t.Errorf("team: got %v, want a NotEmptyError with the count", err)
 	}
 
+	other := must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex"}))(t)
+	testdb.Exec(t, tenant.database, `INSERT INTO brownie.role_bindings (role_name, organization_id, access)
+		SELECT 'app', id, 'reader' FROM organizations WHERE id = '`+other.ID+`'`)
+	if err := tenant.store.DeleteOrganization(ctx, other.ID); !errors.As(err, &notEmpty) || notEmpty.Usage.String() != "1 role" {
+		t.Errorf("organization with a role: got %v", err)
+	}
+
 	forced := tenant.organization
 	forced.ForceDestroy = true
 	must(tenant.store.UpdateOrganization(ctx, tenant.organization, forced))(t)
