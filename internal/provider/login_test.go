@@ -73,7 +73,7 @@ resource "brownie_role" "app" {
 		},
 		{
 			Config:      config + login("missing_file", devstack.Certificate{CertFile: "/nonexistent/a.crt", KeyFile: own.KeyFile}, ""),
-			ExpectError: says(`sslcert cannot be read`),
+			ExpectError: says(`sslcert is neither PEM text nor the path of a readable file`),
 		},
 	}})
 }
