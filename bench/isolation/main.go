@@ -1,0 +1,68 @@
+// Command isolation measures what row-level isolation costs a tenant: queries of a tenant's role, which the policies
+// restrict, against the same queries of a service role, which restricts them by a WHERE of its own, and of a superuser,
+// whom no policy restricts. It starts a server of its own and writes a report in Markdown.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+)
+
+// limit is the highest ratio of a tenant's median latency to the service role's that is accepted.
+const limit = 1.15
+
+type options struct {
+	organizations, incidents, rounds int
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.organizations, "organizations", 1000, "how many tenants there are")
+	flag.IntVar(&o.incidents, "incidents", 1000, "how many incidents each of them has")
+	flag.IntVar(&o.rounds, "rounds", 4000, "how often each role sends each query")
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "isolation:", err)
+		os.Exit(1) //nolint:gocritic // Nothing is left for the deferred cancel to do.
+	}
+}
+
+func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "==> "+format+"\n", args...) }
+
+func run(ctx context.Context, o options) (err error) {
+	if o.organizations < tenants || o.incidents < 1 || o.rounds < tenants {
+		return fmt.Errorf("-organizations and -rounds must be at least %d, -incidents at least 1", tenants)
+	}
+	// The line makes it a server of our own: an existing one would not admit the roles, which have certificates only.
+	server, err := devstack.StartPostgres(ctx, devstack.Options{Log: progress, HBA: []string{"# benchmark"}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
+	measured, err := newDatabase(ctx, server, o)
+	if err != nil {
+		return err
+	}
+	defer measured.close(context.WithoutCancel(ctx))
+
+	var results []result
+	for _, q := range queries {
+		progress("%s: %d rounds", q.name, o.rounds)
+		r, err := measured.measure(ctx, q, o.rounds)
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+		results = append(results, r)
+	}
+	return cmp.Or(report(ctx, os.Stdout, measured, o, results), judge(results))
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"text/template"
+	"time"
+)
+
+var page = template.Must(template.New("").Funcs(template.FuncMap{
+	"us": func(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d.Nanoseconds())/1000) },
+}).Parse(`<!-- Written by: go run ./bench/isolation > bench/isolation/results.md -->
+# What row-level isolation costs a tenant
+
+{{.Organizations}} organizations with {{.Incidents}} incidents each, {{.Rounds}} rounds of each query after a warm-up,
+PostgreSQL {{.Server}}, {{.Processors}} processors, {{.Platform}}. A latency is what the client sees, over TLS on the loopback interface.
+
+| query | tenant, by policy | service role, by WHERE | superuser, by WHERE | **tenant ÷ service role** | tenant ÷ superuser |
+|---|---|---|---|---|---|
+{{range .Results -}}
+| {{.Query}} | {{us .Tenant}} ({{us .Tenant95}}) | {{us .Service}} ({{us .Service95}}) | {{us .Superuser}} ({{us .Superuser95}}) | **{{printf "%.2f" .ToService}}** | {{printf "%.2f" .ToSuperuser}} |
+{{end}}
+Medians, with the 95th percentile in brackets.
+
+## The plans of the tenant's prepared statements
+{{range .Results}}
+{{.Query}}:
+
+` + "```" + `
+{{.Plan}}
+` + "```" + `
+{{end}}`))
+
+type line struct {
+	Query, Plan                                                  string
+	Tenant, Tenant95, Service, Service95, Superuser, Superuser95 time.Duration
+	ToService, ToSuperuser                                       float64
+}
+
+func report(ctx context.Context, to io.Writer, d *database, o options, results []result) error {
+	var version string
+	if err := d.admin.QueryRow(ctx, "SHOW server_version").Scan(&version); err != nil {
+		return err
+	}
+	var lines []line
+	for _, r := range results {
+		lines = append(lines, line{
+			Query: r.name, Plan: r.plan,
+			Tenant: r.median(asTenant), Tenant95: r.percentile95(asTenant),
+			Service: r.median(asService), Service95: r.percentile95(asService),
+			Superuser: r.median(asSuperuser), Superuser95: r.percentile95(asSuperuser),
+			ToService: r.ratio(asService), ToSuperuser: r.ratio(asSuperuser),
+		})
+	}
+	return page.Execute(to, map[string]any{
+		"Organizations": o.organizations, "Incidents": o.incidents, "Rounds": o.rounds, "Server": version,
+		"Processors": runtime.NumCPU(), "Platform": runtime.GOOS + "/" + runtime.GOARCH, "Results": lines,
+	})
+}
+
+// judge returns an error that names every query that costs more than the limit or does not use its index.
+func judge(results []result) error {
+	var errs []error
+	for _, r := range results {
+		if ratio := r.ratio(asService); ratio > limit {
+			errs = append(errs, fmt.Errorf("%s takes the tenant %.2f times as long as the service role; the limit is %.2f", r.name, ratio, limit))
+		}
+		if !strings.Contains(r.plan, r.index) {
+			errs = append(errs, fmt.Errorf("%s does not use the index %s", r.name, r.index))
+		}
+	}
+	return errors.Join(errs...)
+}
