@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -173,14 +175,13 @@ type BlockedError struct {
 }
 
 func (e *BlockedError) Error() string {
-	text, remedies := fmt.Sprintf("role %q cannot be dropped while this depends on it:", e.Name), ""
-	seen := map[string]bool{}
+	lines := []string{fmt.Sprintf("role %q cannot be dropped while this depends on it:", e.Name)}
+	var remedies []string
 	for _, blocker := range e.Blockers {
-		text += "\n  - " + blocker.Object
-		if !seen[blocker.Remedy] {
-			remedies += "\n" + blocker.Remedy
+		lines = append(lines, "  - "+blocker.Object)
+		if !slices.Contains(remedies, blocker.Remedy) {
+			remedies = append(remedies, blocker.Remedy)
 		}
-		seen[blocker.Remedy] = true
 	}
-	return text + remedies
+	return strings.Join(append(lines, remedies...), "\n")
 }

@@ -22,7 +22,7 @@ func parseTimeout(setting string) time.Duration {
 		"": time.Millisecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute,
 		"h": time.Hour, "d": 24 * time.Hour,
 	}[parts[2]]
-	number := 0.0
+	var number float64
 	if whole, err := strconv.ParseInt(parts[1], 0, 64); err == nil {
 		number = float64(whole)
 	} else if number, err = strconv.ParseFloat(strings.TrimSuffix(parts[1], "."), 64); err != nil {
