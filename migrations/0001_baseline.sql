@@ -228,3 +228,9 @@ CREATE TABLE public.alembic_version (
 
 -- The platform's own migration tool must find its latest revision, or it would try to create all of this again.
 INSERT INTO public.alembic_version (version_num) VALUES ('d607e412e7b0');
+
+-- +goose Down
+DROP TABLE public.stats, public.incidents, public.configs, public.agent_configs, public.users, public.teams,
+    public.organizations, public.alembic_version;
+DROP TYPE public.agenttype, public.configstatus, public.configtype, public.incidentpriority, public.incidentstatus,
+    public.userrole;

@@ -1,6 +1,8 @@
 -- Until now only the platform's models filled these columns. Defaults on the server let plain SQL insert as well; a
 -- client that gives every column explicitly, as the models do, notices nothing.
 
+-- brownie:locks SHARE ROW EXCLUSIVE public.teams, public.users, public.agent_configs, public.configs, public.incidents, public.stats
+
 -- +goose Up
 CREATE SCHEMA IF NOT EXISTS brownie;
 COMMENT ON SCHEMA brownie IS 'What terraform-provider-brownie adds to the platform''s schema.';
@@ -84,3 +86,59 @@ $$;
 -- +goose StatementEnd
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.organizations FOR EACH ROW
     EXECUTE FUNCTION brownie.set_updated_at();
+
+-- +goose Down
+-- brownie:locks SHARE ROW EXCLUSIVE public.teams, public.users, public.agent_configs, public.configs, public.incidents, public.stats
+-- +goose StatementBegin
+DO $$
+DECLARE
+    tenant_table text;
+BEGIN
+    FOREACH tenant_table IN ARRAY ARRAY['teams', 'users', 'agent_configs', 'configs', 'incidents', 'stats'] LOOP
+        EXECUTE format('DROP TRIGGER fill_tenant_columns ON public.%I', tenant_table);
+        EXECUTE format('DROP TRIGGER set_updated_at ON public.%I', tenant_table);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+DROP TRIGGER set_updated_at ON public.organizations;
+DROP FUNCTION brownie.fill_tenant_columns();
+DROP FUNCTION brownie.set_updated_at();
+ALTER TABLE public.organizations
+    ALTER COLUMN id DROP DEFAULT,
+    ALTER COLUMN is_active DROP DEFAULT,
+    ALTER COLUMN max_teams DROP DEFAULT,
+    ALTER COLUMN max_users_per_team DROP DEFAULT;
+ALTER TABLE public.teams
+    ALTER COLUMN id DROP DEFAULT,
+    ALTER COLUMN is_active DROP DEFAULT;
+ALTER TABLE public.users
+    ALTER COLUMN id DROP DEFAULT,
+    ALTER COLUMN is_active DROP DEFAULT,
+    ALTER COLUMN is_verified DROP DEFAULT,
+    ALTER COLUMN role DROP DEFAULT;
+ALTER TABLE public.agent_configs
+    ALTER COLUMN id DROP DEFAULT,
+    ALTER COLUMN version DROP DEFAULT,
+    ALTER COLUMN is_active DROP DEFAULT,
+    ALTER COLUMN config DROP DEFAULT,
+    ALTER COLUMN execution_timeout_seconds DROP DEFAULT,
+    ALTER COLUMN max_retries DROP DEFAULT,
+    ALTER COLUMN retry_delay_seconds DROP DEFAULT;
+ALTER TABLE public.configs
+    ALTER COLUMN id DROP DEFAULT,
+    ALTER COLUMN version DROP DEFAULT,
+    ALTER COLUMN status DROP DEFAULT,
+    ALTER COLUMN priority DROP DEFAULT,
+    ALTER COLUMN is_global DROP DEFAULT,
+    ALTER COLUMN is_active DROP DEFAULT;
+ALTER TABLE public.incidents
+    ALTER COLUMN id DROP DEFAULT,
+    ALTER COLUMN version DROP DEFAULT,
+    ALTER COLUMN status DROP DEFAULT,
+    ALTER COLUMN priority DROP DEFAULT;
+ALTER TABLE public.stats
+    ALTER COLUMN id DROP DEFAULT,
+    ALTER COLUMN "timestamp" DROP DEFAULT;
+-- The schema stays, because it remembers which migrations ran.
+COMMENT ON SCHEMA brownie IS NULL;

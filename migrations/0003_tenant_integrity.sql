@@ -40,3 +40,16 @@ CREATE TRIGGER refuse_organization_change BEFORE UPDATE OF organization_id ON pu
 CREATE TRIGGER refuse_organization_change BEFORE UPDATE OF organization_id ON public.configs FOR EACH ROW
     WHEN (OLD.organization_id IS DISTINCT FROM NEW.organization_id)
     EXECUTE FUNCTION brownie.refuse_organization_change();
+
+-- +goose Down
+DROP TRIGGER refuse_organization_change ON public.teams;
+DROP TRIGGER refuse_organization_change ON public.users;
+DROP TRIGGER refuse_organization_change ON public.agent_configs;
+DROP TRIGGER refuse_organization_change ON public.configs;
+DROP FUNCTION brownie.refuse_organization_change();
+ALTER TABLE public.configs DROP CONSTRAINT configs_team_in_organization_fkey;
+ALTER TABLE public.agent_configs DROP CONSTRAINT agent_configs_team_in_organization_fkey;
+ALTER TABLE public.users DROP CONSTRAINT users_team_in_organization_fkey;
+ALTER TABLE public.teams
+    DROP CONSTRAINT teams_id_organization_id_key,
+    DROP CONSTRAINT teams_organization_id_slug_key;

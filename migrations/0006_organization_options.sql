@@ -7,3 +7,6 @@ CREATE TABLE brownie.organization_options (
 );
 COMMENT ON COLUMN brownie.organization_options.force_destroy IS
     'Whether Terraform may delete the organization and its teams together with what it does not manage in them.';
+
+-- +goose Down
+DROP TABLE brownie.organization_options;

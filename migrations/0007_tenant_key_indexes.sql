@@ -19,3 +19,12 @@ DROP INDEX CONCURRENTLY IF EXISTS public.agent_configs_organization_id_team_id_i
 CREATE INDEX CONCURRENTLY agent_configs_organization_id_team_id_idx ON public.agent_configs (organization_id, team_id);
 DROP INDEX CONCURRENTLY IF EXISTS public.configs_organization_id_team_id_idx;
 CREATE INDEX CONCURRENTLY configs_organization_id_team_id_idx ON public.configs (organization_id, team_id);
+
+-- +goose Down
+DROP INDEX CONCURRENTLY IF EXISTS public.configs_organization_id_team_id_idx;
+DROP INDEX CONCURRENTLY IF EXISTS public.agent_configs_organization_id_team_id_idx;
+DROP INDEX CONCURRENTLY IF EXISTS public.users_organization_id_team_id_idx;
+DROP INDEX CONCURRENTLY IF EXISTS public.stats_organization_id_timestamp_idx;
+DROP INDEX CONCURRENTLY IF EXISTS public.incidents_organization_id_created_at_idx;
+DROP INDEX CONCURRENTLY IF EXISTS public.incidents_organization_id_idempotency_key_key;
+DROP INDEX CONCURRENTLY IF EXISTS public.users_id_organization_id_key;

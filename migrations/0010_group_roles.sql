@@ -2,6 +2,8 @@
 -- have made them already. What a member may do in one database follows from the privileges there, from CONNECT, and from
 -- its row in role_bindings there: membership alone opens no other database.
 
+-- brownie:locks NONE
+
 -- +goose Up
 -- +goose StatementBegin
 DO $$
@@ -61,3 +63,7 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+
+-- Roles belong to the whole cluster: other databases may use them, and roles that people log in with are members.
+-- +goose Down
+SELECT 'The group roles stay.';

@@ -1,5 +1,7 @@
 -- Which tenant a role acts for. A policy finds the role by session_user, which no client can change, unlike a setting.
 
+-- brownie:locks NONE
+
 -- +goose Up
 CREATE TABLE brownie.role_bindings (
     role_name name PRIMARY KEY,
@@ -81,6 +83,20 @@ BEGIN
     -- A role of another database of the cluster has nothing to do here.
     EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', current_database(), current_user);
     EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$$;
+-- +goose StatementEnd
+
+-- Who may act for which tenant is forgotten; the roles stay.
+-- +goose Down
+-- brownie:locks NONE
+DROP FUNCTION brownie.pooler_lookup(text);
+DROP VIEW brownie.current_binding;
+DROP TABLE brownie.role_bindings;
+-- +goose StatementBegin
+DO $$
+BEGIN
+    EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO PUBLIC', current_database());
 END
 $$;
 -- +goose StatementEnd

@@ -2,6 +2,10 @@
 -- say who sees what, by group role; privileges say what may be done with it. All of it comes in one transaction, so that
 -- no client ever finds one without the other.
 
+-- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
+-- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats, public.alembic_version
+-- brownie:locks ACCESS EXCLUSIVE brownie.organization_options, brownie.role_bindings, brownie.goose_db_version
+
 -- +goose Up
 
 -- Later migrations, and others who add a table with an organization_id, call this for it. Calling it again does no harm.
@@ -129,9 +133,62 @@ GRANT UPDATE (description, config_yaml, config_json, config_version, settings, u
 GRANT INSERT, UPDATE, DELETE ON public.organizations TO brownie_all_tenants;
 GRANT SELECT, INSERT, UPDATE, DELETE ON brownie.organization_options TO brownie_all_tenants;
 GRANT SELECT ON brownie.role_bindings TO brownie_all_tenants;
-GRANT SELECT ON brownie.goose_db_version TO brownie_all_tenants, brownie_monitor;
+-- goose's own program keeps its record elsewhere.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF to_regclass('brownie.goose_db_version') IS NOT NULL THEN
+        GRANT SELECT ON brownie.goose_db_version TO brownie_all_tenants, brownie_monitor;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO brownie_backup;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO brownie_backup;
 GRANT SELECT ON ALL TABLES IN SCHEMA brownie TO brownie_backup;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA brownie TO brownie_backup;
+
+-- Tables stay with their present owner. Tenants' roles lose their privileges, so that without policies they see nothing.
+-- +goose Down
+-- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
+-- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats, brownie.organization_options, brownie.role_bindings
+-- +goose StatementBegin
+DO $$
+DECLARE
+    object record;
+    creator name;
+BEGIN
+    FOR object IN
+        SELECT polrelid::regclass AS name, polname FROM pg_policy JOIN pg_class c ON c.oid = polrelid
+        WHERE c.relnamespace = 'brownie'::regnamespace OR c.relnamespace = 'public'::regnamespace AND c.relname IN
+            ('organizations', 'teams', 'users', 'agent_configs', 'configs', 'incidents', 'stats')
+    LOOP
+        EXECUTE format('DROP POLICY %I ON %s', object.polname, object.name);
+        EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', object.name);
+    END LOOP;
+    FOR creator IN
+        SELECT current_user UNION SELECT 'brownie_migrator' WHERE pg_has_role('brownie_migrator', 'USAGE')
+    LOOP
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public '
+            'REVOKE ALL ON TABLES FROM brownie_reader, brownie_writer, brownie_admin, brownie_backup', creator);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public, brownie '
+            'REVOKE ALL ON SEQUENCES FROM brownie_backup', creator);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA brownie '
+            'REVOKE ALL ON TABLES FROM brownie_backup', creator);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+DROP FUNCTION brownie.isolate_table(regclass, name);
+
+REVOKE ALL ON ALL TABLES IN SCHEMA public, brownie
+    FROM brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_monitor, brownie_backup;
+REVOKE ALL (description, config_yaml, config_json, config_version, settings, updated_at) ON public.organizations
+    FROM brownie_admin;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public, brownie FROM brownie_backup;
+REVOKE USAGE ON SCHEMA public FROM brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_backup;
+REVOKE EXECUTE ON FUNCTION brownie.pooler_lookup(text) FROM brownie_pooler;
+REVOKE ALL ON brownie.current_binding FROM PUBLIC;
+REVOKE USAGE ON SCHEMA brownie FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA brownie TO PUBLIC;

@@ -8,3 +8,10 @@ import "embed"
 //
 //go:embed *.sql
 var Files embed.FS
+
+// Catalog lists every object that the migrations make: the first and the last version that has it, its kind, the table
+// or type that it belongs to, and its definition, separated by tabs. It is how a schema that was made by others is
+// recognised. The test TestCatalog of internal/migrate writes it, when it is run with -update.
+//
+//go:embed catalog.txt
+var Catalog string

@@ -11,7 +11,6 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
-	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
 )
 
 const (
@@ -101,7 +100,7 @@ func (d *database) migrate(ctx context.Context) (*access.Store, error) {
 		return nil, err
 	}
 	db := postgres.New(config.WithDefaults()) //nolint:contextcheck // It connects later, with the context of a request.
-	engine := migrate.New(db, migrations.Files)
+	engine := migrate.New(db, migrate.Platform, migrate.Options{})
 	latest, err := engine.Latest()
 	if err != nil {
 		return nil, err

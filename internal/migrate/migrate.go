@@ -1,177 +1,237 @@
-// Package migrate brings a database schema to a version by running numbered SQL files.
+// Package migrate brings a database schema to a version by running numbered SQL files, each exactly once. It says before
+// what it will do and what it will lock.
 package migrate
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
+	"slices"
+	"sync"
+	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-// Migration is one numbered SQL file.
-type Migration struct {
-	Version int64
-	Name    string // the file's name
+// DefaultLockTimeout is how long a statement waits for a lock before it lets go and tries again.
+const DefaultLockTimeout = 5 * time.Second
+
+// Options change how migrations run.
+type Options struct {
+	// LockTimeout bounds how long a statement waits for one lock, and with it how long others queue up behind it. Zero
+	// means [DefaultLockTimeout].
+	LockTimeout time.Duration
+	// MaxLockedBytes is the size up to which a table may be locked against writes for a time that grows with the table.
+	// Nil means any size.
+	MaxLockedBytes *int64
+	// ProviderVersion and RunID, of HCP Terraform, are recorded with each migration.
+	ProviderVersion, RunID string
+	// Log receives progress. Nil means silence.
+	Log func(ctx context.Context, message string, fields map[string]any)
 }
 
-// Engine runs the migrations of one folder on one database.
+// Engine runs the migrations of one source on one database.
 type Engine struct {
-	db    *postgres.DB
-	files fs.FS
+	db      *postgres.DB
+	source  Source
+	options Options
+	known   func() ([]Migration, error)
 }
 
 // New returns an engine. It neither connects nor reads the files.
-func New(db *postgres.DB, files fs.FS) *Engine {
-	return &Engine{db: db, files: files}
-}
-
-// AheadError says that the database has a version that the files do not reach.
-type AheadError struct {
-	Current, Latest int64
-}
-
-func (e *AheadError) Error() string {
-	return fmt.Sprintf("the database is at version %d, but the latest known migration is %d. Nothing was changed; "+
-		"use a provider version that knows migration %d", e.Current, e.Latest, e.Current)
-}
-
-// DownError says that the requested version lies below the database's.
-type DownError struct {
-	Current, Wanted int64
-}
-
-func (e *DownError) Error() string {
-	return fmt.Sprintf("the database is at version %d, and going down to version %d is not supported. Nothing was "+
-		"changed; set version to %d or higher", e.Current, e.Wanted, e.Current)
-}
-
-// StepError says which migration failed and where that leaves the database.
-type StepError struct {
-	Failed  Migration
-	Current int64 // the version that the database is left at
-	cause   error
-}
-
-func (e *StepError) Error() string {
-	return fmt.Sprintf("migration %s failed: %s. The database stays at version %d; repair the cause and apply again",
-		e.Failed.Name, serverMessage(e.cause), e.Current)
-}
-
-func (e *StepError) Unwrap() error { return e.cause }
-
-// Known returns all migrations in ascending order of their versions.
-func (e *Engine) Known() ([]Migration, error) {
-	names, err := fs.Glob(e.files, "*.sql")
-	if err != nil {
-		return nil, err
+func New(db *postgres.DB, source Source, options Options) *Engine {
+	if options.LockTimeout == 0 {
+		options.LockTimeout = DefaultLockTimeout
 	}
-	known := make([]Migration, 0, len(names))
-	for _, name := range names { // fs.Glob sorts, and versions are zero-padded
-		version, err := goose.NumericComponent(name)
-		if err != nil {
-			return nil, fmt.Errorf("%s is not a migration: its name must begin with a number and an underscore: %w", name, err)
-		}
-		known = append(known, Migration{version, path.Base(name)})
+	return &Engine{db, source, options, sync.OnceValues(source.load)}
+}
+
+func (e *Engine) log(ctx context.Context, message string, fields map[string]any) {
+	if e.options.Log != nil {
+		e.options.Log(ctx, message, fields)
 	}
-	if len(known) == 0 {
-		return nil, errors.New("there is no migration")
-	}
-	return known, nil
+}
+
+// Known returns all migrations in ascending order of their versions. There is at least one. Errors are, or join,
+// [*BadFileError].
+func (e *Engine) Known() ([]Migration, error) { return e.known() }
+
+// migration returns a known one.
+func (e *Engine) migration(version int64) Migration {
+	known, _ := e.known() // Whoever has a version has it from there.
+	i := slices.IndexFunc(known, func(m Migration) bool { return m.Version == version })
+	return known[i]
 }
 
 // Latest returns the highest known version.
 func (e *Engine) Latest() (int64, error) {
-	known, err := e.Known()
+	known, err := e.known()
 	if err != nil {
 		return 0, err
 	}
 	return known[len(known)-1].Version, nil
 }
 
-const currentSQL = `
-SELECT coalesce(max(version_id), 0) AS version FROM brownie.goose_db_version WHERE is_applied`
-
-// Current returns the version that the database is at; 0 means that no migration ever ran. It changes nothing.
-func (e *Engine) Current(ctx context.Context) (int64, error) {
-	row, err := postgres.QueryOne[struct{ Version int64 }](ctx, e.db, currentSQL)
-	if errors.Is(err, postgres.ErrNotMigrated) {
-		return 0, nil
-	}
-	return row.Version, err
-}
-
-// Up runs the pending migrations up to a version, each in a transaction of its own, and returns the version that the
-// database is at afterwards. Concurrent calls queue up: one migrates, the others then find nothing to do.
+// Up brings the database to a version, whatever version it has now, and returns the version that it then has.
+// Concurrent calls queue up: one migrates, the others then find nothing to do.
 func (e *Engine) Up(ctx context.Context, version int64) (int64, error) {
-	latest, err := e.Latest()
+	plan, err := e.outline(ctx, version)
 	if err != nil {
-		return 0, err
+		return plan.From, err
 	}
-	provider, err := e.provider()
-	if err != nil {
-		return 0, err
+	if plan.From > version {
+		return plan.From, &DownError{plan.From, version, "is another method's"}
 	}
-	// A look before anything is locked or written keeps a wrong request from creating the version table.
-	if current, err := e.Current(ctx); err != nil {
-		return 0, err
-	} else if current > latest {
-		return current, &AheadError{current, latest}
-	} else if current > version {
-		return current, &DownError{current, version}
-	}
-	_, err = provider.UpTo(ctx, version)
-	current, currentErr := postgres.AwaitRead(ctx, e.Current)
-	var partial *goose.PartialError
-	if errors.As(err, &partial) {
-		failed := Migration{partial.Failed.Source.Version, path.Base(partial.Failed.Source.Path)}
-		return current, &StepError{failed, current, partial.Err}
-	}
-	return current, errors.Join(err, currentErr)
+	plan.anyStart = true
+	return e.Run(ctx, plan)
 }
 
-func (e *Engine) provider() (*goose.Provider, error) {
+// Run does what a plan says. A database that is where the plan leads already is left alone; one that is elsewhere than
+// where the plan begins is a [*StalePlanError]. It returns the version that the database has afterwards, also beside
+// an error.
+func (e *Engine) Run(ctx context.Context, plan Plan) (int64, error) {
+	known, err := e.known()
+	if err != nil {
+		return 0, err
+	}
+	if len(plan.Steps) == 0 && plan.Adopts == 0 {
+		return plan.To, nil
+	}
+	s, err := e.newSession(func(ctx context.Context, s *session) error { return s.prepare(ctx, known, plan) })
+	if err != nil {
+		return 0, err
+	}
 	db, err := e.db.SQL()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	inner, err := database.NewStore(database.DialectPostgres, "brownie.goose_db_version")
+	defer func() { _ = db.Close() }() // It leaves the pool open.
+	provider, err := s.provider(db, known)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	// Try-lock every second for an hour: the holder may be running a long migration.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 3600))
-	if err != nil {
-		return nil, err
+	down := len(plan.Steps) > 0 && plan.Steps[0].Down
+	if down {
+		_, err = provider.DownTo(ctx, plan.To)
+	} else {
+		_, err = provider.UpTo(ctx, plan.To)
 	}
-	return goose.NewProvider(goose.DialectCustom, db, e.files, goose.WithStore(store{inner}),
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	applied, readErr := postgres.AwaitRead(ctx, e.Applied)
+	current := Current(applied)
+	if s.refusal != nil {
+		return current, e.db.Explain(s.refusal)
+	}
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		return current, &StepError{e.migration(partial.Failed.Source.Version), down, current, s.ran, partial.Err}
+	}
+	return current, errors.Join(e.db.Explain(err), readErr)
 }
 
-// store makes the schema that its version table lives in; goose calls it under the lock, once per database.
-type store struct{ database.Store }
+const preparedSQL = `
+SELECT to_regnamespace('brownie') IS NOT NULL, to_regclass($1) IS NOT NULL,
+	EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'adopted')`
 
-func (s store) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
-	if _, err := db.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS brownie"); err != nil {
+const (
+	schemaSQL = `CREATE SCHEMA brownie`
+	tableSQL  = `
+CREATE TABLE %s (
+	id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY,
+	version_id bigint NOT NULL,
+	is_applied boolean NOT NULL,
+	tstamp timestamp NOT NULL DEFAULT now()
+)`
+	columnsSQL = `
+ALTER TABLE %s ADD COLUMN name text, ADD COLUMN sha256 text, ADD COLUMN applied_at timestamptz, ADD COLUMN duration_ms bigint,
+	ADD COLUMN role_name name, ADD COLUMN provider_version text, ADD COLUMN run_id text, ADD COLUMN adopted boolean NOT NULL DEFAULT false`
+	zeroSQL = `INSERT INTO %s (version_id, is_applied) VALUES (0, true)`
+	// What ran before checksums were recorded is taken to be what the files say now.
+	fillInSQL = `UPDATE %s SET name = $2, sha256 = $3 WHERE version_id = $1 AND sha256 IS NULL`
+)
+
+// prepare makes the history, or completes that of an older version of the provider, adopts a schema that others made,
+// and checks, now that nobody else can migrate, that the plan still holds.
+func (s *session) prepare(ctx context.Context, known []Migration, plan Plan) error {
+	table := s.engine.source.historyTable()
+	var schemaThere, tableThere, complete bool
+	if err := s.conn.QueryRowContext(ctx, preparedSQL, table).Scan(&schemaThere, &tableThere, &complete); err != nil {
 		return err
 	}
-	return s.Store.CreateVersionTable(ctx, db)
+	var statements []string
+	if !schemaThere {
+		statements = append(statements, schemaSQL)
+	}
+	if !tableThere {
+		statements = append(statements, fmt.Sprintf(tableSQL, table), fmt.Sprintf(zeroSQL, table))
+	}
+	if !complete {
+		statements = append(statements, fmt.Sprintf(columnsSQL, table))
+	}
+	tx, err := s.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // Without effect after Commit.
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("cannot make the table %s, which remembers what ran: %w", table, err)
+		}
+	}
+	if err := s.check(ctx, tx, known, plan); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
-func serverMessage(err error) string {
-	var server *pgconn.PgError
-	if !errors.As(err, &server) {
-		return err.Error()
+// check compares what is there with what the plan expects.
+func (s *session) check(ctx context.Context, tx *sql.Tx, known []Migration, plan Plan) error {
+	applied, err := s.applied(ctx, tx)
+	if err == nil && len(applied) == 0 && plan.Adopts > 0 {
+		if err = s.adopt(ctx, tx, known, plan.Adopts); err == nil {
+			applied, err = s.applied(ctx, tx)
+		}
 	}
-	if server.Hint == "" {
-		return server.Message
+	if err != nil {
+		return err
 	}
-	return server.Message + ". " + server.Hint
+	for _, a := range applied {
+		if i := slices.IndexFunc(known, func(m Migration) bool { return m.Version == a.Version }); i >= 0 && a.SHA256 == "" {
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf(fillInSQL, s.engine.source.historyTable()), a.Version, known[i].Name, known[i].SHA256); err != nil {
+				return err
+			}
+		}
+	}
+	if err := verify(known, applied); err != nil {
+		return err
+	}
+	current := Current(applied)
+	if current != plan.To && current != plan.From && !plan.anyStart {
+		return &StalePlanError{plan.From, current, plan.To}
+	}
+	for _, step := range plan.Steps {
+		if m := s.engine.migration(step.Version); m.SHA256 != step.SHA256 {
+			return &HistoryError{[]string{fmt.Sprintf("%s was changed after the plan was made: plan again", m.Name)}}
+		}
+	}
+	return nil
+}
+
+// applied reads the history with the lock.
+func (s *session) applied(ctx context.Context, tx *sql.Tx) (applied []Applied, err error) {
+	rows, err := tx.QueryContext(ctx, fmt.Sprintf(appliedSQL, s.engine.source.historyTable()))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var a Applied
+		if err := rows.Scan(&a.Version, &a.Name, &a.SHA256, &a.At, &a.Duration, &a.Role, &a.ProviderVersion, &a.RunID, &a.Adopted); err != nil {
+			return nil, err
+		}
+		applied = append(applied, a)
+	}
+	return applied, rows.Err()
 }

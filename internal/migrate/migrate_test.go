@@ -3,18 +3,17 @@ package migrate_test
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
-	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
 )
 
 // schemaSQL describes the tables of schema public in the form of testdata/baseline.json.
@@ -43,7 +42,7 @@ const schemaSQL = `
 func TestBaselineIsTheOriginalSchema(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
-	if _, err := migrate.New(testdb.DB(t, database), migrations.Files).Up(t.Context(), 1); err != nil {
+	if _, err := migrate.New(testdb.DB(t, database), migrate.Platform, migrate.Options{}).Up(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	want := baseline(t)
@@ -98,31 +97,10 @@ func baseline(t *testing.T) map[string]any {
 	return schema
 }
 
-func TestConcurrentUpsQueue(t *testing.T) {
-	t.Parallel()
-	database := testdb.Empty(t)
-	config := testdb.Config(t, database)
-	config.MaxConnections = 1 // the engine needs no second connection beside the one that holds the lock
-	var group sync.WaitGroup
-	for range 4 {
-		group.Go(func() {
-			db := postgres.New(config)
-			defer db.Close()
-			engine := migrate.New(db, migrations.Files)
-			latest, err := engine.Latest()
-			if err != nil {
-				t.Error(err)
-			}
-			if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
-				t.Errorf("got version %d, %v", current, err)
-			}
-		})
-	}
-	group.Wait()
-	applied := testdb.Value[string](t, database, `SELECT string_agg(version_id::text, ' ' ORDER BY id) FROM brownie.goose_db_version`)
-	if applied != "0 1 2 3 4 5 6 7 8 9 10 11 12" {
-		t.Errorf("applied %s", applied)
-	}
+// newEngine returns an engine for an application's own migrations.
+func newEngine(t *testing.T, database string, files fs.FS) *migrate.Engine {
+	t.Helper()
+	return migrate.New(testdb.DB(t, database), migrate.Source{Name: "app", Files: files}, migrate.Options{})
 }
 
 func file(sql string) *fstest.MapFile {
@@ -136,7 +114,7 @@ func TestAFailingMigrationLeavesTheLastWholeVersion(t *testing.T) {
 		"0001_first.sql":  file(`CREATE TABLE first (n int);`),
 		"0002_second.sql": file("CREATE TABLE second (n int);\nSELECT missing FROM first;"),
 	}
-	engine := migrate.New(testdb.DB(t, database), files)
+	engine := newEngine(t, database, files)
 	current, err := engine.Up(t.Context(), 2)
 	var step *migrate.StepError
 	if !errors.As(err, &step) || step.Failed.Name != "0002_second.sql" || step.Current != 1 || current != 1 {
@@ -151,7 +129,7 @@ func TestAFailingMigrationLeavesTheLastWholeVersion(t *testing.T) {
 		t.Error("the failed migration left a table")
 	}
 	files["0002_second.sql"] = file(`CREATE TABLE second (n int);`)
-	if current, err := migrate.New(testdb.DB(t, database), files).Up(t.Context(), 2); err != nil || current != 2 {
+	if current, err := newEngine(t, database, files).Up(t.Context(), 2); err != nil || current != 2 {
 		t.Errorf("after the repair: got version %d, %v", current, err)
 	}
 }
@@ -159,11 +137,10 @@ func TestAFailingMigrationLeavesTheLastWholeVersion(t *testing.T) {
 func TestVersionsThatCannotBeReached(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
-	db := testdb.DB(t, database)
 	files := fstest.MapFS{"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT 1;`)}
-	engine := migrate.New(db, files)
-	if current, err := engine.Current(t.Context()); err != nil || current != 0 {
-		t.Errorf("empty database: got version %d, %v", current, err)
+	engine := newEngine(t, database, files)
+	if applied, err := engine.Applied(t.Context()); err != nil || len(applied) != 0 {
+		t.Errorf("empty database: got %v, %v", applied, err)
 	}
 	if testdb.Value[bool](t, database, `SELECT to_regnamespace('brownie') IS NOT NULL`) {
 		t.Error("asking for the version changed the database")
@@ -177,7 +154,7 @@ func TestVersionsThatCannotBeReached(t *testing.T) {
 	}
 	delete(files, "0002_b.sql")
 	var ahead *migrate.AheadError
-	if _, err := migrate.New(db, files).Up(t.Context(), 1); !errors.As(err, &ahead) || ahead.Current != 2 || ahead.Latest != 1 {
+	if _, err := newEngine(t, database, files).Up(t.Context(), 1); !errors.As(err, &ahead) || ahead.Current != 2 || ahead.Latest != 1 {
 		t.Errorf("ahead: got %v", err)
 	}
 }
@@ -185,7 +162,7 @@ func TestVersionsThatCannotBeReached(t *testing.T) {
 func TestBadFileNames(t *testing.T) {
 	t.Parallel()
 	for _, files := range []fstest.MapFS{{}, {"create_table.sql": file(`SELECT 1;`)}} {
-		if _, err := migrate.New(testdb.DB(t, testdb.Empty(t)), files).Known(); err == nil {
+		if _, err := newEngine(t, testdb.Empty(t), files).Known(); err == nil {
 			t.Errorf("%v was accepted", files)
 		}
 	}
@@ -206,7 +183,7 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	config := testdb.ConfigAs(t, database, role)
 	db := postgres.New(config)
 	t.Cleanup(db.Close)
-	engine := migrate.New(db, migrations.Files)
+	engine := migrate.New(db, migrate.Platform, migrate.Options{})
 	latest, err := engine.Latest()
 	if err != nil {
 		t.Fatal(err)

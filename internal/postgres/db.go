@@ -88,12 +88,12 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 	var rows []T
 	err = retry.Do(ctx, changeBackoff(), func(ctx context.Context) error {
 		rows, err = send[T](ctx, pool, statements)
-		if rolledBack(err) {
+		if RolledBack(err) {
 			return retry.RetryableError(err)
 		}
 		return err
 	})
-	return rows, db.explain(err)
+	return rows, db.Explain(err)
 }
 
 // Rehearse runs the statements in one transaction, returns the rows of the last one, and rolls everything back. A
@@ -106,12 +106,12 @@ func Rehearse[T any](ctx context.Context, db *DB, statements ...Statement) ([]T,
 	var rows []T
 	err = retry.Do(ctx, changeBackoff(), func(ctx context.Context) error {
 		rows, err = rehearse[T](ctx, pool, statements)
-		if rolledBack(err) {
+		if RolledBack(err) {
 			return retry.RetryableError(err)
 		}
 		return err
 	})
-	return rows, db.explain(err)
+	return rows, db.Explain(err)
 }
 
 func rehearse[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement) (rows []T, err error) {

@@ -96,8 +96,8 @@ func Interrupted(err error) bool {
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// rolledBack tells the errors after which the server has undone everything and the same change may be sent again.
-func rolledBack(err error) bool {
+// RolledBack tells the errors after which the server has undone everything and the same change may be sent again.
+func RolledBack(err error) bool {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) || Unreachable(err) {
 		return false
@@ -113,8 +113,8 @@ func rolledBack(err error) bool {
 // sqlstate is the suffix that the driver appends to a server's message; people get words instead.
 var sqlstate = regexp.MustCompile(` \(SQLSTATE \w{5}\)`)
 
-// explain words an error for people. Row contents (the server's DETAIL) are left out: they may be secret.
-func (db *DB) explain(err error) error {
+// Explain words an error for people. Row contents (the server's DETAIL) are left out: they may be secret.
+func (db *DB) Explain(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -19,7 +19,7 @@ func Login[T any](ctx context.Context, config Config, query string) (row T, tlsV
 	pool.ConnConfig.ValidateConnect = nil
 	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
 	if err != nil {
-		return row, "", db.explain(err)
+		return row, "", db.Explain(err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if encrypted, ok := conn.PgConn().Conn().(*tls.Conn); ok {
@@ -30,5 +30,5 @@ func Login[T any](ctx context.Context, config Config, query string) (row T, tlsV
 	if err == nil {
 		row, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
 	}
-	return row, tlsVersion, db.explain(err)
+	return row, tlsVersion, db.Explain(err)
 }

@@ -4,17 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 var (
@@ -23,18 +30,22 @@ var (
 	_ resource.ResourceWithImportState = (*migrationResource)(nil)
 )
 
-// migrationID is the ID of the one history of embedded migrations that a database has.
-const migrationID = "brownie"
-
 type migrationResource struct{ configured }
 
 func newMigrationResource() resource.Resource { return &migrationResource{} }
 
 type migrationModel struct {
 	ID             types.String `tfsdk:"id"`
+	Name           types.String `tfsdk:"name"`
 	Version        types.Int64  `tfsdk:"version"`
+	SourceDir      types.String `tfsdk:"source_dir"`
+	AllowDown      types.Bool   `tfsdk:"allow_down"`
+	OnDestroy      types.String `tfsdk:"on_destroy"`
+	LockTimeout    types.String `tfsdk:"lock_timeout"`
+	MaxLockedBytes types.Int64  `tfsdk:"max_locked_bytes"`
 	CurrentVersion types.Int64  `tfsdk:"current_version"`
 	LatestVersion  types.Int64  `tfsdk:"latest_version"`
+	Pending        types.List   `tfsdk:"pending"`
 }
 
 func (r *migrationResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -42,19 +53,53 @@ func (r *migrationResource) Metadata(_ context.Context, req resource.MetadataReq
 }
 
 func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Brings the database's schema to a version, by running the migrations that the provider contains and the " +
-			"database does not have yet, each in a transaction. Everything else needs the schema, so let it depend on this " +
-			"resource. Destroying it leaves the schema and all rows as they are.",
+		MarkdownDescription: "Brings the database's schema to a version, by running the migrations that it does not have yet: the provider's own, which " +
+			"make the platform's schema, or an application's, from `source_dir`. The plan lists them in `pending`. Everything else needs the platform's " +
+			"schema, so let it depend on this resource. A migration runs in a transaction, unless its file says otherwise, and exactly once, " +
+			"whatever is interrupted and however many applies run at once. See the guide *Migrations* for how to write them.",
 		Attributes: map[string]schema.Attribute{
 			"id": schema.StringAttribute{
-				Computed: true, PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
-				MarkdownDescription: "Always `" + migrationID + "`: a database has one history of the provider's migrations.",
+				Computed: true, PlanModifiers: keep,
+				MarkdownDescription: "The same as `name`.",
+			},
+			"name": schema.StringAttribute{
+				Optional: true, Computed: true, PlanModifiers: append(keep, stringplanmodifier.RequiresReplaceIfConfigured()),
+				Validators: []validator.String{historyName},
+				MarkdownDescription: "Tells the histories of one database apart: the table `brownie.goose_db_version_NAME` records what ran. Lower-case letters, " +
+					"digits and underscores, at most 40. Default: `" + migrate.PlatformName + "` for the provider's own migrations, whose table is " +
+					"`brownie.goose_db_version`, and otherwise the name of the folder.",
 			},
 			"version": schema.Int64Attribute{
 				Optional: true, Validators: []validator.Int64{int64validator.AtLeast(1)},
-				MarkdownDescription: "The version that the schema shall have. Default: the latest that the provider knows, so that a newer " +
-					"provider plans the migrations it brings. Going down is refused.",
+				MarkdownDescription: "The version that the schema shall have: the number of a migration. Default: the latest, so that a newer provider, or " +
+					"a new file in `source_dir`, plans what it brings.",
+			},
+			"source_dir": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{notBlank},
+				MarkdownDescription: "Folder with migrations of an application's own: files `NNNN_name.sql` in the format of goose. In a module write it as " +
+					"`\"${path.module}/migrations\"`. Default: the migrations that the provider contains.",
+			},
+			"allow_down": schema.BoolAttribute{
+				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+				MarkdownDescription: "Whether a lower `version` may undo the last migration, and a destroy with `on_destroy = \"down\"` all of them. " +
+					"What their tables and columns hold is lost. Default: `false`.",
+			},
+			"on_destroy": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString("keep"), Validators: []validator.String{stringvalidator.OneOf("keep", "down")},
+				MarkdownDescription: "What a destroy does: `keep` leaves the schema and all rows as they are, `down` undoes all migrations, which takes " +
+					"`allow_down = true`. Default: `keep`.",
+			},
+			"lock_timeout": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(migrate.DefaultLockTimeout.String()), Validators: []validator.String{wholeMilliseconds},
+				MarkdownDescription: "How long a statement waits for a lock, and others may have to wait behind it, as a duration with a unit. Then the migration gives up " +
+					"all locks and tries again, up to 30 times. Statements with `CONCURRENTLY`, which block nobody, wait as long as it takes. Default: `5s`.",
+			},
+			"max_locked_bytes": schema.Int64Attribute{
+				Optional: true, Validators: []validator.Int64{int64validator.AtLeast(0)},
+				MarkdownDescription: "Size up to which a table may be locked against writes while it is scanned or rewritten, with its indexes. A migration that " +
+					"would lock a larger one is refused in the plan, with a safe alternative. Default: none, any size.",
 			},
 			"current_version": schema.Int64Attribute{
 				Computed:            true,
@@ -62,54 +107,165 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 			},
 			"latest_version": schema.Int64Attribute{
 				Computed:            true,
-				MarkdownDescription: "The latest version that the provider knows.",
+				MarkdownDescription: "The latest version that the provider, or the folder, has.",
 			},
+			"pending": pendingAttribute("Migrations that are known and not applied, in the order in which they run. A plan that changes something lists " +
+				"what the apply will run, and after the apply that list remains until the next refresh. When the resource is created, what is locked is " +
+				"only known after the apply, and the plan's warnings tell it."),
 		},
 	}
 }
 
-// ModifyPlan shows the version that the apply leads to, without asking the database.
+// engine returns the engine for a configuration whose name and folder are known.
+func (m migrationModel) engine(b *backend) *migrate.Engine {
+	options := migrate.Options{MaxLockedBytes: m.MaxLockedBytes.ValueInt64Pointer()}
+	if timeout := duration(m.LockTimeout); timeout != nil {
+		options.LockTimeout = *timeout
+	}
+	return b.migrations(m.Name.ValueString(), m.SourceDir.ValueString(), options)
+}
+
+// target is the version to reach.
+func (m migrationModel) target(latest int64) int64 {
+	if m.Version.IsNull() {
+		return latest
+	}
+	return m.Version.ValueInt64()
+}
+
+// ModifyPlan finds out what the apply will run.
 func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.Plan.Raw.IsNull() || r.backend == nil {
+	if r.backend == nil {
 		return
 	}
-	var plan migrationModel
-	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+	if req.Plan.Raw.IsNull() {
+		r.planDestroy(ctx, req, resp)
 		return
 	}
-	latest, err := r.migrations.Latest()
+	var plan, state migrationModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if plan.Name.IsUnknown() && !plan.SourceDir.IsUnknown() {
+		name, problem := defaultName(plan.SourceDir)
+		if problem != "" {
+			resp.Diagnostics.AddAttributeError(path.Root("source_dir"), "Cannot plan migration", problem)
+			return
+		}
+		plan.Name, plan.ID = types.StringValue(name), types.StringValue(name)
+	}
+	plan.CurrentVersion, plan.LatestVersion, plan.Pending = plan.Version, types.Int64Unknown(), types.ListUnknown(pendingType)
+	if plan.Version.IsNull() {
+		plan.CurrentVersion = types.Int64Unknown()
+	}
+	if !plan.Name.IsUnknown() && !plan.SourceDir.IsUnknown() {
+		r.plan(ctx, &plan, state, req.State.Raw.IsNull(), &resp.Diagnostics)
+	}
+	if !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
+	}
+}
+
+func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, state migrationModel, creates bool, diags *diag.Diagnostics) {
+	engine := plan.engine(r.backend)
+	latest, err := engine.Latest()
 	if err != nil {
-		addError(&resp.Diagnostics, "plan", "migration", "", err)
+		addMigrationError(diags, "plan", *plan, err)
 		return
 	}
 	plan.LatestVersion = types.Int64Value(latest)
-	plan.CurrentVersion = plan.Version
-	if plan.Version.IsNull() {
-		plan.CurrentVersion = plan.LatestVersion
-	}
-	if !plan.Version.IsUnknown() && plan.CurrentVersion.ValueInt64() > latest {
-		resp.Diagnostics.AddAttributeError(path.Root("version"), "Cannot plan migration",
-			fmt.Sprintf("version is %d, but the latest migration that this provider knows is %d. Use that, or a newer provider.",
-				plan.Version.ValueInt64(), latest))
+	if plan.Version.IsUnknown() || plan.MaxLockedBytes.IsUnknown() || plan.AllowDown.IsUnknown() {
 		return
 	}
-	if !req.State.Raw.IsNull() {
-		var state migrationModel
-		if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
-			return
+	target := plan.target(latest)
+	plan.CurrentVersion = types.Int64Value(target)
+	planned, err := engine.Plan(ctx, target, plan.AllowDown.ValueBool())
+	if err == nil {
+		err = engine.Inspect(ctx, &planned)
+	}
+	var unknown *postgres.ConfigError
+	switch {
+	case creates && errors.As(err, &unknown):
+		planned = migrate.Plan{} // The provider's configuration becomes known during the apply.
+	case creates && postgres.Unreachable(err):
+		diags.AddWarning("Pending migrations are not known", "The server cannot be asked yet which migrations it has: "+err.Error()+". The apply will find out.")
+		planned = migrate.Plan{}
+	case err != nil:
+		addMigrationError(diags, "plan", *plan, err)
+		return
+	default:
+		addNotices(diags, *plan, planned, creates)
+	}
+	if plan.Pending, err = r.pending(ctx, engine, planned, target, state, creates); err != nil {
+		addMigrationError(diags, "plan", *plan, err)
+	}
+}
+
+// pending is what the apply will run. A database that has everything already is planned as if it had nothing, since
+// another apply may bring it there after the plan was made, which must make no difference; a notice tells.
+func (r *migrationResource) pending(ctx context.Context, engine *migrate.Engine, planned migrate.Plan, target int64, state migrationModel, creates bool) (types.List, error) {
+	steps, from := planned.Steps, state.CurrentVersion.ValueInt64()
+	var err error
+	switch {
+	case !creates && from == target:
+		return state.Pending, nil // Nothing is to run, and that others are pending is no change.
+	case !creates:
+		steps, err = engine.Steps(from, target)
+	case len(steps) == 0:
+		steps, err = engine.Steps(planned.Adopted, target)
+	}
+	return plannedPending(ctx, steps, state.Pending), err
+}
+
+// addNotices tells what a plan's attributes cannot show well.
+func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan, creates bool) {
+	name := m.Name.ValueString()
+	if planned.Adopts > 0 {
+		diags.AddWarning("Existing schema is adopted", fmt.Sprintf("History %q: the database has the schema of version %d, though no migration is recorded. "+
+			"The apply will record versions 1 to %d without running them, and go on from there.", name, planned.Adopts, planned.Adopts))
+	}
+	if creates && planned.From > 0 && len(planned.Steps) == 0 && planned.Adopts == 0 {
+		diags.AddWarning("Nothing is pending", fmt.Sprintf("History %q: the database is at version %d already. The apply will run nothing, whatever pending lists.", name, planned.From))
+	}
+	var locks []string
+	for _, step := range planned.Steps {
+		if step.Down {
+			diags.AddAttributeWarning(path.Root("version"), "Migration is undone", fmt.Sprintf("The apply will run the down step of %s, which takes the "+
+				"database from version %d to %d. What its tables and columns hold is lost.", step.Name, planned.From, planned.To))
 		}
-		current := state.CurrentVersion.ValueInt64()
-		switch {
-		case current > latest:
-			addError(&resp.Diagnostics, "plan", "migration", "", &migrate.AheadError{Current: current, Latest: latest})
-			return
-		case !plan.Version.IsUnknown() && current > plan.CurrentVersion.ValueInt64():
-			err := &migrate.DownError{Current: current, Wanted: plan.CurrentVersion.ValueInt64()}
-			resp.Diagnostics.AddAttributeError(path.Root("version"), "Cannot plan migration", err.Error()+".")
-			return
+		for _, unknown := range step.Unknown {
+			diags.AddWarning("Locks are not known", unknown+". List them in the file, in a line such as \"-- brownie:locks ACCESS EXCLUSIVE public.orders\", so that the plan can tell.")
+		}
+		for _, lock := range step.Locks {
+			locks = append(locks, fmt.Sprintf("%s: %s %s, %d bytes", step.Name, lock.Table, lock.Mode, lock.Bytes))
 		}
 	}
-	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
+	if creates && len(locks) > 0 {
+		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q:\n%s", name, strings.Join(locks, "\n")))
+	}
+}
+
+func (r *migrationResource) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state migrationModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() || state.OnDestroy.ValueString() != "down" {
+		return
+	}
+	planned, err := r.teardown(ctx, state)
+	if err != nil {
+		addMigrationError(&resp.Diagnostics, "destroy", state, err)
+		return
+	}
+	if len(planned.Steps) > 0 {
+		resp.Diagnostics.AddWarning("Migrations are undone", fmt.Sprintf("The destroy will run the down steps of %s. What their tables hold is lost.", names(planned.Steps)))
+	}
+}
+
+func (r *migrationResource) teardown(ctx context.Context, state migrationModel) (migrate.Plan, error) {
+	return state.engine(r.backend).PlanTeardown(ctx, state.AllowDown.ValueBool())
 }
 
 func (r *migrationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -117,17 +273,48 @@ func (r *migrationResource) Create(ctx context.Context, req resource.CreateReque
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	plan.ID = types.StringValue(migrationID)
-	if err := r.up(ctx, &plan); err != nil {
-		addError(&resp.Diagnostics, "create", "migration", "", err)
+	if err := r.migrate(ctx, &plan, types.Int64Null()); err != nil {
+		addMigrationError(&resp.Diagnostics, "create", plan, err)
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 }
 
-// up runs the migrations to the planned version.
-func (r *migrationResource) up(ctx context.Context, plan *migrationModel) error {
-	current, err := r.migrations.Up(ctx, plan.CurrentVersion.ValueInt64())
+// migrate does what was planned, or what turns out to be needed where the plan could not tell. planned is the version that
+// the database had in the plan, if it was known.
+func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, planned types.Int64) error {
+	if plan.Name.IsUnknown() {
+		name, problem := defaultName(plan.SourceDir)
+		if problem != "" {
+			return errors.New(problem)
+		}
+		plan.Name = types.StringValue(name)
+	}
+	plan.ID = plan.Name
+	engine := plan.engine(r.backend)
+	latest, err := engine.Latest()
+	if err != nil {
+		return err
+	}
+	target := plan.target(latest)
+	plan.LatestVersion = types.Int64Value(latest)
+	now, err := engine.Plan(ctx, target, plan.AllowDown.ValueBool())
+	if err == nil {
+		err = engine.Inspect(ctx, &now)
+	}
+	if err != nil {
+		return err
+	}
+	if plan.Pending.IsUnknown() {
+		plan.Pending = types.ListValueMust(pendingType, nil)
+	} else if len(now.Steps) > 0 {
+		steps := stepsOf(ctx, plan.Pending)
+		if !planned.IsNull() && planned.ValueInt64() != now.From || !slices.EqualFunc(steps, now.Steps, migrate.Step.Same) {
+			return &migrate.StalePlanError{Planned: planned.ValueInt64(), Found: now.From, Wanted: target}
+		}
+	}
+	plan.Pending = appliedPending(ctx, plan.Pending, now.Steps)
+	current, err := engine.Run(ctx, now)
 	plan.CurrentVersion = types.Int64Value(current)
 	return err
 }
@@ -137,48 +324,85 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	current, err := r.migrations.Current(ctx)
+	if state.Name.IsNull() {
+		state.Name = state.ID // An older provider had no name, and an import has nothing else.
+	}
+	engine := state.engine(r.backend)
+	applied, err := engine.Applied(ctx)
 	if err != nil {
-		addError(&resp.Diagnostics, "read", "migration", "", err)
+		addMigrationError(&resp.Diagnostics, "read", state, err)
 		return
 	}
-	if current == 0 {
+	if len(applied) == 0 {
 		resp.State.RemoveResource(ctx)
 		return
 	}
-	latest, err := r.migrations.Latest()
-	if err != nil {
-		addError(&resp.Diagnostics, "read", "migration", "", err)
-		return
+	state.CurrentVersion = types.Int64Value(migrate.Current(applied))
+	// Files that cannot be used, or differ from what was applied, are the plan's to report: a destroy must not fail because
+	// of them.
+	state.Pending = types.ListValueMust(pendingType, nil)
+	if latest, err := engine.Latest(); err == nil {
+		state.LatestVersion = types.Int64Value(latest)
+		if planned, err := engine.Plan(ctx, latest, false); err == nil && engine.Inspect(ctx, &planned) == nil {
+			state.Pending = pendingValue(planned.Steps)
+		}
 	}
-	state.CurrentVersion, state.LatestVersion = types.Int64Value(current), types.Int64Value(latest)
+	state.setDefaults()
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
+// setDefaults fills in what an import, or a state of an older provider, lacks.
+func (m *migrationModel) setDefaults() {
+	if m.AllowDown.IsNull() {
+		m.AllowDown = types.BoolValue(false)
+	}
+	if m.OnDestroy.IsNull() {
+		m.OnDestroy = types.StringValue("keep")
+	}
+	if m.LockTimeout.IsNull() {
+		m.LockTimeout = types.StringValue(migrate.DefaultLockTimeout.String())
+	}
+}
+
 func (r *migrationResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	var plan migrationModel
-	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
+	var plan, state migrationModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
 		return
 	}
-	err := r.up(ctx, &plan)
+	err := r.migrate(ctx, &plan, state.CurrentVersion)
 	var step *migrate.StepError
 	if err == nil || errors.As(err, &step) {
 		// Some migrations may have run before one failed; the state must tell.
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	}
 	if err != nil {
-		addError(&resp.Diagnostics, "update", "migration", "", err)
+		addMigrationError(&resp.Diagnostics, "update", plan, err)
 	}
 }
 
-// Delete only forgets: no row is ever lost because a resource block was removed.
-func (r *migrationResource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {
+// Delete only forgets, unless told otherwise: no row is lost because a resource block was removed.
+func (r *migrationResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state migrationModel
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() || state.OnDestroy.ValueString() != "down" {
+		return
+	}
+	planned, err := r.teardown(ctx, state)
+	if err == nil {
+		_, err = state.engine(r.backend).Run(ctx, planned)
+	}
+	if err != nil {
+		addMigrationError(&resp.Diagnostics, "destroy", state, err)
+	}
 }
 
 func (r *migrationResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	if req.ID != migrationID {
-		resp.Diagnostics.AddError("Cannot import migration", fmt.Sprintf("The import ID is %q; it must be %q.", req.ID, migrationID))
+	if historyName.wrong(req.ID) != "" {
+		resp.Diagnostics.AddError("Cannot import migration", fmt.Sprintf("The import ID is %q; it must be the name of a history: %q for the "+
+			"provider's own migrations.", req.ID, migrate.PlatformName))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("id"), req.ID)...)
+	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("name"), req.ID)...)
 }

@@ -19,12 +19,12 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
-	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
 )
 
 var _ provider.Provider = (*brownieProvider)(nil)
@@ -117,9 +117,10 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 
 // backend is what resources and data sources work with.
 type backend struct {
-	tenancy    *tenancy.Store
-	access     *access.Store
-	migrations *migrate.Engine
+	tenancy *tenancy.Store
+	access  *access.Store
+	// migrations returns an engine for the migrations in a folder, or for the platform's own if there is none.
+	migrations func(name, sourceDir string, options migrate.Options) *migrate.Engine
 	// connection is how the provider itself connects; proofs of a login start from it.
 	connection postgres.Config
 }
@@ -138,7 +139,18 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	shared := &backend{tenancy: tenancy.New(db), access: access.New(db), migrations: migrate.New(db, migrations.Files), connection: config}
+	shared := &backend{
+		tenancy: tenancy.New(db), access: access.New(db), connection: config,
+		migrations: func(name, sourceDir string, options migrate.Options) *migrate.Engine {
+			source := migrate.Platform
+			if sourceDir != "" {
+				source = migrate.Source{Name: name, Files: os.DirFS(sourceDir)}
+			}
+			options.ProviderVersion, options.RunID = p.version, os.Getenv("TFC_RUN_ID")
+			options.Log = func(ctx context.Context, message string, fields map[string]any) { tflog.Info(ctx, message, fields) }
+			return migrate.New(db, source, options)
+		},
+	}
 	resp.ResourceData, resp.DataSourceData = shared, shared
 }
 
@@ -214,5 +226,6 @@ func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataS
 		newRoleDataSource,
 		newTenantIsolationDataSource,
 		newLoginDataSource,
+		newMigrationStatusDataSource,
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
-
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 )
 
 func attributes(address string, values map[string]string) resource.TestCheckFunc {
@@ -350,51 +348,4 @@ data "brownie_organization_usage" "acme" {
 			{Config: acme}, // a configuration that can be destroyed
 		}
 	})
-}
-
-func TestAccMigrationToAVersionThatIsUnknownInThePlan(t *testing.T) {
-	database := testdb.Empty(t)
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
-		Config: providerBlock(t, database, "") + `
-resource "terraform_data" "version" { input = 2 }
-resource "brownie_migration" "this" { version = terraform_data.version.output }`,
-		Check: resource.TestCheckResourceAttr("brownie_migration.this", "current_version", "2"),
-	}}})
-}
-
-func TestAccMigration(t *testing.T) {
-	database := testdb.Empty(t)
-	block := providerBlock(t, database, "")
-	const address = "brownie_migration.this"
-	at := func(version string) resource.TestCheckFunc {
-		return resource.TestCheckResourceAttr(address, "current_version", version)
-	}
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
-		{Config: block + `resource "brownie_migration" "this" { version = 999 }`, ExpectError: says("the latest migration that this provider knows is 12")},
-		{Config: block + `resource "brownie_migration" "this" { version = 2 }`, Check: at("2")},
-		{Config: block + `resource "brownie_migration" "this" { version = 1 }`, ExpectError: says("going down to version 1 is not supported")},
-		{
-			Config:           block + `resource "brownie_migration" "this" {}`,
-			ConfigPlanChecks: planned(address, plancheck.ResourceActionUpdate), Check: at("12"),
-		},
-		{ResourceName: address, ImportState: true, ImportStateVerify: true},
-		{ResourceName: address, ImportState: true, ImportStateId: "other", ExpectError: says(`it must be "brownie"`)},
-		{ // somebody restored a database that lacks the last migration
-			PreConfig: behindTerraformsBack(t, database, `DROP FUNCTION brownie.isolate_table; DELETE FROM brownie.goose_db_version WHERE version_id = 12`),
-			Config:    block + `resource "brownie_migration" "this" {}`, ConfigPlanChecks: planned(address, plancheck.ResourceActionUpdate), Check: at("12"),
-		},
-		{ // a newer provider was here
-			PreConfig:   behindTerraformsBack(t, database, `INSERT INTO brownie.goose_db_version (version_id, is_applied) VALUES (13, true)`),
-			Config:      block + `resource "brownie_migration" "this" {}`,
-			ExpectError: says("the database is at version 13, but the latest known migration is 12"),
-		},
-		{
-			PreConfig: behindTerraformsBack(t, database, `DROP SCHEMA public, brownie CASCADE; CREATE SCHEMA public`),
-			Config:    block + `resource "brownie_migration" "this" {}`, ConfigPlanChecks: planned(address, plancheck.ResourceActionCreate), Check: at("12"),
-		},
-	}})
-	// The last thing the test case did was to destroy everything: the schema stays.
-	if !testdb.Value[bool](t, database, `SELECT to_regclass('organizations') IS NOT NULL`) {
-		t.Error("destroying the resource dropped the schema")
-	}
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
-	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
 )
 
 const template = "brownie_template"
@@ -78,7 +77,7 @@ func start(o devstack.Options) (*devstack.Postgres, error) {
 	}
 	db := postgres.New(config)
 	defer db.Close()
-	engine := migrate.New(db, migrations.Files)
+	engine := migrate.New(db, migrate.Platform, migrate.Options{})
 	latest, err := engine.Latest()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,125 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
+)
+
+// Platform is the source of the platform's own migrations.
+var Platform = Source{Name: PlatformName, Files: migrations.Files, catalog: migrations.Catalog}
+
+// object is a part of a schema, in the words of PostgreSQL's catalogs.
+type object struct {
+	Kind string `db:"kind"`
+	// Of is the table or type that it belongs to.
+	Of   string `db:"of"`
+	Text string `db:"text"`
+}
+
+func (o object) String() string { return o.Kind + "\t" + o.Of + "\t" + o.Text }
+
+// catalogSQL describes the schemas public and brownie, without owners and privileges, which depend on who migrates, and
+// without the tables that remember what ran.
+const catalogSQL = `
+WITH relation AS (
+	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname IN ('public', 'brownie') AND c.relname NOT LIKE 'goose\_db\_version%'
+)
+SELECT 'type' AS kind, format('%I.%I', n.nspname, t.typname) AS of, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS text
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid
+WHERE n.nspname IN ('public', 'brownie') GROUP BY 1, 2
+UNION ALL
+SELECT 'table', name, concat_ws(', ', CASE WHEN relrowsecurity THEN 'row security' END, CASE WHEN relforcerowsecurity THEN 'forced' END)
+FROM relation WHERE relkind IN ('r', 'p')
+UNION ALL
+SELECT 'column', r.name, concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
+	'default ' || pg_get_expr(d.adbin, d.adrelid))
+FROM relation r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE r.relkind IN ('r', 'p')
+UNION ALL
+SELECT 'constraint', r.name, k.conname || ' ' || pg_get_constraintdef(k.oid)
+FROM relation r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x')
+UNION ALL
+SELECT 'index', r.name, pg_get_indexdef(x.indexrelid) || CASE WHEN x.indisvalid THEN '' ELSE ' INVALID' END
+FROM relation r JOIN pg_catalog.pg_index x ON x.indrelid = r.oid
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = r.oid)
+UNION ALL
+SELECT 'policy', r.name, concat_ws(' ', p.polname, p.polcmd, p.polpermissive,
+	(SELECT string_agg(CASE member WHEN 0 THEN 'public' ELSE pg_get_userbyid(member) END, ',' ORDER BY pg_get_userbyid(member)) FROM unnest(p.polroles) member
+		WHERE p.polname <> 'owner'),
+	pg_get_expr(p.polqual, p.polrelid), 'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
+FROM relation r JOIN pg_catalog.pg_policy p ON p.polrelid = r.oid
+UNION ALL
+SELECT 'trigger', r.name, pg_get_triggerdef(t.oid)
+FROM relation r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+UNION ALL
+SELECT 'view', r.name, concat_ws(' ', array_to_string(r.reloptions, ','), pg_get_viewdef(r.oid)) FROM relation r WHERE r.relkind IN ('v', 'm')
+UNION ALL
+SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), md5(pg_get_functiondef(p.oid))
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname IN ('public', 'brownie') AND p.prokind IN ('f', 'p')
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')`
+
+// objects reads the catalog. Line breaks within definitions become spaces, so that an object is one line.
+func (e *Engine) objects(ctx context.Context) ([]object, error) {
+	objects, err := postgres.Query[object](ctx, e.db, catalogSQL)
+	for i := range objects {
+		objects[i].Text = strings.Join(strings.Fields(objects[i].Text), " ")
+	}
+	return objects, err
+}
+
+// Catalog describes every object of the schemas public and brownie in a line, as [migrations.Catalog] does. Owners and
+// privileges are left out, since they depend on who migrates.
+func (e *Engine) Catalog(ctx context.Context) ([]string, error) {
+	objects, err := e.objects(ctx)
+	lines := make([]string, 0, len(objects))
+	for _, o := range objects {
+		lines = append(lines, o.String())
+	}
+	slices.Sort(lines)
+	return lines, err
+}
+
+// expected is the catalog that the migrations up to a version make. Each line of the recorded catalog is an object, with
+// the first and the last version that has it.
+func (s Source) expected(version int64) ([]object, error) {
+	var objects []object
+	for line := range strings.Lines(s.catalog) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 4)
+		var first, last int64
+		if n, err := fmt.Sscanf(fields[0], "%d-%d", &first, &last); n == 0 || len(fields) < 4 {
+			return nil, fmt.Errorf("the recorded catalog has an unreadable line %q: %w", line, err)
+		}
+		if first <= version && (last == 0 || version <= last) {
+			objects = append(objects, object{fields[1], fields[2], fields[3]})
+		}
+	}
+	return objects, nil
+}
+
+// differences lists what a schema lacks, and what it has beside that belongs to the same tables and types.
+func differences(expected, actual []object) []string {
+	var result []string
+	known := map[string]bool{}
+	for _, o := range expected {
+		known[o.Of] = true
+		if !slices.Contains(actual, o) {
+			result = append(result, "missing: "+strings.ReplaceAll(o.String(), "\t", " "))
+		}
+	}
+	for _, o := range actual {
+		if known[o.Of] && !slices.Contains(expected, o) {
+			result = append(result, "unexpected: "+strings.ReplaceAll(o.String(), "\t", " "))
+		}
+	}
+	slices.Sort(result)
+	return result
+}

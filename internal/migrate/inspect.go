@@ -1,0 +1,122 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// TableLock is a lock on a table that exists.
+type TableLock struct {
+	Table string
+	Mode  LockMode
+	Bytes int64 // size of the table, its partitions and their indexes
+}
+
+// resolveSQL finds the tables that are locked, and their sizes. An index stands for its table.
+const resolveSQL = `
+WITH wanted AS (
+	SELECT l.i, l.partners, l.not_null, coalesce(x.indrelid, to_regclass(l.relation)) AS relation
+	FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i)
+	LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = to_regclass(l.relation)
+), locked AS (
+	SELECT i, not_null, relation AS oid FROM wanted WHERE partners = ''
+	UNION
+	SELECT w.i, '', CASE f.conrelid WHEN w.relation THEN f.confrelid ELSE f.conrelid END
+	FROM wanted w JOIN pg_catalog.pg_constraint f ON f.contype = 'f' AND (
+		w.partners IN (f.conname, '*') AND f.conrelid = w.relation OR w.partners = '*' AND f.confrelid = w.relation)
+)
+SELECT l.i, format('%I.%I', n.nspname, c.relname) AS table_name,
+	coalesce((SELECT sum(pg_catalog.pg_total_relation_size(p.relid)) FROM pg_catalog.pg_partition_tree(c.oid) p),
+		pg_catalog.pg_total_relation_size(c.oid))::bigint AS bytes,
+	l.not_null <> '' AND EXISTS (
+		SELECT FROM pg_catalog.pg_constraint k
+		WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated
+			AND pg_catalog.pg_get_expr(k.conbin, k.conrelid) = format('(%I IS NOT NULL)', l.not_null)) AS proved
+FROM locked l
+JOIN pg_catalog.pg_class c ON c.oid = l.oid AND c.relkind IN ('r', 'p', 'm')
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ORDER BY l.i, 2`
+
+const ownFunctionsSQL = `
+SELECT DISTINCT proname::text AS name FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY ($1)`
+
+// Inspect finds out what the steps of a plan lock, and checks their syntax. Errors are [*BadFileError] and
+// [*BudgetError]; beside the latter the plan is complete.
+func (e *Engine) Inspect(ctx context.Context, plan *Plan) error {
+	var problems []string
+	for i := range plan.Steps {
+		found, err := e.inspect(ctx, &plan.Steps[i])
+		if err != nil {
+			return err
+		}
+		problems = append(problems, found...)
+	}
+	if len(problems) > 0 {
+		return &BudgetError{*e.options.MaxLockedBytes, problems}
+	}
+	return nil
+}
+
+func (e *Engine) inspect(ctx context.Context, step *Step) (problems []string, err error) {
+	m := e.migration(step.Version)
+	found, err := m.analyse(step.Down)
+	if err != nil {
+		return nil, err
+	}
+	var relations, partners, columns []string
+	for _, l := range found.locks {
+		relations, partners, columns = append(relations, l.relation), append(partners, l.partners), append(columns, l.unlessNotNull)
+	}
+	resolved, err := postgres.Query[struct {
+		I         int64
+		TableName string
+		Bytes     int64
+		Proved    bool
+	}](ctx, e.db, resolveSQL, relations, partners, columns)
+	if err != nil {
+		return nil, err
+	}
+	strongest := map[string]TableLock{}
+	for _, r := range resolved {
+		l := found.locks[r.I-1]
+		if l.mode > strongest[r.TableName].Mode {
+			strongest[r.TableName] = TableLock{r.TableName, l.mode, r.Bytes}
+		}
+		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.mode.blocksWrites() && l.long != "" && !r.Proved {
+			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %d bytes, against writes (%s). Safe alternative: %s",
+				m.Name, l.line, l.long, r.TableName, r.Bytes, l.mode, l.safe))
+		}
+	}
+	for _, l := range strongest {
+		step.Locks = append(step.Locks, l)
+		if l.Mode.blocksWrites() {
+			step.Bytes += l.Bytes
+		}
+	}
+	slices.SortFunc(step.Locks, func(a, b TableLock) int { return cmp.Compare(a.Table, b.Table) })
+	step.Unknown, err = e.foreign(ctx, found.unknown)
+	return problems, err
+}
+
+// foreign leaves out PostgreSQL's own functions.
+func (e *Engine) foreign(ctx context.Context, all []unknown) ([]string, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	var functions []string
+	for _, u := range all {
+		functions = append(functions, u.function)
+	}
+	own, err := postgres.Query[struct{ Name string }](ctx, e.db, ownFunctionsSQL, functions)
+	var texts []string
+	for _, u := range all {
+		if !slices.Contains(own, struct{ Name string }{u.function}) {
+			texts = append(texts, u.text)
+		}
+	}
+	return texts, err
+}

@@ -1,0 +1,107 @@
+package migrate
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// node is a part of the parser's tree: JSON whose field names are those of PostgreSQL's source. What is missing reads as
+// empty, so that a path through the tree needs no checks.
+type node map[string]any
+
+func (n node) get(field string) node {
+	child, _ := n[field].(map[string]any)
+	return child
+}
+
+// only is the one field of a node that says what kind of node it is.
+func (n node) only() (kind string, fields node) {
+	for kind := range n {
+		return kind, n.get(kind)
+	}
+	return "", nil
+}
+
+func (n node) list(field string) []node {
+	items, _ := n[field].([]any)
+	nodes := make([]node, 0, len(items))
+	for _, item := range items {
+		child, _ := item.(map[string]any)
+		nodes = append(nodes, child)
+	}
+	if len(nodes) == 0 {
+		return nil
+	}
+	return nodes
+}
+
+func (n node) text(field string) string {
+	text, _ := n[field].(string)
+	return text
+}
+
+func (n node) truth(field string) bool {
+	truth, _ := n[field].(bool)
+	return truth
+}
+
+func (n node) number(field string) int {
+	number, _ := n[field].(float64)
+	return int(number)
+}
+
+// names reads a list of strings, such as a qualified name.
+func (n node) names(field string) []string {
+	var names []string
+	for _, item := range n.list(field) {
+		names = append(names, item.get("String").text("sval"))
+	}
+	return names
+}
+
+// relation is the name of a table, in SQL.
+func (n node) relation() string {
+	if n == nil {
+		return ""
+	}
+	name := []string{n.text("relname")}
+	if schema := n.text("schemaname"); schema != "" {
+		name = []string{schema, name[0]}
+	}
+	return identifier(name)
+}
+
+// option tells an option in parentheses.
+func (n node) option(name string) bool {
+	for _, options := range []string{"options", "params"} {
+		for _, option := range n.list(options) {
+			if element := option.get("DefElem"); strings.EqualFold(element.text("defname"), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// find is the first node of a kind, at any depth.
+func (n node) find(kind string) node {
+	if found := n.get(kind); found != nil {
+		return found
+	}
+	for _, field := range slices.Sorted(maps.Keys(n)) {
+		value := n[field]
+		children, isList := value.([]any)
+		if !isList {
+			children = []any{value}
+		}
+		for _, child := range children {
+			if fields, ok := child.(map[string]any); ok {
+				if found := node(fields).find(kind); found != nil {
+					return found
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Plan says what a run will do.
+type Plan struct {
+	// From is the version that the database has, To the one that it will have.
+	From, To int64
+	// Steps run in this order. With none there is nothing to do.
+	Steps []Step
+	// Adopts is the version that a schema which others made is found to have; 0 when there is nothing to adopt.
+	Adopts int64
+	// Adopted is the version up to which the schema was adopted, now or earlier.
+	Adopted int64
+
+	anyStart bool // the plan is made and run at once
+}
+
+// Step is one migration that a run will apply or, if Down is set, undo.
+type Step struct {
+	Version int64
+	Name    string
+	SHA256  string
+	Down    bool
+	// Locks are taken on tables that exist already, Bytes is the size of those that are locked against writes, and Unknown
+	// names statements that may lock more. All of them are found by [Engine.Inspect].
+	Locks   []TableLock
+	Bytes   int64
+	Unknown []string
+}
+
+// Same tells whether two steps run the same.
+func (s Step) Same(other Step) bool {
+	return s.Version == other.Version && s.SHA256 == other.SHA256 && s.Down == other.Down
+}
+
+// Plan finds out what a run to a version will do, changing nothing. Going down takes allowDown, and is possible by one
+// version only. Errors are [*AheadError], [*HistoryError], [*DownError], [*UnknownVersionError], [*AdoptionError] and
+// [*BadFileError].
+func (e *Engine) Plan(ctx context.Context, version int64, allowDown bool) (Plan, error) {
+	plan, err := e.outline(ctx, version)
+	if err != nil || len(plan.Steps) == 0 || !plan.Steps[0].Down {
+		return plan, err
+	}
+	switch {
+	case !allowDown:
+		err = &DownError{plan.From, plan.To, fmt.Sprintf("undoes migrations, with what is stored in their tables and columns. "+
+			"Set version to %d or higher, or allow_down = true if that is meant", plan.From)}
+	case len(plan.Steps) > 1:
+		err = &DownError{plan.From, plan.To, fmt.Sprintf("is done one version at a time. Set version to %d first", plan.Steps[1].Version)}
+	}
+	return plan, err
+}
+
+// PlanTeardown finds out what undoing everything will do.
+func (e *Engine) PlanTeardown(ctx context.Context, allowDown bool) (Plan, error) {
+	plan, err := e.outline(ctx, 0)
+	if err == nil && len(plan.Steps) > 0 && !allowDown {
+		err = &DownError{plan.From, 0, "undoes all migrations, with what is stored in their tables. Apply allow_down = true first if that is " +
+			`meant, or on_destroy = "keep" to leave the schema as it is`}
+	}
+	return plan, err
+}
+
+// Steps lists the migrations between two versions in the order in which they run, whatever the database has.
+func (e *Engine) Steps(from, to int64) ([]Step, error) {
+	known, err := e.known()
+	if err != nil {
+		return nil, err
+	}
+	var steps []Step
+	for _, m := range known {
+		if m.Version > from && m.Version <= to {
+			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256})
+		}
+	}
+	for _, m := range slices.Backward(known) {
+		if m.Version <= from && m.Version > to {
+			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256, Down: true})
+		}
+	}
+	return steps, nil
+}
+
+// outline finds the steps, without what they lock.
+func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
+	known, err := e.known()
+	if err != nil {
+		return Plan{}, err
+	}
+	latest := known[len(known)-1].Version
+	if version != 0 && !slices.ContainsFunc(known, func(m Migration) bool { return m.Version == version }) {
+		return Plan{}, &UnknownVersionError{version, latest}
+	}
+	applied, err := e.Applied(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan := Plan{From: Current(applied), To: version}
+	for _, a := range applied {
+		if a.Adopted {
+			plan.Adopted = a.Version
+		}
+	}
+	if err := verify(known, applied); err != nil {
+		return plan, err
+	}
+	if len(applied) == 0 {
+		if plan.Adopts, err = e.adoptable(ctx, known); err != nil {
+			return plan, err
+		}
+		plan.From, plan.Adopted = plan.Adopts, plan.Adopts
+	}
+	if plan.Steps, err = e.Steps(plan.From, version); err != nil {
+		return plan, err
+	}
+	for _, step := range plan.Steps {
+		if step.Down && len(e.migration(step.Version).down) == 0 {
+			return plan, &DownError{plan.From, version, fmt.Sprintf(`needs a down step, which %s lacks: no statement follows "-- +goose Down". `+
+				"Write a new migration that does what is wanted", step.Name)}
+		}
+	}
+	return plan, nil
+}

@@ -1,0 +1,281 @@
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/sethvargo/go-retry"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// session is the one connection that a run of migrations uses, from the moment that it has the lock. goose decides what
+// runs; it comes here to lock, to run a migration's statements and to record what ran.
+type session struct {
+	database.Store // reads goose's own columns
+	engine         *Engine
+	// locked is called once, with the lock, before anything runs.
+	locked func(ctx context.Context, s *session) error
+
+	conn  *sql.Conn // nil without the lock
+	began time.Time // when the migration that runs did
+	ran   []string  // what was applied so far
+	// refusal is why nothing ran, as it was before goose wrapped it.
+	refusal error
+}
+
+var _ lock.SessionLocker = (*session)(nil)
+
+func (e *Engine) newSession(locked func(context.Context, *session) error) (*session, error) {
+	store, err := database.NewStore(database.DialectPostgres, "brownie."+e.source.table())
+	return &session{Store: store, engine: e, locked: locked}, err
+}
+
+// provider returns a goose that runs the migrations on this session.
+func (s *session) provider(db *sql.DB, known []Migration) (*goose.Provider, error) {
+	var migrations []*goose.Migration
+	for _, m := range known {
+		migrations = append(migrations, goose.NewGoMigration(m.Version, s.run(m, m.up), s.run(m, m.down)))
+	}
+	return goose.NewProvider(goose.DialectCustom, db, nil, goose.WithStore(s), goose.WithSessionLocker(s),
+		goose.WithGoMigrations(migrations...), goose.WithDisableGlobalRegistry(true))
+}
+
+const tryLockSQL = `SELECT pg_catalog.pg_try_advisory_lock($1)`
+
+// SessionLock waits until no other run of migrations has the lock, by asking again and again: a session that waits in
+// the server would make CREATE INDEX CONCURRENTLY of the lock's holder wait for it.
+func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	backoff := retry.WithMaxDuration(time.Hour, retry.WithJitterPercent(20, retry.WithCappedDuration(time.Second, retry.NewExponential(50*time.Millisecond))))
+	told := false
+	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
+		var got bool
+		// goose's own program takes the same lock.
+		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID).Scan(&got); err != nil || got {
+			return err
+		}
+		if !told {
+			s.engine.log(ctx, "waiting for another run of migrations", nil)
+		}
+		told = true
+		return retry.RetryableError(errors.New("another run of migrations has held the lock for an hour"))
+	})
+	if err != nil {
+		return err
+	}
+	s.conn = conn
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = '%dms'", s.engine.options.LockTimeout.Milliseconds()))
+	if err == nil {
+		err = s.locked(ctx, s)
+	}
+	if err != nil {
+		s.refusal = err
+		return errors.Join(err, s.SessionUnlock(context.WithoutCancel(ctx), conn)) // goose unlocks only what it has locked.
+	}
+	return nil
+}
+
+// SessionUnlock gives up the lock together with the connection, since a migration may have left settings on it.
+func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	s.conn = nil
+	_ = conn.Raw(func(driver any) error {
+		// The lock is given up first and explicitly, because the server notices the end of a connection a little later.
+		if wrapped, ok := driver.(*stdlib.Conn); ok { // postgres.DB.SQL has no other.
+			_, _ = wrapped.Conn().Exec(ctx, "SELECT pg_catalog.pg_advisory_unlock($1)", lock.DefaultLockID)
+			_ = wrapped.Conn().Close(ctx)
+		}
+		return nil
+	})
+	return nil
+}
+
+// TableExists keeps goose from making its table: that is done with the lock, see [Engine.prepare].
+func (s *session) TableExists(context.Context, database.DBTxConn) (bool, error) { return true, nil }
+
+// ListMigrations answers goose's first question, whether there is anything to do at all, which it asks without the lock
+// and which the engine has answered already.
+func (s *session) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*database.ListMigrationsResult, error) {
+	if s.conn == nil {
+		return nil, nil
+	}
+	return s.Store.ListMigrations(ctx, db)
+}
+
+const recordSQL = `
+INSERT INTO %s (version_id, is_applied, name, sha256, applied_at, duration_ms, role_name, provider_version, run_id, adopted)
+VALUES ($1, true, $2, $3, clock_timestamp(), $4, session_user, $5, nullif($6, ''), $7)`
+
+// Insert records a migration: in its transaction, if it has one.
+func (s *session) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
+	m := s.engine.migration(req.Version)
+	if err := s.record(ctx, s.within(db), m, time.Since(s.began), false); err != nil {
+		return err
+	}
+	s.end(ctx, m, m.Name)
+	return nil
+}
+
+func (s *session) end(ctx context.Context, m Migration, what string) {
+	s.ran = append(s.ran, what)
+	s.engine.log(ctx, "migration ended", map[string]any{"file": m.Name, "version": m.Version, "seconds": time.Since(s.began).Seconds()})
+}
+
+func (s *session) record(ctx context.Context, db database.DBTxConn, m Migration, took time.Duration, adopted bool) error {
+	_, err := db.ExecContext(ctx, fmt.Sprintf(recordSQL, s.engine.source.historyTable()),
+		m.Version, m.Name, m.SHA256, took.Milliseconds(), s.engine.options.ProviderVersion, s.engine.options.RunID, adopted)
+	return err
+}
+
+// Delete forgets a migration whose down step ran.
+func (s *session) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
+	m := s.engine.migration(version)
+	if err := s.Store.Delete(ctx, s.within(db), version); err != nil {
+		return err
+	}
+	s.end(ctx, m, "down of "+m.Name)
+	return nil
+}
+
+// within is the transaction that goose has begun, or else the session's connection: without a transaction goose would
+// take a second connection, and there may be none.
+func (s *session) within(db database.DBTxConn) database.DBTxConn {
+	if tx, ok := db.(*sql.Tx); ok {
+		return tx
+	}
+	return s.conn
+}
+
+// run is a migration as goose calls it.
+func (s *session) run(m Migration, statements []statement) *goose.GoFunc {
+	if m.transaction {
+		return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			s.begin(ctx, m)
+			return s.inTransaction(ctx, tx, m, statements)
+		}}
+	}
+	return &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
+		s.begin(ctx, m)
+		return s.oneByOne(ctx, m, statements)
+	}}
+}
+
+func (s *session) begin(ctx context.Context, m Migration) {
+	s.began = time.Now()
+	s.engine.log(ctx, "migration begins", map[string]any{"file": m.Name, "version": m.Version})
+}
+
+// lockBackoff bounds how often a lock is waited for: with the default lock_timeout for about four minutes.
+func lockBackoff() retry.Backoff {
+	return retry.WithMaxRetries(29, retry.WithJitterPercent(30, retry.WithCappedDuration(5*time.Second, retry.NewExponential(200*time.Millisecond))))
+}
+
+const (
+	savepointSQL = `SAVEPOINT brownie_migration`
+	rollbackSQL  = `ROLLBACK TO SAVEPOINT brownie_migration`
+)
+
+// inTransaction runs all statements of a file. When one of them does not get a lock in time, all locks are given up, so
+// that whoever waits behind them goes on, and the file starts anew.
+func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, statements []statement) error {
+	if _, err := tx.ExecContext(ctx, savepointSQL); err != nil {
+		return err
+	}
+	return retry.Do(ctx, lockBackoff(), func(ctx context.Context) error {
+		failed := execute(ctx, tx, statements)
+		if failed == nil {
+			return nil
+		}
+		if !postgres.RolledBack(failed) {
+			return failed
+		}
+		if _, err := tx.ExecContext(ctx, rollbackSQL); err != nil {
+			return err
+		}
+		s.waits(ctx, m, failed)
+		return retry.RetryableError(failed)
+	})
+}
+
+// execute runs statements up to the first that fails.
+func execute(ctx context.Context, db database.DBTxConn, statements []statement) *statementError {
+	for _, st := range statements {
+		if _, err := db.ExecContext(ctx, st.sql); err != nil {
+			return failedStatement(st, err)
+		}
+	}
+	return nil
+}
+
+// concurrently tells statements that wait for transactions to end, but let everybody read and write meanwhile; to give
+// up would leave an INVALID index.
+var concurrently = regexp.MustCompile(`(?i)\bCONCURRENTLY\b`)
+
+// oneByOne runs the statements of a file that has no transaction.
+func (s *session) oneByOne(ctx context.Context, m Migration, statements []statement) error {
+	for _, st := range statements {
+		patient := concurrently.MatchString(st.sql)
+		if patient {
+			if _, err := s.conn.ExecContext(ctx, "SET lock_timeout = 0"); err != nil {
+				return err
+			}
+		}
+		err := retry.Do(ctx, lockBackoff(), func(ctx context.Context) error {
+			failed := execute(ctx, s.conn, []statement{st})
+			if failed == nil {
+				return nil
+			}
+			if patient || !postgres.RolledBack(failed) {
+				return failed
+			}
+			s.waits(ctx, m, failed)
+			return retry.RetryableError(failed)
+		})
+		if err == nil && patient {
+			_, err = s.conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = '%dms'", s.engine.options.LockTimeout.Milliseconds()))
+		}
+		if err != nil {
+			return errors.Join(err, s.invalidIndexes(ctx, m))
+		}
+	}
+	return s.invalidIndexes(ctx, m)
+}
+
+func (s *session) waits(ctx context.Context, m Migration, failed *statementError) {
+	s.engine.log(ctx, "migration waits for a lock", map[string]any{"file": m.Name, "line": failed.line, "answer": serverMessage(failed.cause)})
+}
+
+const invalidIndexesSQL = `
+SELECT format('%I.%I', n.nspname, c.relname), c.relname
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1`
+
+// invalidIndexes looks for indexes that this file, or an interrupted attempt to run it, began and did not finish.
+func (s *session) invalidIndexes(ctx context.Context, m Migration) error {
+	rows, err := s.conn.QueryContext(ctx, invalidIndexesSQL)
+	if err != nil {
+		return nil // The connection is broken, and whatever broke it is reported.
+	}
+	defer func() { _ = rows.Close() }()
+	var found []string
+	for rows.Next() {
+		var qualified, name string
+		if err := rows.Scan(&qualified, &name); err != nil {
+			return err
+		}
+		if regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(m.text) {
+			found = append(found, qualified)
+		}
+	}
+	if len(found) == 0 {
+		return rows.Err()
+	}
+	return &InvalidIndexError{m.Name, found}
+}

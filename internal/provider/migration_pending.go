@@ -1,0 +1,240 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	dataschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+)
+
+// historyName is for names of histories, which become parts of a table's name.
+var historyName = matching(regexp.MustCompile(fmt.Sprintf(`^[a-z][a-z0-9_]{0,%d}$`, migrate.MaxNameLength-1)),
+	"it must consist of lower-case letters, digits and underscores, begin with a letter, and have at most 40 characters")
+
+// defaultName is the name of a folder's history.
+func defaultName(sourceDir types.String) (name, problem string) {
+	if sourceDir.IsNull() {
+		return migrate.PlatformName, ""
+	}
+	folder, err := filepath.Abs(sourceDir.ValueString())
+	if err != nil {
+		return "", fmt.Sprintf("source_dir is %q, which is no path (%s).", sourceDir.ValueString(), err)
+	}
+	name = strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(filepath.Base(folder)), "_"), "_")
+	if name == "" || name[0] >= '0' && name[0] <= '9' {
+		name = "dir_" + name
+	}
+	name = name[:min(len(name), migrate.MaxNameLength)]
+	if name == migrate.PlatformName {
+		return "", fmt.Sprintf("The folder's name would make %q the name of its history, which is that of the provider's own migrations. Set name.", name)
+	}
+	return name, ""
+}
+
+var (
+	lockType    = types.ObjectType{AttrTypes: map[string]attr.Type{"table": types.StringType, "mode": types.StringType, "bytes": types.Int64Type}}
+	pendingType = types.ObjectType{AttrTypes: map[string]attr.Type{
+		"version": types.Int64Type, "name": types.StringType, "sha256": types.StringType, "down": types.BoolType,
+		"locks": types.ListType{ElemType: lockType}, "locked_bytes": types.Int64Type,
+	}}
+)
+
+type pendingModel struct {
+	Version     types.Int64  `tfsdk:"version"`
+	Name        types.String `tfsdk:"name"`
+	SHA256      types.String `tfsdk:"sha256"`
+	Down        types.Bool   `tfsdk:"down"`
+	Locks       types.List   `tfsdk:"locks"`
+	LockedBytes types.Int64  `tfsdk:"locked_bytes"`
+}
+
+// What a migration that is to run looks like, in the resource and in the data source.
+var pendingDescriptions = map[string]string{
+	"version":      "The migration's number.",
+	"name":         "The file's name.",
+	"sha256":       "SHA-256 of the file's text, in hexadecimal. The kind of line ends and empty lines at the end do not count.",
+	"down":         "Whether its down step runs, which undoes it.",
+	"locks":        "Tables that exist already, and the strongest lock on each.",
+	"locked_bytes": "Size of the tables that it locks against writes, with their indexes, when the plan was made.",
+	"table":        "The table, with its schema.",
+	"mode":         "PostgreSQL's name of the lock mode, such as `ACCESS EXCLUSIVE` (manual, section 13.3.1).",
+	"bytes":        "Size of the table with its indexes.",
+}
+
+// attributes makes attributes of a resource or of a data source, whose types differ only in name.
+type attributes[A any] struct {
+	text, number, flag func(description string) A
+	list               func(description string, of map[string]A) A
+}
+
+func (a attributes[A]) object(of types.ObjectType) map[string]A {
+	result := map[string]A{}
+	for name, kind := range of.AttrTypes {
+		description := pendingDescriptions[name]
+		switch kind {
+		case types.StringType:
+			result[name] = a.text(description)
+		case types.Int64Type:
+			result[name] = a.number(description)
+		case types.BoolType:
+			result[name] = a.flag(description)
+		default:
+			result[name] = a.list(description, a.object(lockType))
+		}
+	}
+	return result
+}
+
+func pendingAttribute(description string) schema.Attribute {
+	a := attributes[schema.Attribute]{
+		text:   func(d string) schema.Attribute { return schema.StringAttribute{Computed: true, MarkdownDescription: d} },
+		number: func(d string) schema.Attribute { return schema.Int64Attribute{Computed: true, MarkdownDescription: d} },
+		flag:   func(d string) schema.Attribute { return schema.BoolAttribute{Computed: true, MarkdownDescription: d} },
+		list: func(d string, of map[string]schema.Attribute) schema.Attribute {
+			return schema.ListNestedAttribute{Computed: true, MarkdownDescription: d, NestedObject: schema.NestedAttributeObject{Attributes: of}}
+		},
+	}
+	return a.list(description, a.object(pendingType))
+}
+
+func pendingDataAttribute(description string) dataschema.Attribute {
+	a := attributes[dataschema.Attribute]{
+		text: func(d string) dataschema.Attribute {
+			return dataschema.StringAttribute{Computed: true, MarkdownDescription: d}
+		},
+		number: func(d string) dataschema.Attribute {
+			return dataschema.Int64Attribute{Computed: true, MarkdownDescription: d}
+		},
+		flag: func(d string) dataschema.Attribute {
+			return dataschema.BoolAttribute{Computed: true, MarkdownDescription: d}
+		},
+		list: func(d string, of map[string]dataschema.Attribute) dataschema.Attribute {
+			return dataschema.ListNestedAttribute{Computed: true, MarkdownDescription: d, NestedObject: dataschema.NestedAttributeObject{Attributes: of}}
+		},
+	}
+	return a.list(description, a.object(pendingType))
+}
+
+// pendingValue shows steps with what they lock.
+func pendingValue(steps []migrate.Step) types.List {
+	pending := make([]attr.Value, 0, len(steps))
+	for _, step := range steps {
+		locks := make([]attr.Value, 0, len(step.Locks))
+		for _, lock := range step.Locks {
+			locks = append(locks, types.ObjectValueMust(lockType.AttrTypes, map[string]attr.Value{
+				"table": types.StringValue(lock.Table), "mode": types.StringValue(lock.Mode.String()), "bytes": types.Int64Value(lock.Bytes),
+			}))
+		}
+		pending = append(pending, pendingObject(step, types.ListValueMust(lockType, locks), types.Int64Value(step.Bytes)))
+	}
+	return types.ListValueMust(pendingType, pending)
+}
+
+func pendingObject(step migrate.Step, locks types.List, bytes types.Int64) attr.Value {
+	return types.ObjectValueMust(pendingType.AttrTypes, map[string]attr.Value{
+		"version": types.Int64Value(step.Version), "name": types.StringValue(step.Name), "sha256": types.StringValue(step.SHA256),
+		"down": types.BoolValue(step.Down), "locks": locks, "locked_bytes": bytes,
+	})
+}
+
+// plannedPending shows steps in a plan. Terraform plans again when it applies, and refuses if anything differs then. So
+// what they lock, and how large that is now, comes from the last refresh, or remains to be known.
+func plannedPending(ctx context.Context, steps []migrate.Step, refreshed types.List) types.List {
+	var models []pendingModel
+	if !refreshed.IsNull() && !refreshed.IsUnknown() {
+		refreshed.ElementsAs(ctx, &models, false) // It is what pendingValue wrote.
+	}
+	pending := make([]attr.Value, 0, len(steps))
+	for _, step := range steps {
+		locks, bytes := types.ListUnknown(lockType), types.Int64Unknown()
+		for _, m := range models {
+			if step.Same(m.step()) {
+				locks, bytes = m.Locks, m.LockedBytes
+			}
+		}
+		pending = append(pending, pendingObject(step, locks, bytes))
+	}
+	return types.ListValueMust(pendingType, pending)
+}
+
+// appliedPending is what was planned, with what was left open filled in from what ran.
+func appliedPending(ctx context.Context, planned types.List, ran []migrate.Step) types.List {
+	var models []pendingModel
+	planned.ElementsAs(ctx, &models, false) // It is what plannedPending wrote.
+	known := pendingValue(ran).Elements()
+	pending := make([]attr.Value, 0, len(models))
+	for _, m := range models {
+		value := pendingObject(m.step(), m.Locks, m.LockedBytes)
+		if m.Locks.IsUnknown() {
+			value = pendingObject(m.step(), types.ListValueMust(lockType, nil), types.Int64Value(0))
+			for i, step := range ran {
+				if step.Same(m.step()) {
+					value = known[i]
+				}
+			}
+		}
+		pending = append(pending, value)
+	}
+	return types.ListValueMust(pendingType, pending)
+}
+
+func (m pendingModel) step() migrate.Step {
+	return migrate.Step{Version: m.Version.ValueInt64(), Name: m.Name.ValueString(), SHA256: m.SHA256.ValueString(), Down: m.Down.ValueBool()}
+}
+
+// stepsOf reads what was planned back, as far as it says what runs.
+func stepsOf(ctx context.Context, pending types.List) []migrate.Step {
+	var models []pendingModel
+	pending.ElementsAs(ctx, &models, false) // It is what pendingValue wrote.
+	var steps []migrate.Step
+	for _, m := range models {
+		steps = append(steps, m.step())
+	}
+	return steps
+}
+
+func names(steps []migrate.Step) string {
+	list := make([]string, 0, len(steps))
+	for _, step := range steps {
+		list = append(list, step.Name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// addMigrationError reports an error on the attribute that can be changed to mend it.
+func addMigrationError(diags *diag.Diagnostics, verb string, m migrationModel, err error) {
+	var (
+		unknown *migrate.UnknownVersionError
+		down    *migrate.DownError
+		budget  *migrate.BudgetError
+		bad     *migrate.BadFileError
+		history *migrate.HistoryError
+	)
+	attribute := ""
+	switch {
+	case errors.As(err, &unknown):
+		attribute = "version"
+	case errors.As(err, &down) && verb != "destroy":
+		attribute = "version"
+	case errors.As(err, &budget):
+		attribute = "max_locked_bytes"
+	case (errors.As(err, &bad) || errors.As(err, &history)) && !m.SourceDir.IsNull():
+		attribute = "source_dir"
+	}
+	if attribute == "" || verb == "destroy" {
+		addError(diags, verb, "migration", "", err)
+		return
+	}
+	diags.AddAttributeError(path.Root(attribute), "Cannot "+verb+" migration", explain("migration", err))
+}

@@ -1,0 +1,432 @@
+package provider_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
+)
+
+const theMigration = "brownie_migration.this"
+
+// latest is the version that the provider's own migrations lead to.
+func latest(t *testing.T) string {
+	t.Helper()
+	names, err := fs.Glob(migrations.Files, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return itoa(len(names))
+}
+
+func at(version string) resource.TestCheckFunc {
+	return resource.TestCheckResourceAttr(theMigration, "current_version", version)
+}
+
+func TestAccMigrationToAVersionThatIsUnknownInThePlan(t *testing.T) {
+	database := testdb.Empty(t)
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+		Config: providerBlock(t, database, "") + `
+resource "terraform_data" "version" { input = 2 }
+resource "brownie_migration" "this" { version = terraform_data.version.output }`,
+		Check: at("2"),
+	}}})
+}
+
+func TestAccMigration(t *testing.T) {
+	database := testdb.Empty(t)
+	block := providerBlock(t, database, "")
+	last := latest(t)
+	newest := block + `resource "brownie_migration" "this" {}`
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: block + `resource "brownie_migration" "this" { version = 999 }`, ExpectError: says("version is 999, but the latest known migration is " + last)},
+		{Config: block + `resource "brownie_migration" "this" { lock_timeout = "5" }`, ExpectError: says("a duration of whole milliseconds with a unit")},
+		{Config: block + `resource "brownie_migration" "this" { on_destroy = "drop" }`, ExpectError: says(`value must be one of: ["keep" "down"]`)},
+		{Config: block + `resource "brownie_migration" "this" { name = "Bad-Name" }`, ExpectError: says("lower-case letters, digits and underscores")},
+		{
+			Config: block + `resource "brownie_migration" "this" { version = 2 }`, Check: at("2"),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending"), knownvalue.ListSizeExact(2)),
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(1).AtMapKey("name"), knownvalue.StringExact("0002_server_defaults.sql")),
+			}},
+		},
+		{
+			Config: newest, Check: at(last),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(theMigration, plancheck.ResourceActionUpdate),
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("current_version"), knownvalue.NotNull()),
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(0), knownvalue.ObjectPartial(map[string]knownvalue.Check{
+					"version": knownvalue.Int64Exact(3), "name": knownvalue.StringExact("0003_tenant_integrity.sql"), "down": knownvalue.Bool(false),
+					"sha256": knownvalue.StringFunc(func(sum string) error {
+						if len(sum) != 64 {
+							return fmt.Errorf("%q is no SHA-256", sum)
+						}
+						return nil
+					}),
+					"locks": knownvalue.ListPartial(map[int]knownvalue.Check{3: knownvalue.ObjectPartial(map[string]knownvalue.Check{
+						"table": knownvalue.StringExact("public.users"), "mode": knownvalue.StringExact("SHARE ROW EXCLUSIVE"), "bytes": knownvalue.NotNull(),
+					})}),
+				})),
+			}},
+		},
+		{RefreshState: true, Check: resource.TestCheckResourceAttr(theMigration, "pending.#", "0")},
+		{ResourceName: theMigration, ImportState: true, ImportStateVerify: true},
+		{ResourceName: theMigration, ImportState: true, ImportStateId: "Other!", ExpectError: says("it must be the name of a history")},
+		{ // somebody restored a database that lacks the last migration
+			PreConfig: behindTerraformsBack(t, database, `DROP FUNCTION brownie.isolate_table; DELETE FROM brownie.goose_db_version WHERE version_id = `+last),
+			Config:    newest, ConfigPlanChecks: planned(theMigration, plancheck.ResourceActionUpdate), Check: at(last),
+		},
+		{ // a newer provider was here
+			PreConfig:   behindTerraformsBack(t, database, `INSERT INTO brownie.goose_db_version (version_id, is_applied) VALUES (999, true)`),
+			Config:      newest,
+			ExpectError: says("the database is at version 999, but the latest known migration is " + last),
+		},
+		{
+			PreConfig: behindTerraformsBack(t, database, `DROP SCHEMA public, brownie CASCADE; CREATE SCHEMA public`),
+			Config:    newest, ConfigPlanChecks: planned(theMigration, plancheck.ResourceActionCreate), Check: at(last),
+		},
+		{ // somebody changed a file, here: what is recorded of it
+			PreConfig:   behindTerraformsBack(t, database, `UPDATE brownie.goose_db_version SET sha256 = 'abc' WHERE version_id = 3`),
+			Config:      newest,
+			ExpectError: says("0003_tenant_integrity.sql is not the file that was applied as version 3"),
+		},
+	}})
+	// The last thing the test case did was to destroy everything: the schema stays.
+	if !testdb.Value[bool](t, database, `SELECT to_regclass('organizations') IS NOT NULL`) {
+		t.Error("destroying the resource dropped the schema")
+	}
+}
+
+// folder is a folder with migrations; each file's content is what stands behind the line "-- +goose Up".
+func folder(t *testing.T, name string, files map[string]string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, dir, files)
+	return dir
+}
+
+func fill(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for file, sql := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte("-- +goose Up\n"+sql+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Two applications and the platform have their migrations in one database, each with a history of its own.
+func TestAccMigrationsOfApplications(t *testing.T) {
+	database := testdb.Empty(t)
+	shop := folder(t, "shop-schema", map[string]string{"001_orders.sql": "CREATE TABLE orders (n int);", "002_items.sql": "CREATE TABLE items (n int);"})
+	blog := folder(t, "blog", map[string]string{"001_posts.sql": "CREATE TABLE posts (n int);"})
+	config := providerBlock(t, database, "") + fmt.Sprintf(`
+resource "brownie_migration" "this" {}
+resource "brownie_migration" "shop" { source_dir = %q }
+resource "brownie_migration" "blog" {
+  name       = "journal"
+  source_dir = %q
+}`, shop, blog)
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{
+			Config: config,
+			Check: resource.ComposeAggregateTestCheckFunc(at(latest(t)),
+				attributes("brownie_migration.shop", map[string]string{"id": "shop_schema", "name": "shop_schema", "current_version": "2", "latest_version": "2"}),
+				attributes("brownie_migration.blog", map[string]string{"id": "journal", "current_version": "1"})),
+		},
+		{Config: config, ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
+		{
+			PreConfig:        func() { fill(t, shop, map[string]string{"003_more.sql": "ALTER TABLE orders ADD COLUMN m int;"}) },
+			Config:           config,
+			ConfigPlanChecks: planned("brownie_migration.shop", plancheck.ResourceActionUpdate),
+			Check:            resource.TestCheckResourceAttr("brownie_migration.shop", "current_version", "3"),
+		},
+		{ // a line end of Windows is no change, another column is
+			PreConfig: func() { fill(t, shop, map[string]string{"001_orders.sql": "CREATE TABLE orders (n int);\r\n\r\n"}) },
+			Config:    config, ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
+		},
+		{
+			PreConfig:   func() { fill(t, shop, map[string]string{"001_orders.sql": "CREATE TABLE orders (n bigint);"}) },
+			Config:      config,
+			ExpectError: says("001_orders.sql is not the file that was applied as version 1"),
+		},
+		{ // Each bad file is named, with the line.
+			PreConfig: func() {
+				fill(t, shop, map[string]string{
+					"001_orders.sql": "CREATE TABLE orders (n int);", "002_again.sql": "SELECT 1;", "four.sql": "SELECT 1;", "005_empty.sql": "-- nothing",
+					"006_unfinished.sql": "SELECT 1;\n\nSELECT 2", "007_open.sql": "-- +goose StatementBegin\nSELECT 1;",
+				})
+				if err := os.WriteFile(filepath.Join(shop, "008_no_up.sql"), []byte("SELECT 1;\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config:      config,
+			ExpectError: says(`002_items.sql has version 2, and so has 002_again.sql`),
+		},
+		{Config: config, ExpectError: says("four.sql has no version")},
+		{Config: config, ExpectError: says(`005_empty.sql, line 1: is empty`)},
+		{Config: config, ExpectError: says("006_unfinished.sql, line 4: the statement that begins here does not end")},
+		{Config: config, ExpectError: says("007_open.sql, line 2:")},
+		{Config: config, ExpectError: says("008_no_up.sql, line 1:")},
+		{
+			PreConfig: func() {
+				for _, name := range []string{"002_again.sql", "four.sql", "005_empty.sql", "006_unfinished.sql", "007_open.sql", "008_no_up.sql"} {
+					if err := os.Remove(filepath.Join(shop, name)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				fill(t, shop, map[string]string{"004_syntax.sql": "SELECT 1;\nALTER TABLE orders\n  ADD COLUM x int;"})
+			},
+			Config:      config,
+			ExpectError: says(`004_syntax.sql, line 4: syntax error`),
+		},
+		{
+			PreConfig: func() {
+				fill(t, shop, map[string]string{"004_syntax.sql": "SELECT 1;"})
+				if err := os.Remove(filepath.Join(shop, "002_items.sql")); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Config:      config,
+			ExpectError: says("version 2 was applied from 002_items.sql"),
+		},
+		{
+			PreConfig:   func() { fill(t, shop, map[string]string{"002_items.sql": "CREATE TABLE items (n int);"}) },
+			Config:      strings.ReplaceAll(config, shop, filepath.Join(shop, "missing")),
+			ExpectError: says("is no folder"),
+		},
+		{
+			Config: config, Check: resource.TestCheckResourceAttr("brownie_migration.shop", "current_version", "4"),
+		},
+	}})
+}
+
+func TestAccMigrationGoesDown(t *testing.T) {
+	database := testdb.Empty(t)
+	dir := folder(t, "app", map[string]string{
+		"001_a.sql": "CREATE TABLE a (n int);\n-- +goose Down\nDROP TABLE a;",
+		"002_b.sql": "CREATE TABLE b (n int);",
+		"003_c.sql": "CREATE TABLE c (n int);\n-- +goose Down\nDROP TABLE c;",
+		"004_d.sql": "CREATE TABLE d (n int);\n-- +goose Down\nDROP TABLE d;",
+	})
+	config := func(arguments string) string {
+		return providerBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = %q\n%s\n}", dir, arguments)
+	}
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: config(""), Check: at("4")},
+		{Config: config("version = 3"), ExpectError: says("the database is at version 4, and going down to version 3 undoes migrations")},
+		{Config: config("version = 2\nallow_down = true"), ExpectError: says("is done one version at a time. Set version to 3 first")},
+		{
+			Config: config("version = 3\nallow_down = true"), Check: at("3"),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(0).AtMapKey("down"), knownvalue.Bool(true)),
+			}},
+		},
+		{Config: config("version = 2\nallow_down = true"), Check: at("2")},
+		{Config: config("version = 1\nallow_down = true"), ExpectError: says("needs a down step, which 002_b.sql lacks")},
+		{Config: config("version = 2\non_destroy = \"down\""), Check: at("2")},
+		{Config: config("version = 2\non_destroy = \"down\"\nallow_down = true"), Destroy: true, ExpectError: says("needs a down step, which 002_b.sql lacks")},
+		{
+			PreConfig: func() {
+				fill(t, dir, map[string]string{"002_b.sql": "CREATE TABLE b (n int);\n-- +goose Down\nDROP TABLE b;"})
+				testdb.Exec(t, database, `UPDATE brownie.goose_db_version_app SET sha256 = NULL WHERE version_id = 2`)
+			},
+			Config: config("version = 2\non_destroy = \"down\""), Destroy: true, ExpectError: says("going down to version 0 undoes all migrations"),
+		},
+		{Config: config("version = 2\non_destroy = \"down\"\nallow_down = true")},
+	}})
+	if tables := testdb.Value[int](t, database, `SELECT count(*) FROM pg_class WHERE relname IN ('a', 'b', 'c', 'd')`); tables != 0 {
+		t.Errorf("%d tables are left", tables)
+	}
+}
+
+func TestAccMigrationLockBudget(t *testing.T) {
+	database := testdb.Empty(t)
+	testdb.Exec(t, database, `CREATE TABLE big AS SELECT i AS n FROM generate_series(1, 10000) i`)
+	dir := folder(t, "app", map[string]string{"001_index.sql": "CREATE INDEX big_n_idx ON big (n);"})
+	config := func(limit int) string {
+		return providerBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = %q\n  max_locked_bytes = %d\n}", dir, limit)
+	}
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: config(100000), ExpectError: says("001_index.sql, line 2 builds an index while it locks public.big, of")},
+		{Config: config(100000), ExpectError: says("Safe alternative: CREATE INDEX CONCURRENTLY")},
+		{Config: config(1000000), Check: at("1")},
+	}})
+}
+
+// A plan is for one state of the database.
+func TestAccMigrationOfAStalePlan(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	dir := folder(t, "app", map[string]string{"001_a.sql": "CREATE TABLE a (n int);", "002_b.sql": "CREATE TABLE b (n int);", "003_c.sql": "CREATE TABLE c (n int);"})
+	resourceWith := func(version int) string {
+		return fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = %q\n  version = %d\n}", dir, version)
+	}
+	first, other := newWorkspace(t, database, resourceWith(3)), newWorkspace(t, database, resourceWith(2))
+	// Nothing is there yet: Terraform itself notices that the second plan, which it makes when it applies, differs.
+	first.mustRun("plan", "-out=saved")
+	other.mustRun("apply", "-auto-approve")
+	output, err := first.run("apply", "saved")
+	if err == nil || !says("inconsistent final plan").MatchString(output) {
+		t.Errorf("a stale plan: %v\n%s", err, output)
+	}
+	if output, err := first.apply(); err != nil {
+		t.Errorf("%s\n%s", err, output)
+	}
+	fill(t, dir, map[string]string{"004_d.sql": "CREATE TABLE d (n int);", "005_e.sql": "CREATE TABLE e (n int);"})
+	first.write(resourceWith(5))
+	other.write(resourceWith(4))
+	first.mustRun("plan", "-out=saved")
+	other.mustRun("apply", "-auto-approve")
+	output, err = first.run("apply", "saved")
+	if err == nil || !says("the plan takes the database from version 3 to 5, but it is at version 4 now").MatchString(output) {
+		t.Errorf("a stale plan: %v\n%s", err, output)
+	}
+	if there := testdb.Value[bool](t, database, `SELECT to_regclass('e') IS NOT NULL`); there {
+		t.Error("the stale plan was applied")
+	}
+	if output, err := first.apply(); err != nil {
+		t.Errorf("%s\n%s", err, output)
+	}
+	first.noChanges()
+	// That somebody else did the very same is no error.
+	fill(t, dir, map[string]string{"006_f.sql": "CREATE TABLE f (n int);"})
+	first.write(resourceWith(6))
+	other.write(resourceWith(6))
+	first.mustRun("plan", "-out=saved")
+	other.mustRun("apply", "-auto-approve")
+	if output, err := first.run("apply", "saved"); err != nil {
+		t.Errorf("%s\n%s", err, output)
+	}
+}
+
+// An existing platform's database is taken over with its rows.
+func TestAccMigrationAdoptsTheExistingPlatform(t *testing.T) {
+	database := testdb.Empty(t)
+	baseline, err := fs.ReadFile(migrations.Files, "0001_baseline.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sql, _ := strings.Cut(string(baseline), "-- +goose Up")
+	sql, _, _ = strings.Cut(sql, "-- +goose Down")
+	testdb.Exec(t, database, sql)
+	testdb.Exec(t, database, `INSERT INTO organizations (id, name, slug, is_active, max_teams, max_users_per_team) VALUES (gen_random_uuid(), 'Acme', 'acme', true, 1, 1)`)
+	config := providerBlock(t, database, "") + `resource "brownie_migration" "this" {}`
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{
+			PreConfig:   behindTerraformsBack(t, database, `ALTER TABLE teams ADD COLUMN extra int; DROP INDEX ix_users_email`),
+			Config:      config,
+			ExpectError: says("It resembles version 1, with 2 differences: - missing: index public.users CREATE INDEX ix_users_email"),
+		},
+		{
+			PreConfig: behindTerraformsBack(t, database, `ALTER TABLE teams DROP COLUMN extra; CREATE INDEX ix_users_email ON users (email);
+				UPDATE alembic_version SET version_num = 'abcdef'`),
+			Config:      config,
+			ExpectError: says("Alembic's revision there is abcdef; it must be d607e412e7b0"),
+		},
+		{
+			PreConfig: behindTerraformsBack(t, database, `UPDATE alembic_version SET version_num = 'd607e412e7b0'`),
+			Config:    config, Check: at(latest(t)),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(0).AtMapKey("version"), knownvalue.Int64Exact(2)),
+			}},
+		},
+	}})
+	if slug := testdb.Value[string](t, database, `SELECT string_agg(slug, ' ') FROM organizations`); slug != "acme" {
+		t.Errorf("organizations are %q", slug)
+	}
+}
+
+// What ran is recorded with who ran it, and shown by the data source.
+func TestAccMigrationStatus(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	dir := folder(t, "app", map[string]string{"001_a.sql": "CREATE TABLE a (n int);", "002_b.sql": "ALTER TABLE a ADD COLUMN m int;"})
+	w := newWorkspace(t, database, fmt.Sprintf(`
+resource "brownie_migration" "this" {
+  source_dir = %[1]q
+  version    = 1
+}
+data "brownie_migration_status" "app" {
+  source_dir = %[1]q
+  depends_on = [brownie_migration.this]
+}
+data "brownie_migration_status" "platform" {}
+output "app" { value = data.brownie_migration_status.app }
+output "platform" { value = data.brownie_migration_status.platform }
+`, dir))
+	w.env = append(w.env, "TFC_RUN_ID=run-abc", "TF_LOG=INFO", "TF_LOG_PATH="+filepath.Join(w.dir, "log"))
+	w.mustRun("apply", "-auto-approve")
+	var outputs struct {
+		App, Platform struct {
+			Value struct {
+				Current  int64    `json:"current_version"`
+				Latest   int64    `json:"latest_version"`
+				UpToDate bool     `json:"up_to_date"`
+				Problems []string `json:"problems"`
+				Applied  []struct {
+					Name, SHA256, Role string
+					AppliedAt          string `json:"applied_at"`
+					ProviderVersion    string `json:"provider_version"`
+					RunID              string `json:"run_id"`
+				}
+				Pending []struct {
+					Name  string
+					Locks []struct{ Table, Mode string }
+				}
+			}
+		}
+	}
+	output, err := w.command("output", "-json").Output()
+	if err == nil {
+		err = json.Unmarshal(output, &outputs)
+	}
+	if err != nil {
+		t.Fatalf("%s\n%s", err, output)
+	}
+	app, platform := outputs.App.Value, outputs.Platform.Value
+	if app.Current != 1 || app.Latest != 2 || app.UpToDate || len(app.Problems) != 0 || len(app.Applied) != 1 || len(app.Pending) != 1 {
+		t.Fatalf("got %+v", app)
+	}
+	if a := app.Applied[0]; a.Name != "001_a.sql" || len(a.SHA256) != 64 || a.Role != "postgres" || a.RunID != "run-abc" || a.ProviderVersion == "" || a.AppliedAt == "" {
+		t.Errorf("recorded is %+v", a)
+	}
+	if p := app.Pending[0]; p.Name != "002_b.sql" || len(p.Locks) != 1 || p.Locks[0].Table != "public.a" || p.Locks[0].Mode != "ACCESS EXCLUSIVE" {
+		t.Errorf("pending is %+v", p)
+	}
+	if platform.Current != 0 || itoa(len(platform.Pending)) != latest(t) || platform.UpToDate {
+		t.Errorf("the platform's: %+v", platform)
+	}
+	log, err := os.ReadFile(filepath.Join(w.dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range []string{"migration begins", "migration ended"} {
+		if !slices.ContainsFunc(strings.Split(string(log), "\n"), func(line string) bool {
+			return strings.Contains(line, words) && strings.Contains(line, "001_a.sql")
+		}) {
+			t.Errorf("the log does not say %q", words)
+		}
+	}
+	testdb.Exec(t, database, `UPDATE brownie.goose_db_version_app SET sha256 = 'abc'`)
+	w.write(fmt.Sprintf(`
+data "brownie_migration_status" "app" { source_dir = %q }
+output "problems" { value = data.brownie_migration_status.app.problems }`, dir))
+	if output := w.mustRun("apply", "-auto-approve"); !strings.Contains(output, "is not the file that was applied as version 1") {
+		t.Errorf("the data source does not tell of an edited file:\n%s", output)
+	}
+}
