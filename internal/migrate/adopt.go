@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -50,6 +51,11 @@ func (e *Engine) adoptable(ctx context.Context, known []Migration) (int64, error
 	if err != nil {
 		return 0, err
 	}
+	there := belongs(actual)
+	baseline, err := e.source.expected(known[0].Version)
+	if err != nil || !slices.ContainsFunc(baseline, func(o object) bool { return there[o.Of] }) {
+		return 0, err
+	}
 	var closest *AdoptionError
 	for i := len(known) - 1; i >= 0; i-- {
 		expected, err := e.source.expected(known[i].Version)
@@ -62,9 +68,6 @@ func (e *Engine) adoptable(ctx context.Context, known []Migration) (int64, error
 		}
 		if len(found) == 0 {
 			break
-		}
-		if i == 0 && len(found) == len(expected) && !strings.HasPrefix(found[len(found)-1], "unexpected") {
-			return 0, nil // Not a single object is there.
 		}
 	}
 	revision, err := e.revision(ctx)

@@ -105,21 +105,34 @@ func (s Source) expected(version int64) ([]object, error) {
 	return objects, nil
 }
 
-// differences lists what a schema lacks, and what it has beside that belongs to the same tables and types.
+// differences lists what a schema lacks, and what it has beside that belongs to the same tables and types. A table that
+// is missing stands for all that belongs to it.
 func differences(expected, actual []object) []string {
 	var result []string
-	known := map[string]bool{}
+	tell := func(what string, o object) {
+		result = append(result, what+strings.TrimRight(strings.ReplaceAll(o.String(), "\t", " "), " "))
+	}
+	there := belongs(actual)
 	for _, o := range expected {
-		known[o.Of] = true
-		if !slices.Contains(actual, o) {
-			result = append(result, "missing: "+strings.ReplaceAll(o.String(), "\t", " "))
+		if !slices.Contains(actual, o) && (there[o.Of] || o.Kind == "table" || o.Kind == "type" || o.Kind == "view" || o.Kind == "function") {
+			tell("missing: ", o)
 		}
 	}
+	known := belongs(expected)
 	for _, o := range actual {
 		if known[o.Of] && !slices.Contains(expected, o) {
-			result = append(result, "unexpected: "+strings.ReplaceAll(o.String(), "\t", " "))
+			tell("unexpected: ", o)
 		}
 	}
 	slices.Sort(result)
 	return result
+}
+
+// belongs is the set of tables, types and so on that objects belong to.
+func belongs(objects []object) map[string]bool {
+	set := map[string]bool{}
+	for _, o := range objects {
+		set[o.Of] = true
+	}
+	return set
 }
