@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
@@ -70,7 +70,7 @@ func newDatabase(ctx context.Context, server *devstack.Postgres, o options) (*da
 	if err != nil {
 		return nil, err
 	}
-	progress("Filling in %d organizations with %d incidents each", o.organizations, o.incidents)
+	benchmark.Progress("Filling in %d organizations with %d incidents each", o.organizations, o.incidents)
 	if _, err := admin.Exec(ctx, organizationsSQL, o.organizations); err != nil {
 		return nil, err
 	}
@@ -90,16 +90,11 @@ func newDatabase(ctx context.Context, server *devstack.Postgres, o options) (*da
 }
 
 func (d *database) migrate(ctx context.Context) (*access.Store, error) {
-	environment := map[string]string{}
-	for _, setting := range d.server.Env(name) {
-		variable, value, _ := strings.Cut(setting, "=")
-		environment[variable] = value
-	}
-	config, err := postgres.Config{ApplicationName: "benchmark"}.WithEnvironment(func(variable string) string { return environment[variable] })
+	config, err := d.server.Config(name)
 	if err != nil {
 		return nil, err
 	}
-	db := postgres.New(config.WithDefaults()) //nolint:contextcheck // It connects later, with the context of a request.
+	db := postgres.New(config) //nolint:contextcheck // It connects later, with the context of a request.
 	engine := migrate.New(db, migrate.Platform, migrate.Options{})
 	latest, err := engine.Latest()
 	if err != nil {

@@ -6,13 +6,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
 
@@ -29,26 +27,13 @@ func main() {
 	flag.IntVar(&o.incidents, "incidents", 1000, "how many incidents each of them has")
 	flag.IntVar(&o.rounds, "rounds", 4000, "how often each role sends each query")
 	flag.Parse()
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "isolation:", err)
-		os.Exit(1) //nolint:gocritic // Nothing is left for the deferred cancel to do.
-	}
+	benchmark.Main(func(ctx context.Context, server *devstack.Postgres) error { return run(ctx, server, o) })
 }
 
-func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "==> "+format+"\n", args...) }
-
-func run(ctx context.Context, o options) (err error) {
+func run(ctx context.Context, server *devstack.Postgres, o options) error {
 	if o.organizations < tenants || o.incidents < 1 || o.rounds < tenants {
 		return fmt.Errorf("-organizations and -rounds must be at least %d, -incidents at least 1", tenants)
 	}
-	// The line makes it a server of our own: an existing one would not admit the roles, which have certificates only.
-	server, err := devstack.StartPostgres(ctx, devstack.Options{Log: progress, HBA: []string{"# benchmark"}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
 	measured, err := newDatabase(ctx, server, o)
 	if err != nil {
 		return err
@@ -57,7 +42,7 @@ func run(ctx context.Context, o options) (err error) {
 
 	var results []result
 	for _, q := range queries {
-		progress("%s: %d rounds", q.name, o.rounds)
+		benchmark.Progress("%s: %d rounds", q.name, o.rounds)
 		r, err := measured.measure(ctx, q, o.rounds)
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)

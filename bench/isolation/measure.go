@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
 )
 
 // who sends a query.
@@ -68,7 +69,7 @@ func (q query) by(reader who, t tenant) (sql string, args []any) {
 	return q.restricted, q.restrictedArgs(t)
 }
 
-// result holds the latencies of one query, sorted, and the tenant's plan.
+// result holds the latencies of one query and the tenant's plan.
 type result struct {
 	query
 	latencies [readers][]time.Duration
@@ -76,11 +77,11 @@ type result struct {
 }
 
 func (r result) median(reader who) time.Duration {
-	return r.latencies[reader][len(r.latencies[reader])/2]
+	return benchmark.Percentile(r.latencies[reader], 50)
 }
 
 func (r result) percentile95(reader who) time.Duration {
-	return r.latencies[reader][len(r.latencies[reader])*95/100]
+	return benchmark.Percentile(r.latencies[reader], 95)
 }
 
 func (r result) ratio(to who) float64 {
@@ -113,9 +114,6 @@ func (d *database) measure(ctx context.Context, q query, rounds int) (result, er
 				r.latencies[reader] = append(r.latencies[reader], took)
 			}
 		}
-	}
-	for _, latencies := range r.latencies {
-		slices.Sort(latencies)
 	}
 	err := r.explain(ctx, d.tenants[0])
 	return r, err

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
 )
 
 var page = template.Must(template.New("").Funcs(template.FuncMap{
@@ -17,7 +18,7 @@ var page = template.Must(template.New("").Funcs(template.FuncMap{
 # What row-level isolation costs a tenant
 
 {{.Organizations}} organizations with {{.Incidents}} incidents each, {{.Rounds}} rounds of each query after a warm-up,
-PostgreSQL {{.Server}}, {{.Processors}} processors, {{.Platform}}. A latency is what the client sees, over TLS on the loopback interface.
+{{.Environment}}. A latency is what the client sees, over TLS on the loopback interface.
 
 | query | tenant, by policy | service role, by WHERE | superuser, by WHERE | **tenant ÷ service role** | tenant ÷ superuser |
 |---|---|---|---|---|---|
@@ -42,8 +43,8 @@ type line struct {
 }
 
 func report(ctx context.Context, to io.Writer, d *database, o options, results []result) error {
-	var version string
-	if err := d.admin.QueryRow(ctx, "SHOW server_version").Scan(&version); err != nil {
+	environment, err := benchmark.Environment(ctx, d.server)
+	if err != nil {
 		return err
 	}
 	var lines []line
@@ -57,8 +58,8 @@ func report(ctx context.Context, to io.Writer, d *database, o options, results [
 		})
 	}
 	return page.Execute(to, map[string]any{
-		"Organizations": o.organizations, "Incidents": o.incidents, "Rounds": o.rounds, "Server": version,
-		"Processors": runtime.NumCPU(), "Platform": runtime.GOOS + "/" + runtime.GOARCH, "Results": lines,
+		"Organizations": o.organizations, "Incidents": o.incidents, "Rounds": o.rounds,
+		"Environment": environment, "Results": lines,
 	})
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 // administrator is the superuser of every server that devstack starts.
@@ -203,6 +205,17 @@ func (p *Postgres) Env(database string) []string {
 		}
 	}
 	return env
+}
+
+// Config is the administrator's connection for internal/postgres.
+func (p *Postgres) Config(database string) (postgres.Config, error) {
+	environment := map[string]string{}
+	for _, setting := range p.Env(database) {
+		variable, value, _ := strings.Cut(setting, "=")
+		environment[variable] = value
+	}
+	config, err := postgres.Config{ApplicationName: "devstack"}.WithEnvironment(func(variable string) string { return environment[variable] })
+	return config.WithDefaults(), err
 }
 
 // CreateDatabase makes a database, as a copy of the template unless that is empty.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,6 +38,8 @@ func (e *AdoptionError) Error() string {
 const baselineRevision = "d607e412e7b0"
 
 const (
+	// thereSQL looks for any of some tables and types.
+	thereSQL        = `SELECT EXISTS (SELECT FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL) AS there`
 	alembicThereSQL = `SELECT to_regclass('public.alembic_version') IS NOT NULL AS there`
 	revisionSQL     = `SELECT coalesce(string_agg(version_num, ', '), '') AS revision FROM public.alembic_version`
 )
@@ -47,13 +50,16 @@ func (e *Engine) adoptable(ctx context.Context, known []Migration) (int64, error
 	if e.source.catalog == "" {
 		return 0, nil
 	}
-	actual, err := e.objects(ctx)
+	baseline, err := e.source.expected(known[0].Version)
 	if err != nil {
 		return 0, err
 	}
-	there := belongs(actual)
-	baseline, err := e.source.expected(known[0].Version)
-	if err != nil || !slices.ContainsFunc(baseline, func(o object) bool { return there[o.Of] }) {
+	there, err := postgres.QueryOne[struct{ There bool }](ctx, e.db, thereSQL, slices.Sorted(maps.Keys(belongs(baseline))))
+	if err != nil || !there.There {
+		return 0, err
+	}
+	actual, err := e.objects(ctx)
+	if err != nil {
 		return 0, err
 	}
 	var closest *AdoptionError

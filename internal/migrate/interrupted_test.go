@@ -75,7 +75,7 @@ func TestKilledUpgradesConverge(t *testing.T) {
 		if err := server.CreateDatabase(t.Context(), database, ""); err != nil {
 			t.Fatal(err)
 		}
-		k := killedUpgrade{server: server, database: database, config: environment(t, server, database)}
+		k := killedUpgrade{server: server, database: database, config: must(server.Config(database))(t)}
 		if run == 0 {
 			began := time.Now()
 			k.converge(t)
@@ -91,16 +91,6 @@ func TestKilledUpgradesConverge(t *testing.T) {
 	if len(moments) < min(runs/5, 5) {
 		t.Errorf("all were killed at nearly the same moment: %v", moments)
 	}
-}
-
-func environment(t *testing.T, server *devstack.Postgres, database string) postgres.Config {
-	t.Helper()
-	settings := map[string]string{}
-	for _, setting := range server.Env(database) {
-		variable, value, _ := strings.Cut(setting, "=")
-		settings[variable] = value
-	}
-	return must(postgres.Config{}.WithEnvironment(func(variable string) string { return settings[variable] }))(t).WithDefaults()
 }
 
 type killedUpgrade struct {

@@ -1,14 +1,16 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
@@ -25,9 +27,10 @@ type session struct {
 	// locked is called once, with the lock, before anything runs.
 	locked func(ctx context.Context, s *session) error
 
-	conn  *sql.Conn // nil without the lock
-	began time.Time // when the migration that runs did
-	ran   []string  // what was applied so far
+	conn        *sql.Conn // nil without the lock
+	lockTimeout time.Duration
+	began       time.Time // when the migration that runs did
+	ran         []string  // what was applied so far
 	// refusal is why nothing ran, as it was before goose wrapped it.
 	refusal error
 }
@@ -36,7 +39,7 @@ var _ lock.SessionLocker = (*session)(nil)
 
 func (e *Engine) newSession(locked func(context.Context, *session) error) (*session, error) {
 	store, err := database.NewStore(database.DialectPostgres, "brownie."+e.source.table())
-	return &session{Store: store, engine: e, locked: locked}, err
+	return &session{Store: store, engine: e, locked: locked, lockTimeout: e.options.LockTimeout}, err
 }
 
 // provider returns a goose that runs the migrations on this session.
@@ -49,17 +52,21 @@ func (s *session) provider(db *sql.DB, known []Migration) (*goose.Provider, erro
 		goose.WithGoMigrations(migrations...), goose.WithDisableGlobalRegistry(true))
 }
 
-const tryLockSQL = `SELECT pg_catalog.pg_try_advisory_lock($1)`
+const tryLockSQL = `SELECT pg_catalog.pg_try_advisory_lock($1), pg_catalog.set_config('lock_timeout', $2, false)`
 
 // SessionLock waits until no other run of migrations has the lock, by asking again and again: a session that waits in
 // the server would make CREATE INDEX CONCURRENTLY of the lock's holder wait for it.
 func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	backoff := retry.WithMaxDuration(time.Hour, retry.WithJitterPercent(20, retry.WithCappedDuration(time.Second, retry.NewExponential(50*time.Millisecond))))
+	began := time.Now()
+	// Each pause is a part of the time that was waited already, so that little time is lost in the end.
+	backoff := retry.WithMaxDuration(time.Hour, retry.WithJitterPercent(20, retry.BackoffFunc(func() (time.Duration, bool) {
+		return min(max(time.Since(began)/10, 10*time.Millisecond), time.Second), false
+	})))
 	told := false
 	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
 		var got bool
 		// goose's own program takes the same lock.
-		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID).Scan(&got); err != nil || got {
+		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID, strconv.FormatInt(s.lockTimeout.Milliseconds(), 10)).Scan(&got, new(string)); err != nil || got {
 			return err
 		}
 		if !told {
@@ -72,28 +79,24 @@ func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	s.conn = conn
-	_, err = conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = '%dms'", s.engine.options.LockTimeout.Milliseconds()))
-	if err == nil {
-		err = s.locked(ctx, s)
-	}
-	if err != nil {
+	if err = s.locked(ctx, s); err != nil {
 		s.refusal = err
 		return errors.Join(err, s.SessionUnlock(context.WithoutCancel(ctx), conn)) // goose unlocks only what it has locked.
 	}
 	return nil
 }
 
-// SessionUnlock gives up the lock together with the connection, since a migration may have left settings on it.
+// resetSQL gives up the lock, and what a migration may have left on the connection, but no prepared statement: the driver
+// knows those.
+const resetSQL = `SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES`
+
+// SessionUnlock makes the connection as it was.
 func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	s.conn = nil
-	_ = conn.Raw(func(driver any) error {
-		// The lock is given up first and explicitly, because the server notices the end of a connection a little later.
-		if wrapped, ok := driver.(*stdlib.Conn); ok { // postgres.DB.SQL has no other.
-			_, _ = wrapped.Conn().Exec(ctx, "SELECT pg_catalog.pg_advisory_unlock($1)", lock.DefaultLockID)
-			_ = wrapped.Conn().Close(ctx)
-		}
+	if _, err := conn.ExecContext(ctx, resetSQL); err == nil {
 		return nil
-	})
+	}
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // so that nobody uses it any more
 	return nil
 }
 
@@ -222,30 +225,39 @@ var concurrently = regexp.MustCompile(`(?i)\bCONCURRENTLY\b`)
 func (s *session) oneByOne(ctx context.Context, m Migration, statements []statement) error {
 	for _, st := range statements {
 		patient := concurrently.MatchString(st.sql)
+		timeout := s.engine.options.LockTimeout
 		if patient {
-			if _, err := s.conn.ExecContext(ctx, "SET lock_timeout = 0"); err != nil {
-				return err
-			}
+			timeout = 0
 		}
-		err := retry.Do(ctx, lockBackoff(), func(ctx context.Context) error {
-			failed := execute(ctx, s.conn, []statement{st})
-			if failed == nil {
-				return nil
-			}
-			if patient || !postgres.RolledBack(failed) {
-				return failed
-			}
-			s.waits(ctx, m, failed)
-			return retry.RetryableError(failed)
-		})
-		if err == nil && patient {
-			_, err = s.conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = '%dms'", s.engine.options.LockTimeout.Milliseconds()))
+		err := s.setLockTimeout(ctx, timeout)
+		if err == nil {
+			err = retry.Do(ctx, lockBackoff(), func(ctx context.Context) error {
+				failed := execute(ctx, s.conn, []statement{st})
+				switch {
+				case failed == nil:
+					return nil
+				case patient || !postgres.RolledBack(failed):
+					return failed
+				}
+				s.waits(ctx, m, failed)
+				return retry.RetryableError(failed)
+			})
 		}
 		if err != nil {
 			return errors.Join(err, s.invalidIndexes(ctx, m))
 		}
 	}
-	return s.invalidIndexes(ctx, m)
+	return cmp.Or(s.invalidIndexes(ctx, m), s.setLockTimeout(ctx, s.engine.options.LockTimeout))
+}
+
+// setLockTimeout says how long statements wait for a lock from now on; 0 is for ever.
+func (s *session) setLockTimeout(ctx context.Context, timeout time.Duration) error {
+	if timeout == s.lockTimeout {
+		return nil
+	}
+	s.lockTimeout = timeout
+	_, err := s.conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", timeout.Milliseconds()))
+	return err
 }
 
 func (s *session) waits(ctx context.Context, m Migration, failed *statementError) {

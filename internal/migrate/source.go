@@ -102,7 +102,11 @@ func (s Source) load() ([]Migration, error) {
 	if len(names) == 0 {
 		errs = append(errs, errors.New("there is no migration: no file's name ends in .sql"))
 	}
-	if err := errors.Join(append(errs, split(migrations))...); err != nil {
+	migrations = slices.CompactFunc(migrations, func(a, b Migration) bool { return a.Version == b.Version })
+	if len(migrations) > 0 {
+		errs = append(errs, split(migrations))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return migrations, nil

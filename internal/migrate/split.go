@@ -18,7 +18,6 @@ import (
 )
 
 var (
-	annotation = regexp.MustCompile(`(?m)^--\s*\+goose\s+(.*?)\s*$`)
 	// gooseState is what goose's messages say to those who work on goose.
 	gooseState = regexp.MustCompile(`stateMachine=\d+|state \d+, direction: \w+: |, see https://\S+|failed to parse migration: `)
 	unfinished = regexp.MustCompile(`unfinished SQL query: ("(?:[^"\\]|\\.)*")`)
@@ -27,6 +26,17 @@ var (
 // split takes the files apart into statements, as goose does: goose runs them on a database that only writes down what
 // it is sent.
 func split(migrations []Migration) error {
+	var r recorder
+	db := sql.OpenDB(&r)
+	defer func() { _ = db.Close() }() // There is nothing behind it.
+	files, err := inMemory(migrations)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(database.DialectPostgres, db, files, goose.WithDisableVersioning(true), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for i := range migrations {
 		m := &migrations[i]
@@ -34,34 +44,50 @@ func split(migrations []Migration) error {
 			errs = append(errs, err)
 			continue
 		}
-		files, err := inMemory(m.Name, m.text)
+		up, err := r.record(provider, m.Version, true)
 		if err != nil {
-			return err
+			errs = append(errs, m.splitError(err))
+			continue
 		}
-		for _, up := range []bool{true, false} {
-			r := &recorder{}
-			if err := r.record(files, m.Version, up); err != nil {
-				errs = append(errs, m.splitError(err))
-				break
-			}
-			if up {
-				m.up, m.transaction = m.locate(r.statements, 0), r.transaction
-			} else {
-				m.down = m.locate(r.statements, m.annotationAt("Down"))
-			}
-			if len(m.up) == 0 {
-				errs = append(errs, &BadFileError{m.Name, lineAt(m.text, m.annotationAt("Up")), `is empty: no statement follows "-- +goose Up"`})
-			}
+		m.up, m.transaction = m.locate(up, 0), r.transaction
+		down, err := r.record(provider, m.Version, false)
+		if err != nil {
+			errs = append(errs, m.splitError(err))
+			continue
+		}
+		m.down = m.locate(down, m.annotationAt("Down"))
+		if len(m.up) == 0 {
+			errs = append(errs, &BadFileError{m.Name, lineAt(m.text, m.annotationAt("Up")), `is empty: no statement follows "-- +goose Up"`})
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// annotation is a line such as "-- +goose Up".
+type annotation struct {
+	at         int // where it begins
+	line, word string
+}
+
+func (m *Migration) annotations() []annotation {
+	var found []annotation
+	at := 0
+	for line := range strings.Lines(m.text) {
+		if strings.HasPrefix(line, "--") {
+			if _, word, ok := strings.Cut(line, "+goose"); ok {
+				found = append(found, annotation{at, strings.TrimSpace(line), strings.TrimSpace(word)})
+			}
+		}
+		at += len(line)
+	}
+	return found
+}
+
 // refuseSubstitution refuses what would make a migration depend on the environment.
 func (m *Migration) refuseSubstitution() error {
-	for _, match := range annotation.FindAllStringSubmatchIndex(m.text, -1) {
-		if strings.HasPrefix(strings.ToUpper(m.text[match[2]:match[3]]), "ENVSUB") {
-			return &BadFileError{m.Name, lineAt(m.text, match[0]), "ENVSUB is not supported: what a migration does must not depend on the " +
+	for _, a := range m.annotations() {
+		if strings.HasPrefix(strings.ToUpper(a.word), "ENVSUB") {
+			return &BadFileError{m.Name, lineAt(m.text, a.at), "ENVSUB is not supported: what a migration does must not depend on the " +
 				"environment that it runs in, which no checksum covers"}
 		}
 	}
@@ -71,9 +97,9 @@ func (m *Migration) refuseSubstitution() error {
 // annotationAt is where the last line "-- +goose word" begins, or 0.
 func (m *Migration) annotationAt(word string) int {
 	at := 0
-	for _, match := range annotation.FindAllStringSubmatchIndex(m.text, -1) {
-		if strings.EqualFold(m.text[match[2]:match[3]], word) {
-			at = match[0]
+	for _, a := range m.annotations() {
+		if strings.EqualFold(a.word, word) {
+			at = a.at
 		}
 	}
 	return at
@@ -110,9 +136,9 @@ func (m *Migration) splitError(err error) error {
 		}
 		return &BadFileError{m.Name, lineAt(m.text, at), "the statement that begins here does not end with a semicolon at the end of a line"}
 	}
-	for _, match := range annotation.FindAllStringIndex(m.text, -1) {
-		if strings.Contains(problem, strconv.Quote(m.text[match[0]:match[1]])) {
-			return &BadFileError{m.Name, lineAt(m.text, match[0]), problem}
+	for _, a := range m.annotations() {
+		if strings.Contains(problem, strconv.Quote(a.line)) {
+			return &BadFileError{m.Name, lineAt(m.text, a.at), problem}
 		}
 	}
 	return &BadFileError{m.Name, 1, problem}
@@ -123,16 +149,21 @@ func lineAt(text string, offset int) int {
 	return 1 + strings.Count(text[:offset], "\n")
 }
 
-// inMemory is a file system that holds one file.
-func inMemory(name, text string) (fs.FS, error) {
+// inMemory is a file system that holds the normalized files, and nothing else that is in the folder.
+func inMemory(migrations []Migration) (fs.FS, error) {
 	var archive bytes.Buffer
 	w := zip.NewWriter(&archive)
-	file, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
-	if err == nil {
-		_, err = file.Write([]byte(text))
+	for _, m := range migrations {
+		file, err := w.CreateHeader(&zip.FileHeader{Name: m.Name, Method: zip.Store})
+		if err == nil {
+			_, err = file.Write([]byte(m.text))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", m.Name, err)
+		}
 	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", name, err)
+	if err := w.Close(); err != nil {
+		return nil, err
 	}
 	return zip.NewReader(bytes.NewReader(archive.Bytes()), int64(archive.Len()))
 }
@@ -144,16 +175,10 @@ type recorder struct {
 }
 
 // record lets goose run one migration.
-func (r *recorder) record(files fs.FS, version int64, up bool) error {
-	db := sql.OpenDB(r)
-	defer func() { _ = db.Close() }() // There is nothing behind it.
-	provider, err := goose.NewProvider(database.DialectPostgres, db, files,
-		goose.WithDisableVersioning(true), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	_, err = provider.ApplyVersion(context.Background(), version, up)
-	return err
+func (r *recorder) record(provider *goose.Provider, version int64, up bool) ([]string, error) {
+	r.statements, r.transaction = nil, false
+	_, err := provider.ApplyVersion(context.Background(), version, up)
+	return r.statements, err
 }
 
 func (r *recorder) Connect(context.Context) (driver.Conn, error) { return r, nil }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,7 +70,7 @@ func start(o devstack.Options) (*devstack.Postgres, error) {
 	if err := running.CreateDatabase(ctx, name(template), ""); err != nil {
 		return nil, err
 	}
-	config, err := administrator(running, name(template))
+	config, err := running.Config(name(template))
 	if err != nil {
 		return nil, err
 	}
@@ -167,21 +166,11 @@ func Server(t testing.TB, database string) *devstack.Postgres {
 // Config returns how the administrator reaches a test's database.
 func Config(t testing.TB, database string) postgres.Config {
 	t.Helper()
-	config, err := administrator(Server(t, database), database)
+	config, err := Server(t, database).Config(database)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return config
-}
-
-func administrator(running *devstack.Postgres, database string) (postgres.Config, error) {
-	environment := map[string]string{}
-	for _, setting := range running.Env(database) {
-		variable, value, _ := strings.Cut(setting, "=")
-		environment[variable] = value
-	}
-	config, err := postgres.Config{ApplicationName: "test"}.WithEnvironment(func(variable string) string { return environment[variable] })
-	return config.WithDefaults(), err
 }
 
 // ConfigAs returns how a role reaches a test's database that was made with the need for [Certificates].
