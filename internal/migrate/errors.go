@@ -114,6 +114,15 @@ type statementError struct {
 func (e *statementError) Error() string { return e.cause.Error() }
 func (e *statementError) Unwrap() error { return e.cause }
 
+// waitError says that a lock was not to be had.
+type waitError struct {
+	text  string
+	cause error
+}
+
+func (e *waitError) Error() string { return e.text }
+func (e *waitError) Unwrap() error { return e.cause }
+
 func failedStatement(s statement, cause error) *statementError {
 	failed := &statementError{s.line, s.sql, cause}
 	var server *pgconn.PgError
@@ -162,6 +171,10 @@ func (e *InvalidIndexError) Error() string {
 
 func serverMessage(err error) string {
 	var server *pgconn.PgError
+	var wait *waitError
+	if errors.As(err, &wait) {
+		return wait.text
+	}
 	if !errors.As(err, &server) {
 		return err.Error()
 	}

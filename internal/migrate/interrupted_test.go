@@ -284,6 +284,29 @@ func TestAlterWaitsInSlices(t *testing.T) {
 	}
 }
 
+// A lock that is never to be had ends in an error that names who has it.
+func TestTheHolderOfALockIsNamed(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	testdb.Exec(t, database, `CREATE TABLE data (n int)`)
+	holder := must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)+"&application_name=nightly-report"))(t)
+	defer func() { _ = holder.Close(context.Background()) }()
+	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT * FROM data"); err != nil {
+		t.Fatal(err)
+	}
+	for _, prefix := range []string{"", "-- +goose NO TRANSACTION\n"} {
+		engine := migrate.New(testdb.DB(t, database), migrate.Source{
+			Name: "app", Files: fstest.MapFS{"0001_x.sql": {Data: []byte(prefix + "-- +goose Up\nALTER TABLE data ADD COLUMN m int;\n")}},
+		}, migrate.Options{LockTimeout: 20 * time.Millisecond})
+		_, err := engine.Up(t.Context(), 1)
+		for _, want := range []string{"no lock was to be had in 30 attempts of 20ms", "of role postgres (nightly-report, since 20", "0001_x.sql"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q does not contain %q", err, want)
+			}
+		}
+	}
+}
+
 // 8 applies at once on an empty database: one migrates, the others wait and find nothing to do.
 func TestConcurrentUpsQueue(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -175,9 +176,48 @@ func (s *session) begin(ctx context.Context, m Migration) {
 	s.engine.log(ctx, "migration begins", map[string]any{"file": m.Name, "version": m.Version})
 }
 
-// lockBackoff bounds how often a lock is waited for: with the default lock_timeout for about four minutes.
-func lockBackoff() retry.Backoff {
-	return retry.WithMaxRetries(29, retry.WithJitterPercent(30, retry.WithCappedDuration(5*time.Second, retry.NewExponential(200*time.Millisecond))))
+// attempts is how often a lock is waited for.
+const attempts = 30
+
+// lockBackoff pauses between attempts, at last for as long as one takes: with the default lock_timeout, all of them take
+// about five minutes.
+func (s *session) lockBackoff() retry.Backoff {
+	longest := s.engine.options.LockTimeout
+	return retry.WithMaxRetries(attempts-1, retry.WithJitterPercent(30,
+		retry.WithCappedDuration(longest, retry.NewExponential(min(200*time.Millisecond, longest)))))
+}
+
+const holdersSQL = `
+SELECT format('process %s of role %I (%s, since %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'),
+	to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database() AND xact_start < clock_timestamp() - $1::bigint * interval '1 ms' AND pid <> pg_backend_pid()
+ORDER BY xact_start LIMIT 5`
+
+// gaveUp tells who may have held a lock that was never to be had.
+func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) error {
+	var failed *statementError
+	if !postgres.RolledBack(err) || !errors.As(err, &failed) {
+		return err
+	}
+	timeout := s.engine.options.LockTimeout
+	rows, queryErr := db.QueryContext(ctx, holdersSQL, timeout.Milliseconds())
+	if queryErr != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	var holders []string
+	for rows.Next() {
+		var holder string
+		if rows.Scan(&holder) == nil {
+			holders = append(holders, holder)
+		}
+	}
+	text := fmt.Sprintf("no lock was to be had in %d attempts of %s", attempts, timeout)
+	if rows.Err() == nil && len(holders) > 0 {
+		text += ". These transactions are open: " + strings.Join(holders, ", ") + ". Let them end, or end them with pg_terminate_backend"
+	}
+	return &statementError{failed.line, failed.sql, &waitError{text, failed.cause}}
 }
 
 const (
@@ -191,7 +231,7 @@ func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, st
 	if _, err := tx.ExecContext(ctx, savepointSQL); err != nil {
 		return err
 	}
-	return retry.Do(ctx, lockBackoff(), func(ctx context.Context) error {
+	err := retry.Do(ctx, s.lockBackoff(), func(ctx context.Context) error {
 		failed := execute(ctx, tx, statements)
 		if failed == nil {
 			return nil
@@ -205,6 +245,7 @@ func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, st
 		s.waits(ctx, m, failed)
 		return retry.RetryableError(failed)
 	})
+	return s.gaveUp(ctx, tx, err)
 }
 
 // execute runs statements up to the first that fails.
@@ -231,7 +272,7 @@ func (s *session) oneByOne(ctx context.Context, m Migration, statements []statem
 		}
 		err := s.setLockTimeout(ctx, timeout)
 		if err == nil {
-			err = retry.Do(ctx, lockBackoff(), func(ctx context.Context) error {
+			err = retry.Do(ctx, s.lockBackoff(), func(ctx context.Context) error {
 				failed := execute(ctx, s.conn, []statement{st})
 				switch {
 				case failed == nil:
@@ -244,7 +285,7 @@ func (s *session) oneByOne(ctx context.Context, m Migration, statements []statem
 			})
 		}
 		if err != nil {
-			return errors.Join(err, s.invalidIndexes(ctx, m))
+			return errors.Join(s.gaveUp(ctx, s.conn, err), s.invalidIndexes(ctx, m))
 		}
 	}
 	return cmp.Or(s.invalidIndexes(ctx, m), s.setLockTimeout(ctx, s.engine.options.LockTimeout))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -428,5 +429,54 @@ data "brownie_migration_status" "app" { source_dir = %q }
 output "problems" { value = data.brownie_migration_status.app.problems }`, dir))
 	if output := w.mustRun("apply", "-auto-approve"); !strings.Contains(output, "is not the file that was applied as version 1") {
 		t.Errorf("the data source does not tell of an edited file:\n%s", output)
+	}
+}
+
+// A module brings its own migrations; its folder is found wherever Terraform runs.
+func TestAccMigrationInAModule(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	w := newWorkspace(t, database, `module "shop" { source = "./shop" }`)
+	files := filepath.Join(w.dir, "shop", "migrations")
+	if err := os.MkdirAll(files, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, files, map[string]string{"001_orders.sql": "CREATE TABLE orders (n int);"})
+	module := `terraform {
+  required_providers {
+    brownie = { source = "longyi-brownie/brownie" }
+  }
+}
+resource "brownie_migration" "shop" { source_dir = "${path.module}/migrations" }
+`
+	if err := os.WriteFile(filepath.Join(w.dir, "shop", "main.tf"), []byte(module), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.mustRun("get") // "init" would look for the provider in the registry
+	w.mustRun("apply", "-auto-approve")
+	w.noChanges()
+	if !testdb.Value[bool](t, database, `SELECT to_regclass('orders') IS NOT NULL AND to_regclass('brownie.goose_db_version_migrations') IS NOT NULL`) {
+		t.Error("the module's migration did not run")
+	}
+}
+
+// 8 applies at once on an empty database: one migrates, the others wait and find nothing to do.
+func TestAccMigrationsAtOnce(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	var group sync.WaitGroup
+	for range 8 {
+		w := newWorkspace(t, database, `resource "brownie_migration" "this" {}`)
+		group.Go(func() {
+			if output, err := w.apply(); err != nil {
+				t.Errorf("%s\n%s", err, output)
+				return
+			}
+			w.noChanges()
+		})
+	}
+	group.Wait()
+	if n := testdb.Value[int](t, database, `SELECT count(*) FROM brownie.goose_db_version`); itoa(n-1) != latest(t) {
+		t.Errorf("%d migrations are recorded", n-1)
 	}
 }
