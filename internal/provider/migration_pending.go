@@ -42,6 +42,18 @@ func defaultName(sourceDir types.String) (name, problem string) {
 	return name, ""
 }
 
+// checkName refuses a folder's migrations in the platform's history, and a history of which nobody knows the files.
+func checkName(diags *diag.Diagnostics, name, sourceDir types.String) {
+	switch isPlatform := name.ValueString() == migrate.PlatformName; {
+	case name.IsNull() || name.IsUnknown() || sourceDir.IsUnknown():
+	case isPlatform && !sourceDir.IsNull():
+		diags.AddAttributeError(path.Root("name"), "Invalid name", fmt.Sprintf("%q is the history of the provider's own migrations, and source_dir is set. Choose another name.", name.ValueString()))
+	case !isPlatform && sourceDir.IsNull():
+		diags.AddAttributeError(path.Root("source_dir"), "Missing source_dir", fmt.Sprintf("name is %q, so source_dir must be the folder with its migrations; the provider's own have the name %q.",
+			name.ValueString(), migrate.PlatformName))
+	}
+}
+
 var (
 	lockType    = types.ObjectType{AttrTypes: map[string]attr.Type{"table": types.StringType, "mode": types.StringType, "bytes": types.Int64Type}}
 	pendingType = types.ObjectType{AttrTypes: map[string]attr.Type{

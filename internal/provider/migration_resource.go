@@ -25,9 +25,10 @@ import (
 )
 
 var (
-	_ resource.ResourceWithConfigure   = (*migrationResource)(nil)
-	_ resource.ResourceWithModifyPlan  = (*migrationResource)(nil)
-	_ resource.ResourceWithImportState = (*migrationResource)(nil)
+	_ resource.ResourceWithConfigure      = (*migrationResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*migrationResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*migrationResource)(nil)
+	_ resource.ResourceWithImportState    = (*migrationResource)(nil)
 )
 
 type migrationResource struct{ configured }
@@ -113,6 +114,13 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 				"what the apply will run, and after the apply that list remains until the next refresh. When the resource is created, what is locked is " +
 				"only known after the apply, and the plan's warnings tell it."),
 		},
+	}
+}
+
+func (r *migrationResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config migrationModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &config)...); !resp.Diagnostics.HasError() {
+		checkName(&resp.Diagnostics, config.Name, config.SourceDir)
 	}
 }
 
@@ -231,6 +239,10 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 	if creates && planned.From > 0 && len(planned.Steps) == 0 && planned.Adopts == 0 {
 		diags.AddWarning("Nothing is pending", fmt.Sprintf("History %q: the database is at version %d already. The apply will run nothing, whatever pending lists.", name, planned.From))
 	}
+	if creates && planned.From > 0 && len(planned.Steps) > 0 && planned.Adopts == 0 {
+		diags.AddWarning("History exists", fmt.Sprintf("History %q: the database is at version %d already, and the apply takes it to %d. If Terraform calls the final "+
+			"plan inconsistent, somebody migrated the database after the plan was made: plan again.", name, planned.From, planned.To))
+	}
 	var locks []string
 	for _, step := range planned.Steps {
 		if step.Down {
@@ -343,8 +355,10 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 	state.Pending = types.ListValueMust(pendingType, nil)
 	if latest, err := engine.Latest(); err == nil {
 		state.LatestVersion = types.Int64Value(latest)
-		if planned, err := engine.Plan(ctx, latest, false); err == nil && engine.Inspect(ctx, &planned) == nil {
-			state.Pending = pendingValue(planned.Steps)
+		if latest > state.CurrentVersion.ValueInt64() {
+			if planned, err := engine.Plan(ctx, latest, false); err == nil && engine.Inspect(ctx, &planned) == nil {
+				state.Pending = pendingValue(planned.Steps)
+			}
 		}
 	}
 	state.setDefaults()

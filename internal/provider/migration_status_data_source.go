@@ -103,6 +103,9 @@ func (d *migrationStatusDataSource) Read(ctx context.Context, req datasource.Rea
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
+	if checkName(&resp.Diagnostics, model.Name, model.SourceDir); resp.Diagnostics.HasError() {
+		return
+	}
 	if model.Name.IsNull() {
 		name, problem := defaultName(model.SourceDir)
 		if problem != "" {

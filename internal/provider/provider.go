@@ -119,7 +119,7 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 type backend struct {
 	tenancy *tenancy.Store
 	access  *access.Store
-	// migrations returns an engine for the migrations in a folder, or for the platform's own if there is none.
+	// migrations returns an engine for a history: the platform's own, or one whose migrations are in a folder.
 	migrations func(name, sourceDir string, options migrate.Options) *migrate.Engine
 	// connection is how the provider itself connects; proofs of a login start from it.
 	connection postgres.Config
@@ -143,8 +143,8 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		tenancy: tenancy.New(db), access: access.New(db), connection: config,
 		migrations: func(name, sourceDir string, options migrate.Options) *migrate.Engine {
 			source := migrate.Platform
-			if sourceDir != "" {
-				source = migrate.Source{Name: name, Files: os.DirFS(sourceDir)}
+			if name != migrate.PlatformName {
+				source = migrate.Source{Name: name, Files: os.DirFS(sourceDir)} // An import does not know the folder yet.
 			}
 			options.ProviderVersion, options.RunID = p.version, os.Getenv("TFC_RUN_ID")
 			options.Log = func(ctx context.Context, message string, fields map[string]any) { tflog.Info(ctx, message, fields) }
