@@ -135,10 +135,18 @@ func (e *Engine) Run(ctx context.Context, plan Plan) (int64, error) {
 		return current, e.db.Explain(s.refusal)
 	}
 	var partial *goose.PartialError
-	if errors.As(err, &partial) {
-		return current, &StepError{e.migration(partial.Failed.Source.Version), down, current, s.ran, partial.Err}
+	if !errors.As(err, &partial) {
+		return current, errors.Join(e.db.Explain(err), readErr)
 	}
-	return current, errors.Join(e.db.Explain(err), readErr)
+	failed := e.migration(partial.Failed.Source.Version)
+	if postgres.Interrupted(partial.Err) && readErr == nil && (current >= failed.Version) != down {
+		// The connection broke while the answer to COMMIT was on its way.
+		if current == plan.To {
+			return current, nil
+		}
+		return current, fmt.Errorf("%s was applied, and then %w. The database is at version %d; apply again", failed.Name, e.db.Explain(partial.Err), current)
+	}
+	return current, &StepError{failed, down, current, s.ran, partial.Err}
 }
 
 const preparedSQL = `

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
@@ -190,5 +191,33 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	}
 	if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
 		t.Errorf("got version %d, %v", current, err)
+	}
+}
+
+// Time limits for clients do not end a migration, and what a migration sets does not outlive it.
+func TestSettingsOfTheConnection(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	testdb.Exec(t, database, `ALTER DATABASE `+database+` SET statement_timeout = '100ms'`)
+	config := testdb.Config(t, database)
+	config.MaxConnections = 1
+	db := postgres.New(config)
+	t.Cleanup(db.Close)
+	files := fstest.MapFS{
+		"0001_slow.sql":     file("SELECT pg_sleep(0.3);\nSET lock_timeout = 0;\nSET search_path = pg_catalog;\nCREATE TEMPORARY TABLE rest (n int);"),
+		"0002_settings.sql": file("CREATE TABLE public.settings AS SELECT current_setting('lock_timeout') AS lock_timeout;"),
+	}
+	must(migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 2))(t)
+	type settings struct {
+		Statement, Lock, Path string
+		Rest                  bool
+	}
+	got := must(postgres.QueryOne[settings](t.Context(), db, `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+		current_setting('search_path') AS path, to_regclass('pg_temp.rest') IS NOT NULL AS rest`))(t)
+	if want := (settings{"100ms", "0", `"$user", public`, false}); got != want {
+		t.Errorf("the connection has %+v afterwards", got)
+	}
+	if timeout := testdb.Value[string](t, database, `SELECT lock_timeout FROM settings`); timeout != "3s" {
+		t.Errorf("the second migration ran with lock_timeout %s", timeout)
 	}
 }

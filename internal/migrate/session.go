@@ -1,14 +1,12 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,10 +26,9 @@ type session struct {
 	// locked is called once, with the lock, before anything runs.
 	locked func(ctx context.Context, s *session) error
 
-	conn        *sql.Conn // nil without the lock
-	lockTimeout time.Duration
-	began       time.Time // when the migration that runs did
-	ran         []string  // what was applied so far
+	conn  *sql.Conn // nil without the lock
+	began time.Time // when the migration that runs did
+	ran   []string  // what was applied so far
 	// refusal is why nothing ran, as it was before goose wrapped it.
 	refusal error
 }
@@ -40,7 +37,7 @@ var _ lock.SessionLocker = (*session)(nil)
 
 func (e *Engine) newSession(locked func(context.Context, *session) error) (*session, error) {
 	store, err := database.NewStore(database.DialectPostgres, "brownie."+e.source.table())
-	return &session{Store: store, engine: e, locked: locked, lockTimeout: e.options.LockTimeout}, err
+	return &session{Store: store, engine: e, locked: locked}, err
 }
 
 // provider returns a goose that runs the migrations on this session.
@@ -53,7 +50,11 @@ func (s *session) provider(db *sql.DB, known []Migration) (*goose.Provider, erro
 		goose.WithGoMigrations(migrations...), goose.WithDisableGlobalRegistry(true))
 }
 
-const tryLockSQL = `SELECT pg_catalog.pg_try_advisory_lock($1), pg_catalog.set_config('lock_timeout', $2, false)`
+// A migration may take long, and may be idle between two attempts to get a lock; time limits of the role or the database
+// are for its clients.
+const tryLockSQL = `
+SELECT pg_catalog.pg_try_advisory_lock($1), pg_catalog.set_config('statement_timeout', '0', false),
+	pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false)`
 
 // SessionLock waits until no other run of migrations has the lock, by asking again and again: a session that waits in
 // the server would make CREATE INDEX CONCURRENTLY of the lock's holder wait for it.
@@ -67,7 +68,7 @@ func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
 		var got bool
 		// goose's own program takes the same lock.
-		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID, strconv.FormatInt(s.lockTimeout.Milliseconds(), 10)).Scan(&got, new(string)); err != nil || got {
+		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID).Scan(&got, new(string), new(string)); err != nil || got {
 			return err
 		}
 		if !told {
@@ -220,15 +221,17 @@ func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) e
 	return &statementError{failed.line, failed.sql, &waitError{text, failed.cause}}
 }
 
+// The setting is made for each file, since the one before may have changed it.
 const (
-	savepointSQL = `SAVEPOINT brownie_migration`
+	savepointSQL = `SET lock_timeout = %d; SAVEPOINT brownie_migration`
 	rollbackSQL  = `ROLLBACK TO SAVEPOINT brownie_migration`
+	timeoutSQL   = `SET lock_timeout = %d`
 )
 
 // inTransaction runs all statements of a file. When one of them does not get a lock in time, all locks are given up, so
 // that whoever waits behind them goes on, and the file starts anew.
 func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, statements []statement) error {
-	if _, err := tx.ExecContext(ctx, savepointSQL); err != nil {
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf(savepointSQL, s.engine.options.LockTimeout.Milliseconds())); err != nil {
 		return err
 	}
 	err := retry.Do(ctx, s.lockBackoff(), func(ctx context.Context) error {
@@ -264,41 +267,38 @@ var concurrently = regexp.MustCompile(`(?i)\bCONCURRENTLY\b`)
 
 // oneByOne runs the statements of a file that has no transaction.
 func (s *session) oneByOne(ctx context.Context, m Migration, statements []statement) error {
+	timeout := time.Duration(-1)
 	for _, st := range statements {
-		patient := concurrently.MatchString(st.sql)
-		timeout := s.engine.options.LockTimeout
-		if patient {
-			timeout = 0
+		wanted := s.engine.options.LockTimeout
+		if concurrently.MatchString(st.sql) {
+			wanted = 0 // for ever
 		}
-		err := s.setLockTimeout(ctx, timeout)
-		if err == nil {
-			err = retry.Do(ctx, s.lockBackoff(), func(ctx context.Context) error {
-				failed := execute(ctx, s.conn, []statement{st})
-				switch {
-				case failed == nil:
-					return nil
-				case patient || !postgres.RolledBack(failed):
-					return failed
-				}
-				s.waits(ctx, m, failed)
-				return retry.RetryableError(failed)
-			})
+		if wanted != timeout {
+			if _, err := s.conn.ExecContext(ctx, fmt.Sprintf(timeoutSQL, wanted.Milliseconds())); err != nil {
+				return err
+			}
 		}
-		if err != nil {
+		timeout = wanted
+		if err := s.alone(ctx, m, st, timeout); err != nil {
 			return errors.Join(s.gaveUp(ctx, s.conn, err), s.invalidIndexes(ctx, m))
 		}
 	}
-	return cmp.Or(s.invalidIndexes(ctx, m), s.setLockTimeout(ctx, s.engine.options.LockTimeout))
+	return s.invalidIndexes(ctx, m)
 }
 
-// setLockTimeout says how long statements wait for a lock from now on; 0 is for ever.
-func (s *session) setLockTimeout(ctx context.Context, timeout time.Duration) error {
-	if timeout == s.lockTimeout {
-		return nil
-	}
-	s.lockTimeout = timeout
-	_, err := s.conn.ExecContext(ctx, fmt.Sprintf("SET lock_timeout = %d", timeout.Milliseconds()))
-	return err
+// alone runs a statement that is a transaction of its own.
+func (s *session) alone(ctx context.Context, m Migration, st statement, timeout time.Duration) error {
+	return retry.Do(ctx, s.lockBackoff(), func(ctx context.Context) error {
+		failed := execute(ctx, s.conn, []statement{st})
+		switch {
+		case failed == nil:
+			return nil
+		case timeout == 0 || !postgres.RolledBack(failed):
+			return failed
+		}
+		s.waits(ctx, m, failed)
+		return retry.RetryableError(failed)
+	})
 }
 
 func (s *session) waits(ctx context.Context, m Migration, failed *statementError) {
