@@ -4,7 +4,7 @@
 
 -- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
 -- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats, public.alembic_version
--- brownie:locks ACCESS EXCLUSIVE brownie.organization_options, brownie.role_bindings, brownie.goose_db_version
+-- brownie:locks ACCESS EXCLUSIVE brownie.organization_options, brownie.role_bindings
 
 -- +goose Up
 

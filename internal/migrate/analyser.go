@@ -9,8 +9,9 @@ import (
 
 // analyser collects what one statement locks.
 type analyser struct {
-	line  int
-	locks []lockTaken
+	line    int
+	locks   []lockTaken
+	created []tableName
 	// unknown is what may lock anything: a block of code, or the function of that name.
 	unknown, function string
 }
@@ -102,6 +103,7 @@ func (a *analyser) rows(kind, relation string, s node) {
 			a.each(s.list("fromClause"), RowShare)
 		}
 	case "CreateTableAsStmt":
+		a.creates(s.get("into").get("rel"))
 		a.add("", RowShare).takes("copies rows", inBatches)
 	case "RefreshMatViewStmt":
 		if s.truth("concurrent") {
@@ -240,6 +242,7 @@ func (a *analyser) addColumn(relation string, column node) {
 }
 
 func (a *analyser) createTable(s node) {
+	a.creates(s.get("relation"))
 	mode := ShareUpdateExclusive
 	if s.get("partbound") != nil {
 		mode = AccessExclusive
@@ -255,6 +258,10 @@ func (a *analyser) createTable(s node) {
 			a.add(c.get("pktable").relation(), ShareRowExclusive)
 		}
 	}
+}
+
+func (a *analyser) creates(relation node) {
+	a.created = append(a.created, tableName{relation.text("schemaname"), relation.text("relname")})
 }
 
 func (a *analyser) drop(s node) {

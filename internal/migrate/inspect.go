@@ -16,7 +16,8 @@ type TableLock struct {
 	Bytes int64 // size of the table, its partitions and their indexes
 }
 
-// resolveSQL finds the tables that are locked, and their sizes. An index stands for its table.
+// resolveSQL finds the tables that are locked, and their sizes. An index stands for its table. The tables that
+// remember what ran are left out: nobody else waits for them.
 const resolveSQL = `
 WITH wanted AS (
 	SELECT l.i, l.partners, l.not_null, coalesce(x.indrelid, to_regclass(l.relation)) AS relation
@@ -29,7 +30,7 @@ WITH wanted AS (
 	FROM wanted w JOIN pg_catalog.pg_constraint f ON f.contype = 'f' AND (
 		w.partners IN (f.conname, '*') AND f.conrelid = w.relation OR w.partners = '*' AND f.confrelid = w.relation)
 )
-SELECT l.i, format('%I.%I', n.nspname, c.relname) AS table_name,
+SELECT l.i, n.nspname::text AS schema_name, c.relname::text AS name, format('%I.%I', n.nspname, c.relname) AS table_name,
 	coalesce((SELECT sum(pg_catalog.pg_total_relation_size(p.relid)) FROM pg_catalog.pg_partition_tree(c.oid) p),
 		pg_catalog.pg_total_relation_size(c.oid))::bigint AS bytes,
 	l.not_null <> '' AND EXISTS (
@@ -39,7 +40,8 @@ SELECT l.i, format('%I.%I', n.nspname, c.relname) AS table_name,
 FROM locked l
 JOIN pg_catalog.pg_class c ON c.oid = l.oid AND c.relkind IN ('r', 'p', 'm')
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-ORDER BY l.i, 2`
+WHERE NOT (n.nspname = 'brownie' AND c.relname LIKE 'goose\_db\_version%')
+ORDER BY l.i, 4`
 
 const ownFunctionsSQL = `
 SELECT DISTINCT proname::text AS name FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY ($1)`
@@ -48,12 +50,19 @@ SELECT DISTINCT proname::text AS name FROM pg_catalog.pg_proc WHERE pronamespace
 // [*BudgetError]; beside the latter the plan is complete.
 func (e *Engine) Inspect(ctx context.Context, plan *Plan) error {
 	var problems []string
+	var created []tableName
 	for i := range plan.Steps {
-		found, err := e.inspect(ctx, &plan.Steps[i])
+		step := &plan.Steps[i]
+		found, err := e.migration(step.Version).analyse(step.Down)
 		if err != nil {
 			return err
 		}
-		problems = append(problems, found...)
+		created = append(created, found.created...)
+		exceeded, err := e.resolve(ctx, step, found, created)
+		if err != nil {
+			return err
+		}
+		problems = append(problems, exceeded...)
 	}
 	if len(problems) > 0 {
 		return &BudgetError{*e.options.MaxLockedBytes, problems}
@@ -61,34 +70,35 @@ func (e *Engine) Inspect(ctx context.Context, plan *Plan) error {
 	return nil
 }
 
-func (e *Engine) inspect(ctx context.Context, step *Step) (problems []string, err error) {
-	m := e.migration(step.Version)
-	found, err := m.analyse(step.Down)
-	if err != nil {
-		return nil, err
-	}
+// resolve looks up what a step locks, and returns which of it is above the limit. A table that this or an earlier step creates
+// is not locked for others, even if it exists because somebody else has run the step meanwhile.
+func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, created []tableName) (problems []string, err error) {
 	var relations, partners, columns []string
 	for _, l := range found.locks {
 		relations, partners, columns = append(relations, l.relation), append(partners, l.partners), append(columns, l.unlessNotNull)
 	}
 	resolved, err := postgres.Query[struct {
-		I         int64
-		TableName string
-		Bytes     int64
-		Proved    bool
+		I                int64
+		SchemaName, Name string
+		TableName        string
+		Bytes            int64
+		Proved           bool
 	}](ctx, e.db, resolveSQL, relations, partners, columns)
 	if err != nil {
 		return nil, err
 	}
 	strongest := map[string]TableLock{}
 	for _, r := range resolved {
+		if slices.ContainsFunc(created, func(c tableName) bool { return c.name == r.Name && (c.schema == "" || c.schema == r.SchemaName) }) {
+			continue
+		}
 		l := found.locks[r.I-1]
 		if l.mode > strongest[r.TableName].Mode {
 			strongest[r.TableName] = TableLock{r.TableName, l.mode, r.Bytes}
 		}
 		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.mode.blocksWrites() && l.long != "" && !r.Proved {
 			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %d bytes, against writes (%s). Safe alternative: %s",
-				m.Name, l.line, l.long, r.TableName, r.Bytes, l.mode, l.safe))
+				step.Name, l.line, l.long, r.TableName, r.Bytes, l.mode, l.safe))
 		}
 	}
 	for _, l := range strongest {

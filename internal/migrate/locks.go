@@ -52,7 +52,11 @@ type lockTaken struct {
 type analysis struct {
 	locks   []lockTaken
 	unknown []unknown
+	created []tableName
 }
+
+// tableName is the name of a table that a migration creates; an empty schema stands for any.
+type tableName struct{ schema, name string }
 
 // unknown is a statement that may lock anything. PostgreSQL's own functions lock nothing.
 type unknown struct {
@@ -98,7 +102,7 @@ func (m Migration) analyse(down bool) (analysis, error) {
 			}
 			a := analyser{line: st.line}
 			a.statement(kind, fields)
-			found.locks = append(found.locks, a.locks...)
+			found.locks, found.created = append(found.locks, a.locks...), append(found.created, a.created...)
 			if a.unknown != "" && len(declarations) == 0 {
 				found.unknown = append(found.unknown, unknown{a.function, fmt.Sprintf("%s, line %d: what %s locks cannot be told before it runs", m.Name, st.line, a.unknown)})
 			}

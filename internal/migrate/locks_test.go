@@ -31,7 +31,7 @@ func held(t *testing.T, database, sql string) map[string]string {
 	defer func() { _ = conn.Close(t.Context()) }()
 	tables := map[uint32]string{}
 	for rows := must(conn.Query(t.Context(), `SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname IN ('public', 'brownie') AND c.relkind IN ('r', 'p', 'm')`))(t); rows.Next(); {
+		WHERE n.nspname IN ('public', 'brownie') AND c.relkind IN ('r', 'p', 'm') AND c.relname NOT LIKE 'goose%'`))(t); rows.Next(); {
 		var oid uint32
 		var name string
 		if err := rows.Scan(&oid, &name); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -69,6 +70,12 @@ type pendingModel struct {
 	Down        types.Bool   `tfsdk:"down"`
 	Locks       types.List   `tfsdk:"locks"`
 	LockedBytes types.Int64  `tfsdk:"locked_bytes"`
+}
+
+type lockModel struct {
+	Table types.String `tfsdk:"table"`
+	Mode  types.String `tfsdk:"mode"`
+	Bytes types.Int64  `tfsdk:"bytes"`
 }
 
 // What a migration that is to run looks like, in the resource and in the data source.
@@ -138,19 +145,36 @@ func pendingDataAttribute(description string) dataschema.Attribute {
 	return a.list(description, a.object(pendingType))
 }
 
-// pendingValue shows steps with what they lock.
+// pendingValue shows steps with what they lock, and how large that is.
 func pendingValue(steps []migrate.Step) types.List {
 	pending := make([]attr.Value, 0, len(steps))
 	for _, step := range steps {
-		locks := make([]attr.Value, 0, len(step.Locks))
-		for _, lock := range step.Locks {
-			locks = append(locks, types.ObjectValueMust(lockType.AttrTypes, map[string]attr.Value{
-				"table": types.StringValue(lock.Table), "mode": types.StringValue(lock.Mode.String()), "bytes": types.Int64Value(lock.Bytes),
-			}))
-		}
-		pending = append(pending, pendingObject(step, types.ListValueMust(lockType, locks), types.Int64Value(step.Bytes)))
+		pending = append(pending, pendingObject(step, locksValue(step.Locks, types.Int64Value), types.Int64Value(step.Bytes)))
 	}
 	return types.ListValueMust(pendingType, pending)
+}
+
+// unmeasuredPending shows steps with what they lock, and leaves open how large that is.
+func unmeasuredPending(steps []migrate.Step) types.List {
+	pending := make([]attr.Value, 0, len(steps))
+	for _, step := range steps {
+		bytes := types.Int64Unknown()
+		if len(step.Locks) == 0 {
+			bytes = types.Int64Value(0)
+		}
+		pending = append(pending, pendingObject(step, locksValue(step.Locks, func(int64) types.Int64 { return types.Int64Unknown() }), bytes))
+	}
+	return types.ListValueMust(pendingType, pending)
+}
+
+func locksValue(locks []migrate.TableLock, size func(int64) types.Int64) types.List {
+	values := make([]attr.Value, 0, len(locks))
+	for _, lock := range locks {
+		values = append(values, types.ObjectValueMust(lockType.AttrTypes, map[string]attr.Value{
+			"table": types.StringValue(lock.Table), "mode": types.StringValue(lock.Mode.String()), "bytes": size(lock.Bytes),
+		}))
+	}
+	return types.ListValueMust(lockType, values)
 }
 
 func pendingObject(step migrate.Step, locks types.List, bytes types.Int64) attr.Value {
@@ -160,8 +184,7 @@ func pendingObject(step migrate.Step, locks types.List, bytes types.Int64) attr.
 	})
 }
 
-// plannedPending shows steps in a plan. Terraform plans again when it applies, and refuses if anything differs then. So
-// what they lock, and how large that is now, comes from the last refresh, or remains to be known.
+// plannedPending shows steps in a plan, with what they lock as the last refresh found it; the rest remains to be known.
 func plannedPending(ctx context.Context, steps []migrate.Step, refreshed types.List) types.List {
 	var models []pendingModel
 	if !refreshed.IsNull() && !refreshed.IsUnknown() {
@@ -183,22 +206,42 @@ func plannedPending(ctx context.Context, steps []migrate.Step, refreshed types.L
 // appliedPending is what was planned, with what was left open filled in from what ran.
 func appliedPending(ctx context.Context, planned types.List, ran []migrate.Step) types.List {
 	var models []pendingModel
-	planned.ElementsAs(ctx, &models, false) // It is what plannedPending wrote.
-	known := pendingValue(ran).Elements()
+	planned.ElementsAs(ctx, &models, false) // It is what the plan wrote.
 	pending := make([]attr.Value, 0, len(models))
 	for _, m := range models {
-		value := pendingObject(m.step(), m.Locks, m.LockedBytes)
-		if m.Locks.IsUnknown() {
-			value = pendingObject(m.step(), types.ListValueMust(lockType, nil), types.Int64Value(0))
-			for i, step := range ran {
-				if step.Same(m.step()) {
-					value = known[i]
-				}
-			}
+		found := m.step()
+		if i := slices.IndexFunc(ran, found.Same); i >= 0 {
+			found = ran[i]
 		}
-		pending = append(pending, value)
+		pending = append(pending, pendingObject(found, filledLocks(ctx, m.Locks, found.Locks), filled(m.LockedBytes, found.Bytes)))
 	}
 	return types.ListValueMust(pendingType, pending)
+}
+
+func filled(planned types.Int64, found int64) types.Int64 {
+	if planned.IsUnknown() {
+		return types.Int64Value(found)
+	}
+	return planned
+}
+
+func filledLocks(ctx context.Context, planned types.List, found []migrate.TableLock) types.List {
+	if planned.IsUnknown() {
+		return locksValue(found, types.Int64Value)
+	}
+	var models []lockModel
+	planned.ElementsAs(ctx, &models, false) // It is what the plan wrote.
+	locks := make([]attr.Value, 0, len(models))
+	for _, m := range models {
+		size := int64(0)
+		if i := slices.IndexFunc(found, func(lock migrate.TableLock) bool { return lock.Table == m.Table.ValueString() }); i >= 0 {
+			size = found[i].Bytes
+		}
+		locks = append(locks, types.ObjectValueMust(lockType.AttrTypes, map[string]attr.Value{
+			"table": m.Table, "mode": m.Mode, "bytes": filled(m.Bytes, size),
+		}))
+	}
+	return types.ListValueMust(lockType, locks)
 }
 
 func (m pendingModel) step() migrate.Step {

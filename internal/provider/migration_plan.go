@@ -82,24 +82,49 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 	default:
 		addNotices(diags, *plan, planned, creates)
 	}
-	if plan.Pending, err = r.pending(ctx, engine, planned, target, state, creates); err != nil {
+	if creates {
+		plan.Pending, err = r.pendingOfCreate(ctx, engine, planned, target)
+	} else {
+		plan.Pending, err = r.pendingOfUpdate(ctx, engine, target, state)
+	}
+	if err != nil {
 		addMigrationError(diags, "plan", *plan, err)
 	}
 }
 
-// pending is what the apply will run. A database that has everything already is planned as if it had nothing, since
-// another apply may bring it there after the plan was made, which must make no difference; a notice tells.
-func (r *migrationResource) pending(ctx context.Context, engine *migrate.Engine, planned migrate.Plan, target int64, state migrationModel, creates bool) (types.List, error) {
-	steps, from := planned.Steps, state.CurrentVersion.ValueInt64()
-	var err error
-	switch {
-	case !creates && from == target:
-		return state.Pending, nil // Nothing is to run, and that others are pending is no change.
-	case !creates:
-		steps, err = engine.Steps(from, target)
-	case len(steps) == 0:
-		steps, err = engine.Steps(planned.Adopted, target)
+// Terraform plans again when it applies, and refuses if anything differs then. So a plan shows only what does not change
+// without reason.
+
+// pendingOfCreate is what the apply of a new resource will run. A database that has everything already is planned as if it
+// had nothing, since another apply may bring it there after the plan was made, which must make no difference; a notice
+// tells. Sizes remain to be known, because they change all the time.
+func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate.Engine, planned migrate.Plan, target int64) (types.List, error) {
+	if planned.From < target {
+		if planned.To == target {
+			return unmeasuredPending(planned.Steps), nil
+		}
+		// The server could not be asked.
+		steps, err := engine.Steps(0, target)
+		return plannedPending(ctx, steps, types.ListNull(pendingType)), err
 	}
+	steps, err := engine.Steps(planned.Adopted, target)
+	all := migrate.Plan{Steps: steps}
+	var budget *migrate.BudgetError
+	if err == nil {
+		if err = engine.Inspect(ctx, &all); errors.As(err, &budget) {
+			err = nil // Nothing of it will run.
+		}
+	}
+	return unmeasuredPending(all.Steps), err
+}
+
+// pendingOfUpdate is what the apply will run, with what was found about it by the last refresh.
+func (r *migrationResource) pendingOfUpdate(ctx context.Context, engine *migrate.Engine, target int64, state migrationModel) (types.List, error) {
+	from := state.CurrentVersion.ValueInt64()
+	if from == target {
+		return state.Pending, nil // Nothing is to run, and that others are pending is no change.
+	}
+	steps, err := engine.Steps(from, target)
 	return plannedPending(ctx, steps, state.Pending), err
 }
 

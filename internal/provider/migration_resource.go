@@ -108,8 +108,8 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 				MarkdownDescription: "The latest version that the provider, or the folder, has.",
 			},
 			"pending": pendingAttribute("Migrations that are known and not applied, in the order in which they run. A plan that changes something lists " +
-				"what the apply will run, and after the apply that list remains until the next refresh. When the resource is created, what is locked is " +
-				"only known after the apply, and the plan's warnings tell it."),
+				"what the apply will run, and after the apply that list remains until the next refresh. When the resource is created, sizes are " +
+				"known after the apply only, and a warning of the plan tells them."),
 		},
 	}
 }

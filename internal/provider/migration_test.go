@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -259,6 +260,25 @@ func TestAccMigrationGoesDown(t *testing.T) {
 	if tables := testdb.Value[int](t, database, `SELECT count(*) FROM pg_class WHERE relname IN ('a', 'b', 'c', 'd')`); tables != 0 {
 		t.Errorf("%d tables are left", tables)
 	}
+}
+
+// A plan that creates shows what is locked, too, apart from sizes, which change all the time.
+func TestAccMigrationShowsLocksWhenCreated(t *testing.T) {
+	database := testdb.Empty(t)
+	testdb.Exec(t, database, `CREATE TABLE big AS SELECT i AS n FROM generate_series(1, 10000) i`)
+	dir := folder(t, "app", map[string]string{"001_index.sql": "CREATE INDEX big_n_idx ON big (n);\nCREATE TABLE small (n int);\nCREATE INDEX small_n_idx ON small (n);"})
+	locks := tfjsonpath.New("pending").AtSliceIndex(0).AtMapKey("locks")
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+		Config: providerBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" { source_dir = %q }", dir),
+		ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+			betweenPlanAndApply{t, database, `INSERT INTO big SELECT i FROM generate_series(1, 10000) i`},
+			plancheck.ExpectKnownValue(theMigration, locks, knownvalue.ListSizeExact(1)),
+			plancheck.ExpectKnownValue(theMigration, locks.AtSliceIndex(0).AtMapKey("table"), knownvalue.StringExact("public.big")),
+			plancheck.ExpectKnownValue(theMigration, locks.AtSliceIndex(0).AtMapKey("mode"), knownvalue.StringExact("SHARE")),
+			plancheck.ExpectUnknownValue(theMigration, locks.AtSliceIndex(0).AtMapKey("bytes")),
+		}},
+		Check: resource.ComposeAggregateTestCheckFunc(at("1"), resource.TestMatchResourceAttr(theMigration, "pending.0.locks.0.bytes", regexp.MustCompile(`^[1-9]\d{5,}$`))),
+	}}})
 }
 
 func TestAccMigrationLockBudget(t *testing.T) {
