@@ -74,20 +74,21 @@ func (e *StepError) Error() string {
 	if e.Down {
 		what = "the down step of " + what
 	}
-	text := fmt.Sprintf("%s failed%s", what, e.where())
+	var sentences []string
 	var invalid *InvalidIndexError
 	if errors.As(e.cause, &invalid) {
-		text += " " + invalid.Error() + "."
+		sentences = append(sentences, invalid.Error()+".")
 	}
 	if len(e.Ran) > 0 {
-		text += " Applied before it: " + strings.Join(e.Ran, ", ") + "."
+		sentences = append(sentences, "Applied before it: "+strings.Join(e.Ran, ", ")+".")
 	}
 	if e.Failed.transaction {
-		text += fmt.Sprintf(" Nothing of %s was applied.", e.Failed.Name)
+		sentences = append(sentences, fmt.Sprintf("Nothing of %s was applied.", e.Failed.Name))
 	} else {
-		text += fmt.Sprintf(" %s runs without a transaction, so that what its earlier statements did has remained; it must be able to run again.", e.Failed.Name)
+		sentences = append(sentences, e.Failed.Name+" runs without a transaction, so that what its earlier statements did has remained; it must be able to run again.")
 	}
-	return text + fmt.Sprintf(" The database stays at version %d; repair the cause and apply again", e.Current)
+	sentences = append(sentences, fmt.Sprintf("The database stays at version %d; repair the cause and apply again", e.Current))
+	return what + " failed" + e.where() + strings.Join(sentences, " ")
 }
 
 func (e *StepError) where() string {
@@ -95,9 +96,9 @@ func (e *StepError) where() string {
 	var invalid *InvalidIndexError
 	if !errors.As(e.cause, &at) {
 		if errors.As(e.cause, &invalid) {
-			return "."
+			return ". "
 		}
-		return ": " + strings.TrimRight(serverMessage(e.cause), ".") + "."
+		return ": " + strings.TrimRight(serverMessage(e.cause), ".") + ". "
 	}
 	return fmt.Sprintf(" at line %d: %s.\n\n%s\n\n", at.line, strings.TrimRight(serverMessage(at.cause), "."), indent(at.sql))
 }

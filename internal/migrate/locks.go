@@ -100,6 +100,10 @@ func (m Migration) analyse(down bool) (analysis, error) {
 				return found, &BadFileError{m.Name, st.line, "a migration runs in a transaction, which it must neither begin nor end itself; " +
 					`or begin the file with "-- +goose NO TRANSACTION"`}
 			}
+			if m.transaction && outsideTransactions(kind, fields) {
+				return found, &BadFileError{m.Name, st.line, `this statement cannot run in a transaction; begin the file with "-- +goose NO TRANSACTION", ` +
+					"and move what needs a transaction into another file"}
+			}
 			a := analyser{line: st.line}
 			a.statement(kind, fields)
 			found.locks, found.created = append(found.locks, a.locks...), append(found.created, a.created...)
@@ -112,6 +116,23 @@ func (m Migration) analyse(down bool) (analysis, error) {
 		found.holdUntilCommit()
 	}
 	return found, nil
+}
+
+// outsideTransactions tells the statements that refuse to run in a transaction.
+func outsideTransactions(kind string, s node) bool {
+	switch kind {
+	case "VacuumStmt":
+		return s.truth("is_vacuumcmd") // ANALYZE is the same kind.
+	case "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt":
+		return true
+	case "AlterTableStmt":
+		for _, command := range s.list("cmds") {
+			if _, definition := command.get("AlterTableCmd").get("def").only(); definition.truth("concurrent") {
+				return true
+			}
+		}
+	}
+	return s.truth("concurrent") && kind != "RefreshMatViewStmt" || kind == "ReindexStmt" && s.option("concurrently")
 }
 
 func (m Migration) syntaxError(st statement, err error) error {

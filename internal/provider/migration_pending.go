@@ -185,18 +185,12 @@ func pendingObject(step migrate.Step, locks types.List, bytes types.Int64) attr.
 }
 
 // plannedPending shows steps in a plan, with what they lock as the last refresh found it; the rest remains to be known.
-func plannedPending(ctx context.Context, steps []migrate.Step, refreshed types.List) types.List {
-	var models []pendingModel
-	if !refreshed.IsNull() && !refreshed.IsUnknown() {
-		refreshed.ElementsAs(ctx, &models, false) // It is what pendingValue wrote.
-	}
+func plannedPending(steps, refreshed []migrate.Step) types.List {
 	pending := make([]attr.Value, 0, len(steps))
 	for _, step := range steps {
 		locks, bytes := types.ListUnknown(lockType), types.Int64Unknown()
-		for _, m := range models {
-			if step.Same(m.step()) {
-				locks, bytes = m.Locks, m.LockedBytes
-			}
+		if i := slices.IndexFunc(refreshed, step.Same); i >= 0 {
+			locks, bytes = locksValue(refreshed[i].Locks, types.Int64Value), types.Int64Value(refreshed[i].Bytes)
 		}
 		pending = append(pending, pendingObject(step, locks, bytes))
 	}

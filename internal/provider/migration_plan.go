@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,14 +46,14 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 		plan.CurrentVersion = types.Int64Unknown()
 	}
 	if !plan.Name.IsUnknown() && !plan.SourceDir.IsUnknown() {
-		r.plan(ctx, &plan, state, req.State.Raw.IsNull(), &resp.Diagnostics)
+		r.plan(ctx, &plan, state, refreshed(ctx, req.Private, &resp.Diagnostics), req.State.Raw.IsNull(), &resp.Diagnostics)
 	}
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 	}
 }
 
-func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, state migrationModel, creates bool, diags *diag.Diagnostics) {
+func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, state migrationModel, refreshed []migrate.Step, creates bool, diags *diag.Diagnostics) {
 	engine := plan.engine(r.backend)
 	latest, err := engine.Latest()
 	if err != nil {
@@ -85,7 +86,7 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 	if creates {
 		plan.Pending, err = r.pendingOfCreate(ctx, engine, planned, target)
 	} else {
-		plan.Pending, err = r.pendingOfUpdate(ctx, engine, target, state)
+		plan.Pending, err = r.pendingOfUpdate(engine, target, state, refreshed)
 	}
 	if err != nil {
 		addMigrationError(diags, "plan", *plan, err)
@@ -105,7 +106,7 @@ func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate
 		}
 		// The server could not be asked.
 		steps, err := engine.Steps(0, target)
-		return plannedPending(ctx, steps, types.ListNull(pendingType)), err
+		return plannedPending(steps, nil), err
 	}
 	steps, err := engine.Steps(planned.Adopted, target)
 	all := migrate.Plan{Steps: steps}
@@ -119,13 +120,31 @@ func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate
 }
 
 // pendingOfUpdate is what the apply will run, with what was found about it by the last refresh.
-func (r *migrationResource) pendingOfUpdate(ctx context.Context, engine *migrate.Engine, target int64, state migrationModel) (types.List, error) {
+func (r *migrationResource) pendingOfUpdate(engine *migrate.Engine, target int64, state migrationModel, refreshed []migrate.Step) (types.List, error) {
 	from := state.CurrentVersion.ValueInt64()
 	if from == target {
-		return state.Pending, nil // Nothing is to run, and that others are pending is no change.
+		return state.Pending, nil // Nothing is to run, and that the last apply ran something is no change.
 	}
 	steps, err := engine.Steps(from, target)
-	return plannedPending(ctx, steps, state.Pending), err
+	return plannedPending(steps, refreshed), err
+}
+
+// refreshedKey is where a refresh leaves what is pending and what it locks: not in the attribute, because Terraform hides
+// in a plan what is in the state already.
+const refreshedKey = "pending"
+
+// refreshed is what the last refresh found.
+func refreshed(ctx context.Context, private interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+}, diags *diag.Diagnostics,
+) []migrate.Step {
+	text, found := private.GetKey(ctx, refreshedKey)
+	diags.Append(found...)
+	var steps []migrate.Step
+	if len(text) > 0 && json.Unmarshal(text, &steps) != nil {
+		return nil // Another version of the provider wrote it; then sizes and locks remain to be known.
+	}
+	return steps
 }
 
 // addNotices tells what a plan's attributes cannot show well.
@@ -144,6 +163,9 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 	}
 	var locks []string
 	for _, step := range planned.Steps {
+		for _, lock := range step.Locks {
+			locks = append(locks, fmt.Sprintf("%s: %s %s, %d bytes", step.Name, lock.Table, lock.Mode, lock.Bytes))
+		}
 		if step.Down {
 			diags.AddAttributeWarning(path.Root("version"), "Migration is undone", fmt.Sprintf("The apply will run the down step of %s, which takes the "+
 				"database from version %d to %d. What its tables and columns hold is lost.", step.Name, planned.From, planned.To))
@@ -151,11 +173,8 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 		for _, unknown := range step.Unknown {
 			diags.AddWarning("Locks are not known", unknown+". List them in the file, in a line such as \"-- brownie:locks ACCESS EXCLUSIVE public.orders\", so that the plan can tell.")
 		}
-		for _, lock := range step.Locks {
-			locks = append(locks, fmt.Sprintf("%s: %s %s, %d bytes", step.Name, lock.Table, lock.Mode, lock.Bytes))
-		}
 	}
-	if creates && len(locks) > 0 {
+	if down := len(planned.Steps) > 0 && planned.Steps[0].Down; (creates || down) && len(locks) > 0 {
 		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q:\n%s", name, strings.Join(locks, "\n")))
 	}
 }

@@ -2,12 +2,14 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -107,8 +109,8 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 				Computed:            true,
 				MarkdownDescription: "The latest version that the provider, or the folder, has.",
 			},
-			"pending": pendingAttribute("Migrations that are known and not applied, in the order in which they run. A plan that changes something lists " +
-				"what the apply will run, and after the apply that list remains until the next refresh. When the resource is created, sizes are " +
+			"pending": pendingAttribute("Migrations that are known, not applied and needed for `version`, in the order in which they run. The plan lists what the " +
+				"apply will run; the list remains after the apply, until the next refresh. When the resource is created, sizes are " +
 				"known after the apply only, and a warning of the plan tells them."),
 		},
 	}
@@ -214,13 +216,30 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 	if latest, err := engine.Latest(); err == nil {
 		state.LatestVersion = types.Int64Value(latest)
 		if latest > state.CurrentVersion.ValueInt64() {
-			if planned, err := engine.Plan(ctx, latest, false); err == nil && engine.Inspect(ctx, &planned) == nil {
-				state.Pending = pendingValue(planned.Steps)
-			}
+			resp.Diagnostics.Append(r.keepPending(ctx, engine, latest, resp)...)
 		}
 	}
 	state.setDefaults()
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
+}
+
+// keepPending leaves what is pending, and what it locks, for the plan.
+func (r *migrationResource) keepPending(ctx context.Context, engine *migrate.Engine, latest int64, resp *resource.ReadResponse) diag.Diagnostics {
+	planned, err := engine.Plan(ctx, latest, false)
+	var budget *migrate.BudgetError
+	if err == nil {
+		if err = engine.Inspect(ctx, &planned); errors.As(err, &budget) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil
+	}
+	text, err := json.Marshal(planned.Steps)
+	if err != nil {
+		return nil
+	}
+	return resp.Private.SetKey(ctx, refreshedKey, text)
 }
 
 // setDefaults fills in what an import, or a state of an older provider, lacks.
