@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -53,7 +54,7 @@ func (e *Engine) Inspect(ctx context.Context, plan *Plan) error {
 	var created []tableName
 	for i := range plan.Steps {
 		step := &plan.Steps[i]
-		found, err := e.migration(step.Version).analyse(step.Down)
+		found, err := e.migration(step.Version).analyse(step.Down, func(sql string) bool { return e.knows(ctx, sql) })
 		if err != nil {
 			return err
 		}
@@ -129,4 +130,23 @@ func (e *Engine) foreign(ctx context.Context, all []unknown) ([]string, error) {
 		}
 	}
 	return texts, err
+}
+
+const (
+	// parserVersion is the newest server whose syntax the parser knows.
+	parserVersion = 17
+	versionSQL    = `SELECT current_setting('server_version_num')::integer / 10000 AS major`
+	// A block is checked as a whole before it runs, and this one ends before it comes to the statement.
+	syntaxSQL = "DO $brownie_syntax$ BEGIN RETURN; %s\n; END $brownie_syntax$"
+)
+
+// knows tells whether a server that is newer than the parser knows the syntax of a statement. It does not run it.
+func (e *Engine) knows(ctx context.Context, sql string) bool {
+	version, err := postgres.QueryOne[struct{ Major int32 }](ctx, e.db, versionSQL)
+	if err != nil || version.Major <= parserVersion {
+		return false
+	}
+	_, err = postgres.Rehearse[struct{ Major int32 }](ctx, e.db,
+		postgres.Statement{SQL: fmt.Sprintf(syntaxSQL, strings.TrimRight(sql, "; \n\t"))}, postgres.Statement{SQL: versionSQL})
+	return err == nil
 }

@@ -58,6 +58,8 @@ type analysis struct {
 // tableName is the name of a table that a migration creates; an empty schema stands for any.
 type tableName struct{ schema, name string }
 
+const cannotTell = "%s, line %d: what %s locks cannot be told before it runs"
+
 // unknown is a statement that may lock anything. PostgreSQL's own functions lock nothing.
 type unknown struct {
 	function string // empty for a block of code
@@ -66,8 +68,9 @@ type unknown struct {
 
 var declaredLocks = regexp.MustCompile(`(?mi)^--\s*brownie:locks\s+(NONE|(?:ROW |ACCESS |SHARE |UPDATE )*(?:SHARE|EXCLUSIVE))\b[ \t]*(.*?)[ \t]*$`)
 
-// analyse finds out what a migration or its down step locks, with PostgreSQL's own parser, and reports errors of syntax.
-func (m Migration) analyse(down bool) (analysis, error) {
+// analyse finds out what a migration or its down step locks, with PostgreSQL's own parser, and reports errors of syntax. The
+// parser is that of one version; newer asks the server whether it knows a statement that the parser does not.
+func (m Migration) analyse(down bool, newer func(sql string) bool) (analysis, error) {
 	var found analysis
 	statements, text := m.up, m.text
 	if at := m.annotationAt("Down"); down {
@@ -88,7 +91,13 @@ func (m Migration) analyse(down bool) (analysis, error) {
 	for _, st := range statements {
 		parsedText, err := parser.ParseToJSON(st.sql)
 		if err != nil {
-			return found, m.syntaxError(st, err)
+			if !newer(st.sql) {
+				return found, m.syntaxError(st, err)
+			}
+			if len(declarations) == 0 {
+				found.unknown = append(found.unknown, unknown{"", fmt.Sprintf(cannotTell, m.Name, st.line, "this statement")})
+			}
+			continue
 		}
 		var tree node
 		if err := json.Unmarshal([]byte(parsedText), &tree); err != nil {
@@ -108,7 +117,7 @@ func (m Migration) analyse(down bool) (analysis, error) {
 			a.statement(kind, fields)
 			found.locks, found.created = append(found.locks, a.locks...), append(found.created, a.created...)
 			if a.unknown != "" && len(declarations) == 0 {
-				found.unknown = append(found.unknown, unknown{a.function, fmt.Sprintf("%s, line %d: what %s locks cannot be told before it runs", m.Name, st.line, a.unknown)})
+				found.unknown = append(found.unknown, unknown{a.function, fmt.Sprintf(cannotTell, m.Name, st.line, a.unknown)})
 			}
 		}
 	}

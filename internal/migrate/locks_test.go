@@ -238,3 +238,25 @@ func TestUnknownLocks(t *testing.T) {
 		}
 	}
 }
+
+// A server that is newer than the parser is asked about what the parser does not know.
+func TestSyntaxOfANewerServer(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	newer := testdb.Value[bool](t, database, `SELECT current_setting('server_version_num')::int >= 180000`)
+	for sql, known := range map[string]bool{
+		`CREATE TABLE sums (a int, b int GENERATED ALWAYS AS (a + 1) VIRTUAL);`:   newer, // since PostgreSQL 18
+		`CREATE TABLE sums (a int, b int GENERATED ALWAYS AS (a + 1) SOMETIMES);`: false,
+	} {
+		engine := newEngine(t, database, fstest.MapFS{"0001_x.sql": file(sql)})
+		plan := must(engine.Plan(t.Context(), 1, false))(t)
+		err := engine.Inspect(t.Context(), &plan)
+		var bad *migrate.BadFileError
+		if known && (err != nil || len(plan.Steps[0].Unknown) != 1) || !known && (!errors.As(err, &bad) || bad.Line != 2) {
+			t.Errorf("%s: got %v, %v", sql, err, plan.Steps[0].Unknown)
+		}
+		if testdb.Value[bool](t, database, `SELECT to_regclass('sums') IS NOT NULL`) {
+			t.Errorf("%s was run", sql)
+		}
+	}
+}
