@@ -103,9 +103,11 @@ func TestCancelledStart(t *testing.T) {
 	if _, err := devstack.StartPostgres(ctx, devstack.Options{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
-	if left, _ := os.ReadDir(temporary); len(left) != 0 || uses(t, temporary) {
+	if left, _ := os.ReadDir(temporary); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
+	_ = os.Remove(temporary)
+	leavesNothing(t, temporary, 0) // The watchdog, which removes the server's folder last, may need a moment to end.
 }
 
 func TestDetached(t *testing.T) {
