@@ -21,8 +21,8 @@ func newIsolated(t *testing.T) isolated {
 	i := isolated{database: database, store: access.New(testdb.DB(t, database))}
 	acme := newOrganization(t, database, "acme")
 	newOrganization(t, database, "globex")
-	i.role = must(i.store.CreateRole(t.Context(), newRole(t, database, "acme-app", "admin", &acme)))(t)
-	i.server = must(i.store.CreateRole(t.Context(), newRole(t, database, "server", "admin", nil)))(t)
+	i.role = testdb.Must(i.store.CreateRole(t.Context(), newRole(t, database, "acme-app", "admin", &acme)))(t)
+	i.server = testdb.Must(i.store.CreateRole(t.Context(), newRole(t, database, "server", "admin", nil)))(t)
 	return i
 }
 
@@ -34,7 +34,7 @@ func TestAFreshDatabaseIsIsolated(t *testing.T) {
 		CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY, organization_id uuid NOT NULL REFERENCES organizations, text text);
 		SELECT brownie.isolate_table('notes')`)
 	rows := testdb.Value[int](t, i.database, `SELECT count(*) FROM organizations`)
-	proof := must(i.store.ProveIsolation(t.Context()))(t)
+	proof := testdb.Must(i.store.ProveIsolation(t.Context()))(t)
 	attempts := map[string]int{}
 	for _, finding := range proof.Findings {
 		if !finding.Stopped {
@@ -110,7 +110,7 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 			put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "ROLE ROLE", `ROLE "`+i.role.Name+`"`, "GRANT SERVER", `GRANT "`+i.server.Name+`"`,
 				"ROLE SERVER", `ROLE "`+i.server.Name+`"`)
 			testdb.Exec(t, i.database, put.Replace(sabotage.sql))
-			proof := must(i.store.ProveIsolation(t.Context()))(t)
+			proof := testdb.Must(i.store.ProveIsolation(t.Context()))(t)
 			if proof.Isolated {
 				t.Fatal("it was not found")
 			}

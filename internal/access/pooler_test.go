@@ -34,7 +34,7 @@ func newPooled(t *testing.T) pooled {
 	// A copy of a database does not get the template's privileges on the database.
 	testdb.Exec(t, database, `REVOKE CONNECT, TEMPORARY ON DATABASE `+database+` FROM PUBLIC`)
 	p := pooled{database, access.New(testdb.DB(t, database)), testdb.Pooler(t, database)}
-	must(p.store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"}, access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
+	testdb.Must(p.store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"}, access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
 	return p
 }
 
@@ -75,7 +75,7 @@ func (p pooled) testInterleavedTenants(t *testing.T) {
 		organization := newOrganization(t, p.database, fmt.Sprintf("tenant-%d", n))
 		testdb.Exec(t, p.database, `INSERT INTO incidents (organization_id, team_id, title)
 			SELECT organization_id, id, 'old ' || n FROM teams, generate_series(1, 20) AS n WHERE organization_id = $1`, organization)
-		role := must(p.store.CreateRole(t.Context(), newRole(t, p.database, fmt.Sprintf("tenant-%d", n), "writer", &organization)))(t)
+		role := testdb.Must(p.store.CreateRole(t.Context(), newRole(t, p.database, fmt.Sprintf("tenant-%d", n), "writer", &organization)))(t)
 		for range clientsOfEach {
 			clients = append(clients, client{role.Name, organization, true})
 		}
@@ -182,10 +182,10 @@ func (s tenantSession) want(ctx context.Context, want, sql string, args ...any) 
 // Whatever does not prove the role with a certificate is refused, directly and pooled.
 func (p pooled) testRefusedLogins(t *testing.T) {
 	acme := newOrganization(t, p.database, "refused")
-	role := must(p.store.CreateRole(t.Context(), newRole(t, p.database, "refused", "writer", &acme)))(t).Name
+	role := testdb.Must(p.store.CreateRole(t.Context(), newRole(t, p.database, "refused", "writer", &acme)))(t).Name
 	direct := newRole(t, p.database, "direct-only", "writer", &acme)
 	direct.Pooled = false
-	must(p.store.CreateRole(t.Context(), direct))(t)
+	testdb.Must(p.store.CreateRole(t.Context(), direct))(t)
 	// Even a role that has a password cannot use it.
 	testdb.Exec(t, p.database, `ALTER ROLE `+pgx.Identifier{role}.Sanitize()+` PASSWORD 'secret'`)
 
@@ -284,7 +284,7 @@ func (p pooled) testNewRole(t *testing.T) {
 	acme := newOrganization(t, p.database, "new-role")
 	role := newRole(t, p.database, "new-role", "reader", &acme)
 	p.wantLogin(t, role.Name, true, false)
-	must(p.store.CreateRole(t.Context(), role))(t)
+	testdb.Must(p.store.CreateRole(t.Context(), role))(t)
 	login := p.wantLogin(t, role.Name, true, true)
 	if login.OrganizationID == nil || *login.OrganizationID != acme || login.AllTenants || *login.Access != "reader" || login.TLSVersion != "TLS 1.3" {
 		t.Errorf("got %+v", login)
@@ -298,11 +298,11 @@ func (p pooled) testNewRole(t *testing.T) {
 func (p pooled) testExpiredRole(t *testing.T) {
 	acme := newOrganization(t, p.database, "expiring")
 	role := newRole(t, p.database, "expiring", "reader", &acme)
-	must(p.store.CreateRole(t.Context(), role))(t)
+	testdb.Must(p.store.CreateRole(t.Context(), role))(t)
 	past := time.Now().Add(-time.Second)
 	expired := role
 	expired.ValidUntil = &past
-	must(p.store.UpdateRole(t.Context(), role, expired))(t)
+	testdb.Must(p.store.UpdateRole(t.Context(), role, expired))(t)
 	p.wantLogin(t, role.Name, true, false)
 	if login := p.wantLogin(t, role.Name, false, true); login.OrganizationID != nil {
 		t.Errorf("an expired role still sees organization %s", *login.OrganizationID)

@@ -55,16 +55,6 @@ func login(t *testing.T, database, role string) *pgx.Conn {
 	return conn
 }
 
-func must[T any](value T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value
-	}
-}
-
 func TestRoleLifecycle(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t, testdb.Certificates)
@@ -74,13 +64,13 @@ func TestRoleLifecycle(t *testing.T) {
 	timeout, until := 1500*time.Millisecond, time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
 	role.StatementTimeout, role.ValidUntil, role.ConnectionLimit = &timeout, &until, 7
 
-	created := must(store.CreateRole(t.Context(), role))(t)
+	created := testdb.Must(store.CreateRole(t.Context(), role))(t)
 	want := role
 	want.OID, want.Attributes, want.MemberOf = created.OID, access.Attributes, []string{"brownie_pooled", "brownie_writer"}
 	if got := inUTC(created); !reflect.DeepEqual(got, inUTC(want)) || created.OID == 0 {
 		t.Errorf("created %+v, want %+v", got, want)
 	}
-	if read := must(store.Role(t.Context(), role.Name))(t); !reflect.DeepEqual(inUTC(read), inUTC(created)) {
+	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !reflect.DeepEqual(inUTC(read), inUTC(created)) {
 		t.Errorf("read %+v, created %+v", read, created)
 	}
 	var duplicate *access.DuplicateError
@@ -98,7 +88,7 @@ func TestRoleLifecycle(t *testing.T) {
 	after.Name = strings.Replace(database, "brownie_test", "acme-renamed", 1)
 	after.Access, after.Pooled, after.StatementTimeout, after.ValidUntil, after.ConnectionLimit = "reader", false, nil, nil, -1
 	forget(t, database, after.Name)
-	renamed := must(store.UpdateRole(t.Context(), role, after))(t)
+	renamed := testdb.Must(store.UpdateRole(t.Context(), role, after))(t)
 	if renamed.OID != created.OID || !slices.Equal(renamed.MemberOf, []string{"brownie_reader"}) || renamed.ValidUntil != nil ||
 		renamed.StatementTimeout != nil || *renamed.OrganizationID != acme {
 		t.Errorf("renamed to %+v", renamed)
@@ -136,9 +126,9 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 	store := access.New(testdb.DB(t, database))
 	acme := newOrganization(t, database, "acme")
 	role := newRole(t, database, "drifting", "reader", &acme)
-	created := must(store.CreateRole(t.Context(), role))(t)
+	created := testdb.Must(store.CreateRole(t.Context(), role))(t)
 	other := newRole(t, database, "other-group", "reader", nil)
-	must(store.CreateRole(t.Context(), other))(t)
+	testdb.Must(store.CreateRole(t.Context(), other))(t)
 	name, onward := pgx.Identifier{role.Name}.Sanitize(), pgx.Identifier{other.Name}.Sanitize()
 	// What others granted for reasons of their own, and must stay.
 	testdb.Exec(t, database, `GRANT `+onward+` TO `+name)
@@ -169,10 +159,10 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 		`UPDATE brownie.role_bindings SET valid_until = now()`:                                 func(r access.Role) bool { return !slices.Equal(r.Attributes, access.Attributes) },
 	} {
 		testdb.Exec(t, database, drift)
-		if drifted := must(store.Role(t.Context(), role.Name))(t); !check(drifted) {
+		if drifted := testdb.Must(store.Role(t.Context(), role.Name))(t); !check(drifted) {
 			t.Errorf("%s: read as %+v", drift, drifted)
 		}
-		repaired := must(store.UpdateRole(t.Context(), role, role))(t)
+		repaired := testdb.Must(store.UpdateRole(t.Context(), role, role))(t)
 		if !reflect.DeepEqual(inUTC(repaired), inUTC(created)) {
 			t.Errorf("%s: repaired to %+v", drift, repaired)
 		}
@@ -188,7 +178,7 @@ func TestTheOrganizationOfARoleWithSessionsStays(t *testing.T) {
 	store := access.New(testdb.DB(t, database))
 	acme, globex := newOrganization(t, database, "acme"), newOrganization(t, database, "globex")
 	role := newRole(t, database, "moving", "reader", &acme)
-	must(store.CreateRole(t.Context(), role))(t)
+	testdb.Must(store.CreateRole(t.Context(), role))(t)
 	conn := login(t, database, role.Name)
 	moved := role
 	moved.OrganizationID = &globex
@@ -202,7 +192,7 @@ func TestTheOrganizationOfARoleWithSessionsStays(t *testing.T) {
 	for testdb.Value[bool](t, database, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, role.Name) {
 		time.Sleep(10 * time.Millisecond) // the server notices the end of a session a little later
 	}
-	if got := must(store.UpdateRole(t.Context(), role, moved))(t); *got.OrganizationID != globex {
+	if got := testdb.Must(store.UpdateRole(t.Context(), role, moved))(t); *got.OrganizationID != globex {
 		t.Errorf("got %+v", got)
 	}
 	missing := role
@@ -219,8 +209,8 @@ func TestARoleThatOwnsObjectsIsNotDropped(t *testing.T) {
 	database, elsewhere := testdb.Migrated(t, testdb.Certificates), testdb.Empty(t, testdb.Certificates)
 	store := access.New(testdb.DB(t, database))
 	role, heir := newRole(t, database, "owning", "migrator", nil), newRole(t, database, "heir", "migrator", nil)
-	must(store.CreateRole(t.Context(), role))(t)
-	must(store.CreateRole(t.Context(), heir))(t)
+	testdb.Must(store.CreateRole(t.Context(), role))(t)
+	testdb.Must(store.CreateRole(t.Context(), heir))(t)
 	name := pgx.Identifier{role.Name}.Sanitize()
 	testdb.Exec(t, database, `CREATE TABLE reports (id int); ALTER TABLE reports OWNER TO `+name)
 	testdb.Exec(t, elsewhere, `CREATE TABLE notes (id int); GRANT SELECT ON notes TO `+name)
@@ -235,7 +225,7 @@ func TestARoleThatOwnsObjectsIsNotDropped(t *testing.T) {
 			t.Errorf("%q does not mention %s", err, part)
 		}
 	}
-	if read := must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Attributes) {
+	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Attributes) {
 		t.Errorf("the refusal changed the role: %+v", read)
 	}
 	testdb.Exec(t, elsewhere, `DROP OWNED BY `+name)
@@ -292,14 +282,14 @@ func TestOddNames(t *testing.T) {
 	for _, name := range []string{"Acme_" + suffix, "a.b_" + suffix, strings.ReplaceAll(suffix, "_", "0"), "select." + suffix, "x@y-" + suffix} {
 		forget(t, database, name)
 		role := access.Role{Name: name, Access: "reader", OrganizationID: &acme, Pooled: true, ConnectionLimit: -1}
-		must(store.CreateRole(t.Context(), role))(t)
+		testdb.Must(store.CreateRole(t.Context(), role))(t)
 		changed := role
 		changed.Access = "admin"
-		if got := must(store.UpdateRole(t.Context(), role, changed))(t); !slices.Equal(got.MemberOf, changed.Groups()) || !slices.Equal(got.Attributes, access.Attributes) {
+		if got := testdb.Must(store.UpdateRole(t.Context(), role, changed))(t); !slices.Equal(got.MemberOf, changed.Groups()) || !slices.Equal(got.Attributes, access.Attributes) {
 			t.Errorf("%s: changed to %+v", name, got)
 		}
 	}
-	if proof := must(store.ProveIsolation(t.Context()))(t); !proof.Isolated {
+	if proof := testdb.Must(store.ProveIsolation(t.Context()))(t); !proof.Isolated {
 		t.Error("not isolated")
 	}
 }
@@ -308,7 +298,7 @@ func TestARoleThatWasReplacedIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t, testdb.Certificates)
 	store := access.New(testdb.DB(t, database))
-	role := must(store.CreateRole(t.Context(), newRole(t, database, "replaced", "reader", nil)))(t)
+	role := testdb.Must(store.CreateRole(t.Context(), newRole(t, database, "replaced", "reader", nil)))(t)
 	name := pgx.Identifier{role.Name}.Sanitize()
 	testdb.Exec(t, database, `DROP OWNED BY `+name+`; DROP ROLE `+name+`; CREATE ROLE `+name+` SUPERUSER`)
 	var replaced *access.ReplacedError
@@ -328,7 +318,7 @@ func TestAnInterruptedChangeIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t, testdb.Certificates)
 	store := access.New(testdb.DB(t, database))
-	role := must(store.CreateRole(t.Context(), newRole(t, database, "interrupted", "reader", nil)))(t)
+	role := testdb.Must(store.CreateRole(t.Context(), newRole(t, database, "interrupted", "reader", nil)))(t)
 	holder := testdb.DB(t, database)
 	held, release := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
@@ -366,7 +356,7 @@ func TestAnInterruptedChangeIsNoSuccess(t *testing.T) {
 	}
 	close(release)
 	group.Wait()
-	if read := must(store.Role(t.Context(), role.Name))(t); !reflect.DeepEqual(inUTC(read), inUTC(role)) {
+	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !reflect.DeepEqual(inUTC(read), inUTC(role)) {
 		t.Errorf("the role became %+v", read)
 	}
 }
@@ -376,7 +366,7 @@ func TestADropDoesNotWaitForever(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t, testdb.Certificates)
 	store := access.New(testdb.DB(t, database))
-	role := must(store.CreateRole(t.Context(), newRole(t, database, "waiting", "migrator", nil)))(t)
+	role := testdb.Must(store.CreateRole(t.Context(), newRole(t, database, "waiting", "migrator", nil)))(t)
 	testdb.Exec(t, database, `CREATE TABLE reports (id int); ALTER TABLE reports OWNER TO `+pgx.Identifier{role.Name}.Sanitize())
 	reader, err := connect(t.Context(), testdb.Config(t, database))
 	if err != nil {
@@ -390,7 +380,7 @@ func TestADropDoesNotWaitForever(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "another session kept a lock") {
 		t.Errorf("got %v", err)
 	}
-	if read := must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Attributes) {
+	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Attributes) {
 		t.Errorf("the role was locked out: %+v", read)
 	}
 	if _, err := reader.Exec(t.Context(), `COMMIT`); err != nil {
@@ -403,8 +393,8 @@ func TestWhatElseKeepsARoleFromBeingDropped(t *testing.T) {
 	database := testdb.Migrated(t, testdb.Certificates)
 	elsewhere := testdb.Migrated(t, testdb.Certificates)
 	store, there := access.New(testdb.DB(t, database)), access.New(testdb.DB(t, elsewhere))
-	role := must(store.CreateRole(t.Context(), newRole(t, database, "shared", "reader", nil)))(t)
-	other := must(store.CreateRole(t.Context(), newRole(t, database, "member", "reader", nil)))(t)
+	role := testdb.Must(store.CreateRole(t.Context(), newRole(t, database, "shared", "reader", nil)))(t)
+	other := testdb.Must(store.CreateRole(t.Context(), newRole(t, database, "member", "reader", nil)))(t)
 	wantBlocked := func(words string) {
 		t.Helper()
 		var blocked *access.BlockedError
@@ -413,7 +403,7 @@ func TestWhatElseKeepsARoleFromBeingDropped(t *testing.T) {
 		}
 	}
 	// Another database uses the role, too.
-	must(there.UpdateRole(t.Context(), role, role))(t)
+	testdb.Must(there.UpdateRole(t.Context(), role, role))(t)
 	wantBlocked(elsewhere)
 	name, group := pgx.Identifier{role.Name}.Sanitize(), pgx.Identifier{other.Name}.Sanitize()
 	testdb.Exec(t, elsewhere, `DROP OWNED BY `+name)

@@ -36,7 +36,7 @@ func newTenantAdmin(t *testing.T) tenantAdmin {
 	testdb.Exec(t, a.database, `INSERT INTO incidents (organization_id, team_id, title) SELECT organization_id, team_id, title FROM incidents, generate_series(1, 500)`)
 	testdb.Exec(t, a.database, `ANALYZE`)
 	organization := a.own["organizations"]
-	role := must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(), newRole(t, a.database, "acme-admin", "admin", &organization)))(t)
+	role := testdb.Must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(), newRole(t, a.database, "acme-admin", "admin", &organization)))(t)
 	a.conn = login(t, a.database, role.Name)
 	return a
 }

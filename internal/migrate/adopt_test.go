@@ -106,17 +106,17 @@ const privilegesSQL = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
 func TestEveryWayLeadsToTheSameSchema(t *testing.T) {
 	t.Parallel()
 	fresh, adopted, stepwise := testdb.Empty(t), alembicDatabase(t), testdb.Empty(t)
-	latest := must(platform(t, fresh).Latest())(t)
+	latest := testdb.Must(platform(t, fresh).Latest())(t)
 	up(t, fresh, latest)
 	rows := testdb.Value[string](t, adopted, rowsLeftSQL)
 	up(t, adopted, latest)
 	for version := range latest {
 		up(t, stepwise, version+1)
 	}
-	catalog := must(platform(t, fresh).Catalog(t.Context()))(t)
+	catalog := testdb.Must(platform(t, fresh).Catalog(t.Context()))(t)
 	privileges := testdb.Value[string](t, fresh, privilegesSQL)
 	for name, database := range map[string]string{"adopted": adopted, "step by step": stepwise} {
-		got := must(platform(t, database).Catalog(t.Context()))(t)
+		got := testdb.Must(platform(t, database).Catalog(t.Context()))(t)
 		if !slices.Equal(got, catalog) {
 			t.Errorf("%s: the catalog differs: %s", name, difference(catalog, got))
 		}
@@ -130,7 +130,7 @@ func TestEveryWayLeadsToTheSameSchema(t *testing.T) {
 	if left := testdb.Value[string](t, adopted, rowsLeftSQL); left != rows {
 		t.Errorf("rows changed:\n%s\n%s", rows, left)
 	}
-	for _, applied := range must(platform(t, adopted).Applied(t.Context()))(t) {
+	for _, applied := range testdb.Must(platform(t, adopted).Applied(t.Context()))(t) {
 		if applied.Adopted != (applied.Version == 1) {
 			t.Errorf("recorded is %+v", applied)
 		}
@@ -161,20 +161,20 @@ func TestAdoptionOfAKnownVersion(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int64{3, 7, 12} {
 		database := testdb.Empty(t)
-		db := must(testdb.DB(t, database).SQL())(t)
-		provider := must(goose.NewProvider(goose.DialectPostgres, db, migrations.Files))(t)
+		db := testdb.Must(testdb.DB(t, database).SQL())(t)
+		provider := testdb.Must(goose.NewProvider(goose.DialectPostgres, db, migrations.Files))(t)
 		if _, err := provider.UpTo(t.Context(), version); err != nil {
 			t.Fatal(err)
 		}
 		_ = db.Close()
 		engine := platform(t, database)
-		plan := must(engine.Plan(t.Context(), 12, false))(t)
+		plan := testdb.Must(engine.Plan(t.Context(), 12, false))(t)
 		if plan.Adopts != version || plan.From != version || int64(len(plan.Steps)) != 12-version {
 			t.Errorf("version %d: planned %+v", version, plan)
 		}
 		up(t, database, 12)
 		adopted := 0
-		for _, applied := range must(engine.Applied(t.Context()))(t) {
+		for _, applied := range testdb.Must(engine.Applied(t.Context()))(t) {
 			if applied.Adopted {
 				adopted++
 			}
@@ -185,7 +185,7 @@ func TestAdoptionOfAKnownVersion(t *testing.T) {
 	}
 	restored := testdb.Migrated(t)
 	testdb.Exec(t, restored, `DROP TABLE brownie.goose_db_version`)
-	if plan := must(platform(t, restored).Plan(t.Context(), 12, false))(t); plan.Adopts != 12 || len(plan.Steps) != 0 {
+	if plan := testdb.Must(platform(t, restored).Plan(t.Context(), 12, false))(t); plan.Adopts != 12 || len(plan.Steps) != 0 {
 		t.Errorf("planned %+v", plan)
 	}
 	up(t, restored, 12)
@@ -231,12 +231,12 @@ func TestAnOlderHistoryIsCompleted(t *testing.T) {
 	testdb.Exec(t, database, `ALTER TABLE brownie.goose_db_version DROP COLUMN name, DROP COLUMN sha256, DROP COLUMN applied_at, DROP COLUMN duration_ms,
 		DROP COLUMN role_name, DROP COLUMN provider_version, DROP COLUMN run_id, DROP COLUMN adopted`)
 	engine := platform(t, database)
-	if applied := must(engine.Applied(t.Context()))(t); len(applied) != 6 || applied[5].SHA256 != "" || applied[5].At.IsZero() {
+	if applied := testdb.Must(engine.Applied(t.Context()))(t); len(applied) != 6 || applied[5].SHA256 != "" || applied[5].At.IsZero() {
 		t.Fatalf("read %+v", applied)
 	}
 	up(t, database, 12)
-	known := must(engine.Known())(t)
-	for i, applied := range must(engine.Applied(t.Context()))(t) {
+	known := testdb.Must(engine.Known())(t)
+	for i, applied := range testdb.Must(engine.Applied(t.Context()))(t) {
 		if applied.SHA256 != known[i].SHA256 || applied.Name != known[i].Name || applied.Adopted {
 			t.Errorf("recorded is %+v", applied)
 		}

@@ -24,19 +24,9 @@ func platform(t *testing.T, database string) *migrate.Engine {
 	return migrate.New(testdb.DB(t, database), migrate.Platform, migrate.Options{})
 }
 
-func must[T any](value T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value
-	}
-}
-
 func up(t *testing.T, database string, version int64) {
 	t.Helper()
-	if current := must(platform(t, database).Up(t.Context(), version))(t); current != version {
+	if current := testdb.Must(platform(t, database).Up(t.Context(), version))(t); current != version {
 		t.Fatalf("got version %d, want %d", current, version)
 	}
 }
@@ -46,13 +36,13 @@ func TestCatalog(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	first, last := map[string]int64{}, map[string]int64{}
-	latest := must(platform(t, database).Latest())(t)
+	latest := testdb.Must(platform(t, database).Latest())(t)
 	for version := range latest + 1 {
 		if version == 0 {
 			continue
 		}
 		up(t, database, version)
-		for _, line := range must(platform(t, database).Catalog(t.Context()))(t) {
+		for _, line := range testdb.Must(platform(t, database).Catalog(t.Context()))(t) {
 			if gone, ok := last[line]; ok && gone < version-1 {
 				t.Fatalf("version %d brings back %s", version, line)
 			}
@@ -100,13 +90,13 @@ func TestEveryMigrationGoesDownAndUpAgain(t *testing.T) {
 		var first, last int64
 		_, _ = fmt.Sscanf(line, "%d-%d", &first, &last)
 		_, object, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		for version := first; version <= cmp.Or(last, must(engine.Latest())(t)); version++ {
+		for version := first; version <= cmp.Or(last, testdb.Must(engine.Latest())(t)); version++ {
 			catalogs[version] = append(catalogs[version], object)
 		}
 	}
 	same := func(version int64) {
 		t.Helper()
-		got := must(engine.Catalog(t.Context()))(t)
+		got := testdb.Must(engine.Catalog(t.Context()))(t)
 		for _, line := range catalogs[version] {
 			if !slices.Contains(got, line) {
 				t.Errorf("version %d lacks %s", version, line)
@@ -124,16 +114,16 @@ func TestEveryMigrationGoesDownAndUpAgain(t *testing.T) {
 	}
 	down := func(version int64) {
 		t.Helper()
-		plan := must(engine.Plan(t.Context(), version, true))(t)
+		plan := testdb.Must(engine.Plan(t.Context(), version, true))(t)
 		if len(plan.Steps) != 1 || !plan.Steps[0].Down {
 			t.Fatalf("planned %+v", plan)
 		}
-		if current := must(engine.Run(t.Context(), plan))(t); current != version {
+		if current := testdb.Must(engine.Run(t.Context(), plan))(t); current != version {
 			t.Fatalf("got version %d, want %d", current, version)
 		}
 	}
 	testdb.Exec(t, database, rowsSQL)
-	for version := must(engine.Latest())(t); version > 1; version-- {
+	for version := testdb.Must(engine.Latest())(t); version > 1; version-- {
 		down(version - 1)
 		same(version - 1)
 		up(t, database, version)
@@ -143,10 +133,10 @@ func TestEveryMigrationGoesDownAndUpAgain(t *testing.T) {
 			t.Fatalf("%d rows are left at version %d", n, version-1)
 		}
 	}
-	if current := must(engine.Run(t.Context(), must(engine.PlanTeardown(t.Context(), true))(t)))(t); current != 0 {
+	if current := testdb.Must(engine.Run(t.Context(), testdb.Must(engine.PlanTeardown(t.Context(), true))(t)))(t); current != 0 {
 		t.Errorf("got version %d after a teardown", current)
 	}
 	same(0)
-	up(t, database, must(engine.Latest())(t))
-	same(must(engine.Latest())(t))
+	up(t, database, testdb.Must(engine.Latest())(t))
+	same(testdb.Must(engine.Latest())(t))
 }

@@ -66,7 +66,7 @@ func TestKilledUpgradesConverge(t *testing.T) {
 	if testing.Short() {
 		runs = killedRunsShort
 	}
-	server := must(devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# makes it a server of our own"}}))(t)
+	server := testdb.Must(devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# makes it a server of our own"}}))(t)
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
 	moments := map[int64]int{}
 	whole := time.Duration(0)
@@ -75,7 +75,7 @@ func TestKilledUpgradesConverge(t *testing.T) {
 		if err := server.CreateDatabase(t.Context(), database, ""); err != nil {
 			t.Fatal(err)
 		}
-		k := killedUpgrade{server: server, database: database, config: must(server.Config(database))(t)}
+		k := killedUpgrade{server: server, database: database, config: testdb.Must(server.Config(database))(t)}
 		if run == 0 {
 			began := time.Now()
 			k.converge(t)
@@ -107,7 +107,7 @@ func (k killedUpgrade) kill(t *testing.T, run int, whole time.Duration) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	conn := must(pgx.Connect(t.Context(), k.server.URL("postgres")))(t)
+	conn := testdb.Must(pgx.Connect(t.Context(), k.server.URL("postgres")))(t)
 	defer func() { _ = conn.Close(t.Context()) }()
 	// Its time begins when it connects.
 	for connected := false; !connected; time.Sleep(time.Millisecond) {
@@ -137,7 +137,7 @@ func (k killedUpgrade) converge(t *testing.T) int64 {
 	db := postgres.New(k.config)
 	defer db.Close()
 	engine := upgradeEngine(db)
-	reached := migrate.Current(must(engine.Applied(t.Context()))(t))
+	reached := migrate.Current(testdb.Must(engine.Applied(t.Context()))(t))
 	current, err := engine.Up(t.Context(), 20)
 	if err != nil || current != 20 {
 		t.Fatalf("killed at version %d: the next apply reached version %d: %v", reached, current, err)
@@ -146,13 +146,13 @@ func (k killedUpgrade) converge(t *testing.T) int64 {
 		Log     string
 		Invalid int64
 	}
-	found := must(postgres.QueryOne[facts](t.Context(), db, `SELECT (SELECT string_agg(version::text, ' ' ORDER BY version) FROM log) AS log,
+	found := testdb.Must(postgres.QueryOne[facts](t.Context(), db, `SELECT (SELECT string_agg(version::text, ' ' ORDER BY version) FROM log) AS log,
 		(SELECT count(*) FROM pg_index WHERE NOT indisvalid) AS invalid`))(t)
 	if want := (facts{strings.Trim(fmt.Sprint(numbers(20)), "[]"), 0}); found != want {
 		t.Errorf("killed at version %d: ran and invalid are %+v", reached, found)
 	}
-	known := must(engine.Known())(t)
-	for i, applied := range must(engine.Applied(t.Context()))(t) {
+	known := testdb.Must(engine.Known())(t)
+	for i, applied := range testdb.Must(engine.Applied(t.Context()))(t) {
 		if applied.Version != int64(i+1) || applied.SHA256 != known[i].SHA256 {
 			t.Errorf("killed at version %d: recorded is %+v", reached, applied)
 		}
@@ -227,7 +227,7 @@ func TestAlterWaitsInSlices(t *testing.T) {
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, `CREATE TABLE data (n int); INSERT INTO data VALUES (1)`)
 	open := func() *pgx.Conn {
-		conn := must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
+		conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
 		t.Cleanup(func() { _ = conn.Close(context.Background()) })
 		return conn
 	}
@@ -289,7 +289,7 @@ func TestTheHolderOfALockIsNamed(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, `CREATE TABLE data (n int)`)
-	holder := must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)+"&application_name=nightly-report"))(t)
+	holder := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)+"&application_name=nightly-report"))(t)
 	defer func() { _ = holder.Close(context.Background()) }()
 	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT * FROM data"); err != nil {
 		t.Fatal(err)
@@ -313,7 +313,7 @@ func TestConcurrentUpsQueue(t *testing.T) {
 	database := testdb.Empty(t)
 	config := testdb.Config(t, database)
 	config.MaxConnections = 1 // the engine needs no second connection beside the one that holds the lock
-	latest := must(platform(t, database).Latest())(t)
+	latest := testdb.Must(platform(t, database).Latest())(t)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -340,8 +340,8 @@ func TestAStalePlanIsRefused(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	engine := newEngine(t, database, fstest.MapFS{"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT 1;`), "0003_c.sql": file(`SELECT 1;`)})
-	plan := must(engine.Plan(t.Context(), 3, false))(t)
-	must(engine.Up(t.Context(), 2))(t)
+	plan := testdb.Must(engine.Plan(t.Context(), 3, false))(t)
+	testdb.Must(engine.Up(t.Context(), 2))(t)
 	current, err := engine.Run(t.Context(), plan)
 	var stale *migrate.StalePlanError
 	if !errors.As(err, &stale) || stale.Planned != 0 || stale.Found != 2 || stale.Wanted != 3 || current != 2 {

@@ -27,10 +27,10 @@ var strong = []string{"SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", 
 // held runs SQL in a transaction, which it rolls back, and returns the strongest lock on each table that was there before.
 func held(t *testing.T, database, sql string) map[string]string {
 	t.Helper()
-	conn := must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
+	conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
 	defer func() { _ = conn.Close(t.Context()) }()
 	tables := map[uint32]string{}
-	for rows := must(conn.Query(t.Context(), `SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	for rows := testdb.Must(conn.Query(t.Context(), `SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname IN ('public', 'brownie') AND c.relkind IN ('r', 'p', 'm') AND c.relname NOT LIKE 'goose%'`))(t); rows.Next(); {
 		var oid uint32
 		var name string
@@ -39,13 +39,13 @@ func held(t *testing.T, database, sql string) map[string]string {
 		}
 		tables[oid] = name
 	}
-	tx := must(conn.Begin(t.Context()))(t)
+	tx := testdb.Must(conn.Begin(t.Context()))(t)
 	defer func() { _ = tx.Rollback(t.Context()) }()
 	if _, err := tx.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%s: %s", sql, err)
 	}
 	locks := map[string]string{}
-	for rows := must(tx.Query(t.Context(), heldSQL))(t); rows.Next(); {
+	for rows := testdb.Must(tx.Query(t.Context(), heldSQL))(t); rows.Next(); {
 		var oid uint32
 		var mode string
 		if err := rows.Scan(&oid, &mode); err != nil {
@@ -61,7 +61,7 @@ func held(t *testing.T, database, sql string) map[string]string {
 // told is what a plan says of its only step.
 func told(t *testing.T, engine *migrate.Engine, version int64, down bool) (locks map[string]string, step migrate.Step) {
 	t.Helper()
-	plan := must(engine.Plan(t.Context(), version, down))(t)
+	plan := testdb.Must(engine.Plan(t.Context(), version, down))(t)
 	if err := engine.Inspect(t.Context(), &plan); err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +82,8 @@ func TestLocksOfThePlatformsMigrations(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	engine := platform(t, database)
-	for _, migration := range must(engine.Known())(t) {
-		file := string(must(fs.ReadFile(migrations.Files, migration.Name))(t))
+	for _, migration := range testdb.Must(engine.Known())(t) {
+		file := string(testdb.Must(fs.ReadFile(migrations.Files, migration.Name))(t))
 		_, file, _ = strings.Cut(file, "-- +goose Up\n")
 		upSQL, downSQL, _ := strings.Cut(file, "-- +goose Down\n")
 		got, step := told(t, engine, migration.Version, false)
@@ -208,7 +208,7 @@ func TestLocksThatTakeLong(t *testing.T) {
 		"ALTER TABLE customers DROP COLUMN name;\nCREATE INDEX j ON orders (note);": "of its own",
 	} {
 		engine := migrate.New(testdb.DB(t, database), migrate.Source{Name: "app", Files: fstest.MapFS{"0001_x.sql": file(sql)}}, migrate.Options{MaxLockedBytes: &limit})
-		plan := must(engine.Plan(t.Context(), 1, false))(t)
+		plan := testdb.Must(engine.Plan(t.Context(), 1, false))(t)
 		err := engine.Inspect(t.Context(), &plan)
 		var budget *migrate.BudgetError
 		if refused := errors.As(err, &budget); refused != (alternative != "") || err != nil && !refused {
@@ -249,7 +249,7 @@ func TestSyntaxOfANewerServer(t *testing.T) {
 		`CREATE TABLE sums (a int, b int GENERATED ALWAYS AS (a + 1) SOMETIMES);`: false,
 	} {
 		engine := newEngine(t, database, fstest.MapFS{"0001_x.sql": file(sql)})
-		plan := must(engine.Plan(t.Context(), 1, false))(t)
+		plan := testdb.Must(engine.Plan(t.Context(), 1, false))(t)
 		err := engine.Inspect(t.Context(), &plan)
 		var bad *migrate.BadFileError
 		if known && (err != nil || len(plan.Steps[0].Unknown) != 1) || !known && (!errors.As(err, &bad) || bad.Line != 2) {

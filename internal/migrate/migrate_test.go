@@ -207,12 +207,12 @@ func TestSettingsOfTheConnection(t *testing.T) {
 		"0001_slow.sql":     file("SELECT pg_sleep(0.3);\nSET lock_timeout = 0;\nSET search_path = pg_catalog;\nCREATE TEMPORARY TABLE rest (n int);"),
 		"0002_settings.sql": file("CREATE TABLE public.settings AS SELECT current_setting('lock_timeout') AS lock_timeout;"),
 	}
-	must(migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 2))(t)
+	testdb.Must(migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 2))(t)
 	type settings struct {
 		Statement, Lock, Path string
 		Rest                  bool
 	}
-	got := must(postgres.QueryOne[settings](t.Context(), db, `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+	got := testdb.Must(postgres.QueryOne[settings](t.Context(), db, `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
 		current_setting('search_path') AS path, to_regclass('pg_temp.rest') IS NOT NULL AS rest`))(t)
 	if want := (settings{"100ms", "0", `"$user", public`, false}); got != want {
 		t.Errorf("the connection has %+v afterwards", got)

@@ -31,20 +31,9 @@ func newTenant(t *testing.T, change func(*tenancy.Organization)) tenant {
 	if change != nil {
 		change(&organization)
 	}
-	organization = must(store.CreateOrganization(t.Context(), organization))(t)
-	team := must(store.CreateTeam(t.Context(), newTeam(organization, "platform")))(t)
+	organization = testdb.Must(store.CreateOrganization(t.Context(), organization))(t)
+	team := testdb.Must(store.CreateTeam(t.Context(), newTeam(organization, "platform")))(t)
 	return tenant{database, db, store, organization, team}
-}
-
-// must is used as must(call())(t), since Go spreads a call's results over parameters only when they are all there are.
-func must[T any](value T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return value
-	}
 }
 
 func newTeam(o tenancy.Organization, slug string) tenancy.Team {
@@ -112,8 +101,8 @@ func TestUsersRacingForTheLimit(t *testing.T) {
 		}
 	}
 	// Moving a user into the full team is held to the same limit.
-	other := must(tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "other")))(t)
-	user := must(tenant.store.CreateUser(t.Context(), newUser(other, "late")))(t)
+	other := testdb.Must(tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "other")))(t)
+	user := testdb.Must(tenant.store.CreateUser(t.Context(), newUser(other, "late")))(t)
 	moved := user
 	moved.TeamID = tenant.team.ID
 	var limit *tenancy.LimitError
@@ -176,10 +165,10 @@ func TestRowsWithANameThatWasUsedTwice(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
 	ctx := t.Context()
-	agent := must(tenant.store.CreateAgentConfig(ctx, tenancy.AgentConfig{
+	agent := testdb.Must(tenant.store.CreateAgentConfig(ctx, tenancy.AgentConfig{
 		OrganizationID: tenant.organization.ID, TeamID: tenant.team.ID, Name: "same", AgentType: "custom", Config: "{}",
 	}))(t)
-	config := must(tenant.store.CreateConfig(ctx, tenancy.Config{
+	config := testdb.Must(tenant.store.CreateConfig(ctx, tenancy.Config{
 		OrganizationID: tenant.organization.ID, Name: "same", ConfigType: "alert", Status: "draft",
 	}))(t)
 	testdb.Exec(t, tenant.database, `INSERT INTO agent_configs (organization_id, team_id, name, agent_type)
@@ -192,8 +181,8 @@ func TestRowsWithANameThatWasUsedTwice(t *testing.T) {
 	}
 	changedAgent, changedConfig := agent, config
 	changedAgent.MaxRetries, changedConfig.Priority = 7, 7
-	agent = must(tenant.store.UpdateAgentConfig(ctx, agent, changedAgent))(t)
-	config = must(tenant.store.UpdateConfig(ctx, config, changedConfig))(t)
+	agent = testdb.Must(tenant.store.UpdateAgentConfig(ctx, agent, changedAgent))(t)
+	config = testdb.Must(tenant.store.UpdateConfig(ctx, config, changedConfig))(t)
 
 	changedAgent, changedConfig = agent, config
 	changedAgent.Name, changedConfig.Name = "other", "other"
@@ -213,7 +202,7 @@ func TestADuplicateIsReportedAsSuchWhenTheLimitIsReachedToo(t *testing.T) {
 	if _, err := tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "platform")); !errors.As(err, &duplicate) {
 		t.Errorf("team: got %v, want a DuplicateError", err)
 	}
-	must(tenant.store.CreateUser(t.Context(), newUser(tenant.team, "jane")))(t)
+	testdb.Must(tenant.store.CreateUser(t.Context(), newUser(tenant.team, "jane")))(t)
 	if _, err := tenant.store.CreateUser(t.Context(), newUser(tenant.team, "jane")); !errors.As(err, &duplicate) {
 		t.Errorf("user: got %v, want a DuplicateError", err)
 	}
@@ -223,7 +212,7 @@ func TestDeletedUserComesBackToLife(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
 	ctx := t.Context()
-	user := must(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
+	user := testdb.Must(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
 	testdb.Exec(t, tenant.database, `UPDATE users SET deleted_at = now(), deleted_by = $1, password_hash = 'kept' WHERE id = $1`, user.ID)
 	if _, err := tenant.store.User(ctx, user.ID); !errors.Is(err, postgres.ErrNotFound) {
 		t.Errorf("a deleted user: got %v, want ErrNotFound", err)
@@ -231,7 +220,7 @@ func TestDeletedUserComesBackToLife(t *testing.T) {
 
 	again := newUser(tenant.team, "jane")
 	again.Username, again.Role = "jane2", "admin"
-	revived := must(tenant.store.CreateUser(ctx, again))(t)
+	revived := testdb.Must(tenant.store.CreateUser(ctx, again))(t)
 	if revived.ID != user.ID || revived.Username != "jane2" || revived.Role != "admin" {
 		t.Errorf("got %+v, want the row %s with the new attributes", revived, user.ID)
 	}
@@ -241,8 +230,8 @@ func TestDeletedUserComesBackToLife(t *testing.T) {
 
 	// Another organization neither gets the row nor learns to import it.
 	testdb.Exec(t, tenant.database, `UPDATE users SET deleted_at = now() WHERE id = $1`, user.ID)
-	globex := must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
-	team := must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
+	globex := testdb.Must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	team := testdb.Must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
 	var duplicate *tenancy.DuplicateError
 	if _, err := tenant.store.CreateUser(ctx, newUser(team, "jane")); !errors.As(err, &duplicate) || duplicate.DeletedAt == nil {
 		t.Errorf("got %v, want a DuplicateError that tells that the user was deleted", err)
@@ -302,9 +291,9 @@ func TestTheDatabaseRefusesForeignTeams(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
 	ctx := t.Context()
-	user := must(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
-	globex := must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
-	foreign := must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
+	user := testdb.Must(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
+	globex := testdb.Must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	foreign := testdb.Must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
 	for _, sql := range []string{
 		`UPDATE users SET team_id = $2 WHERE id = $1`,
 		`UPDATE users SET team_id = $2, organization_id = (SELECT organization_id FROM teams WHERE id = $2) WHERE id = $1`,
@@ -315,7 +304,7 @@ func TestTheDatabaseRefusesForeignTeams(t *testing.T) {
 		}
 	}
 	// A team without anybody could be moved without hurting a foreign key; it is refused all the same.
-	empty := must(tenant.store.CreateTeam(ctx, newTeam(tenant.organization, "empty")))(t)
+	empty := testdb.Must(tenant.store.CreateTeam(ctx, newTeam(tenant.organization, "empty")))(t)
 	if err := testdb.TryExec(t, tenant.database, `UPDATE teams SET organization_id = $2 WHERE id = $1`, empty.ID, globex.ID); err == nil {
 		t.Error("the database let an empty team change its organization")
 	}
@@ -343,7 +332,7 @@ func TestNothingIsDeletedWithAnIncident(t *testing.T) {
 		t.Errorf("team: got %v, want a NotEmptyError with the count", err)
 	}
 
-	other := must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex"}))(t)
+	other := testdb.Must(tenant.store.CreateOrganization(ctx, tenancy.Organization{Name: "Globex", Slug: "globex"}))(t)
 	testdb.Exec(t, tenant.database, `INSERT INTO brownie.role_bindings (role_name, organization_id, access)
 		SELECT 'app', id, 'reader' FROM organizations WHERE id = '`+other.ID+`'`)
 	if err := tenant.store.DeleteOrganization(ctx, other.ID); !errors.As(err, &notEmpty) || notEmpty.Usage.String() != "1 role" {
@@ -352,7 +341,7 @@ func TestNothingIsDeletedWithAnIncident(t *testing.T) {
 
 	forced := tenant.organization
 	forced.ForceDestroy = true
-	must(tenant.store.UpdateOrganization(ctx, tenant.organization, forced))(t)
+	testdb.Must(tenant.store.UpdateOrganization(ctx, tenant.organization, forced))(t)
 	for range 2 { // deleting what is gone is no error
 		if err := tenant.store.DeleteTeam(ctx, tenant.team.ID); err != nil {
 			t.Fatal(err)
@@ -376,7 +365,7 @@ func TestTransactionsPerChange(t *testing.T) {
 		db := postgres.New(config)
 		store := tenancy.New(db)
 		for i := range changes {
-			user := must(store.CreateUser(t.Context(), newUser(tenant.team, fmt.Sprintf("user%d", i))))(t)
+			user := testdb.Must(store.CreateUser(t.Context(), newUser(tenant.team, fmt.Sprintf("user%d", i))))(t)
 			if err := store.DeleteUser(t.Context(), user.ID); err != nil {
 				t.Fatal(err)
 			}
@@ -495,16 +484,16 @@ func TestAServiceRole(t *testing.T) {
 	db := serviceRole(t, testdb.Migrated(t, testdb.Certificates), "manages-rows-only", "admin")
 	store := tenancy.New(db)
 	ctx := t.Context()
-	acme := must(store.CreateOrganization(ctx, tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
-	team := must(store.CreateTeam(ctx, newTeam(acme, "core")))(t)
-	user := must(store.CreateUser(ctx, newUser(team, "jane")))(t)
+	acme := testdb.Must(store.CreateOrganization(ctx, tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	team := testdb.Must(store.CreateTeam(ctx, newTeam(acme, "core")))(t)
+	user := testdb.Must(store.CreateUser(ctx, newUser(team, "jane")))(t)
 	renamed := user
 	renamed.Username = "jane2"
-	must(store.UpdateUser(ctx, user, renamed))(t)
-	agentConfig := must(store.CreateAgentConfig(ctx, tenancy.AgentConfig{
+	testdb.Must(store.UpdateUser(ctx, user, renamed))(t)
+	agentConfig := testdb.Must(store.CreateAgentConfig(ctx, tenancy.AgentConfig{
 		OrganizationID: acme.ID, TeamID: team.ID, Name: "a", AgentType: "custom", Config: "{}",
 	}))(t)
-	settings := must(store.CreateConfig(ctx, tenancy.Config{OrganizationID: acme.ID, Name: "a", ConfigType: "alert", Status: "draft"}))(t)
+	settings := testdb.Must(store.CreateConfig(ctx, tenancy.Config{OrganizationID: acme.ID, Name: "a", ConfigType: "alert", Status: "draft"}))(t)
 	for _, remove := range []func() error{
 		func() error { return store.DeleteConfig(ctx, settings.ID) },
 		func() error { return store.DeleteAgentConfig(ctx, agentConfig.ID) },

@@ -246,6 +246,18 @@ func connect(t testing.TB, database string) *pgx.Conn {
 	return conn
 }
 
+// Must returns what a call returns, and ends the test if the call failed. It is used as Must(call())(t), since Go spreads a
+// call's results over parameters only when they are all there are.
+func Must[T any](value T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+}
+
 // Repository returns the path of the repository's root.
 func Repository(t testing.TB) string {
 	t.Helper()
