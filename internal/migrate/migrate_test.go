@@ -221,3 +221,32 @@ func TestSettingsOfTheConnection(t *testing.T) {
 		t.Errorf("the second migration ran with lock_timeout %s", timeout)
 	}
 }
+
+// What editors and people write, beside the plain form.
+func TestOddFiles(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	files := fstest.MapFS{
+		"20260102030405_windows.sql": {Data: []byte("\ufeff-- +goose Up\r\nCREATE TABLE a (n int);\r\n\r\n-- +goose Down\r\nDROP TABLE a;\r\n")},
+		"20260102030406_function.sql": {Data: []byte("-- A comment; with a semicolon.\n\n-- +goose Up\n-- +goose StatementBegin\nCREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\n" +
+			"BEGIN\n  PERFORM 1;\n  RETURN 2; -- two\nEND\n$$;\n-- +goose StatementEnd\nSELECT f();\nINSERT INTO a VALUES (1); -- one\nINSERT INTO a\nVALUES (1);\n")},
+		"20260102030407_Quoted Name.sql": file(`CREATE TABLE "Odd ""Name""" ("a;b" int);` + "\n" + `ALTER TABLE "Odd ""Name""" ADD COLUMN "C" text DEFAULT 'x;'` + "\n;"),
+		"README.md":                      {Data: []byte("# No migration")},
+		"old/0001_x.sql":                 file("SELECT wrong;"),
+	}
+	engine := newEngine(t, database, files)
+	plan := testdb.Must(engine.Plan(t.Context(), 20260102030407, false))(t)
+	if err := engine.Inspect(t.Context(), &plan); err != nil || len(plan.Steps) != 3 {
+		t.Fatalf("planned %+v, %v", plan, err)
+	}
+	if current := testdb.Must(engine.Run(t.Context(), plan))(t); current != 20260102030407 {
+		t.Errorf("got version %d", current)
+	}
+	if rows := testdb.Value[int](t, database, `SELECT count(*) FROM a`); rows != 2 {
+		t.Errorf("%d rows were inserted", rows)
+	}
+	files["20260102030405_windows.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE a (n int);\n\n-- +goose Down\nDROP TABLE a;")}
+	if plan, err := newEngine(t, database, files).Plan(t.Context(), 20260102030407, false); err != nil || len(plan.Steps) != 0 {
+		t.Errorf("with other line ends: planned %+v, %v", plan, err)
+	}
+}

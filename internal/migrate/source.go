@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -92,7 +93,7 @@ func (s Source) load() ([]Migration, error) {
 		}
 		migrations = append(migrations, migration)
 	}
-	slices.SortStableFunc(migrations, func(a, b Migration) int { return int(a.Version - b.Version) })
+	slices.SortStableFunc(migrations, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
 	for i := 1; i < len(migrations); i++ {
 		if before := migrations[i-1]; before.Version == migrations[i].Version {
 			errs = append(errs, &BadFileError{migrations[i].Name, 0, fmt.Sprintf("has version %d, and so has %s; give one of them the next free number",
@@ -121,7 +122,9 @@ func (s Source) read(name string) (Migration, error) {
 	if err != nil {
 		return Migration{}, &BadFileError{name, 0, "cannot be read: " + errors.Unwrap(err).Error()}
 	}
-	text := strings.TrimRight(strings.ReplaceAll(string(content), "\r\n", "\n"), "\n") + "\n"
+	// Editors on Windows begin files with a byte order mark.
+	text := strings.ReplaceAll(strings.TrimPrefix(string(content), "\ufeff"), "\r\n", "\n")
+	text = strings.TrimRight(text, "\n") + "\n"
 	sum := sha256.Sum256([]byte(text))
 	return Migration{Version: version, Name: path.Base(name), SHA256: hex.EncodeToString(sum[:]), text: text}, nil
 }
