@@ -336,6 +336,28 @@ func TestConcurrentUpsQueue(t *testing.T) {
 	}
 }
 
+// What is between two migrations of a run is no state to plan for.
+func TestAPlanWaitsForARunThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	files := fstest.MapFS{"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT pg_sleep(0.5);`), "0003_c.sql": file(`SELECT pg_sleep(0.5);`)}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := newEngine(t, database, files).Up(t.Context(), 3)
+		ended <- err
+	}()
+	engine := newEngine(t, database, files)
+	for len(testdb.Must(engine.Applied(t.Context()))(t)) != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	if plan := testdb.Must(engine.Plan(t.Context(), 3, false))(t); plan.From != 3 || len(plan.Steps) != 0 {
+		t.Errorf("planned %+v", plan)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStalePlanIsRefused(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)

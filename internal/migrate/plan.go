@@ -2,8 +2,15 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
+
+	"github.com/pressly/goose/v3/lock"
+	"github.com/sethvargo/go-retry"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 // Plan says what a run will do.
@@ -96,7 +103,7 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 	if version != 0 && !slices.ContainsFunc(known, func(m Migration) bool { return m.Version == version }) {
 		return Plan{}, &UnknownVersionError{version, latest}
 	}
-	applied, err := e.Applied(ctx)
+	applied, err := e.settled(ctx, version)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -125,4 +132,50 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 		}
 	}
 	return plan, nil
+}
+
+// A bigint key is stored in two halves (PostgreSQL manual, pg_locks).
+const underWaySQL = `
+SELECT EXISTS (
+	SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = current_database()
+	WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = $1
+) AS running`
+
+// settled reads the history at a moment at which nobody is changing it: what is between two migrations of a run that is
+// under way is no state to plan for. A database that was never migrated is one, since whoever migrates it then waits.
+func (e *Engine) settled(ctx context.Context, version int64) ([]Applied, error) {
+	told := false
+	return retry.DoValue(ctx, patience(), func(ctx context.Context) ([]Applied, error) {
+		applied, err := e.Applied(ctx)
+		if err != nil || len(applied) == 0 || Current(applied) == version {
+			return applied, err
+		}
+		now, err := postgres.QueryOne[struct{ Running bool }](ctx, e.db, underWaySQL, lock.DefaultLockID)
+		if err != nil {
+			return nil, err
+		}
+		if !now.Running {
+			again, err := e.Applied(ctx)
+			if err != nil || len(again) == len(applied) && Current(again) == Current(applied) {
+				return again, err
+			}
+		} else if !told {
+			e.log(ctx, waiting, nil)
+			told = true
+		}
+		return nil, retry.RetryableError(errLocked)
+	})
+}
+
+const waiting = "waiting for another run of migrations"
+
+var errLocked = errors.New("another run of migrations has held the lock for an hour")
+
+// patience is for waiting until another run ends. Each pause is a part of the time that was waited already, so that little
+// time is lost in the end.
+func patience() retry.Backoff {
+	began := time.Now()
+	return retry.WithMaxDuration(time.Hour, retry.WithJitterPercent(20, retry.BackoffFunc(func() (time.Duration, bool) {
+		return min(max(time.Since(began)/10, 10*time.Millisecond), time.Second), false
+	})))
 }

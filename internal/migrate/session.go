@@ -59,23 +59,18 @@ SELECT pg_catalog.pg_try_advisory_lock($1), pg_catalog.set_config('statement_tim
 // SessionLock waits until no other run of migrations has the lock, by asking again and again: a session that waits in
 // the server would make CREATE INDEX CONCURRENTLY of the lock's holder wait for it.
 func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	began := time.Now()
-	// Each pause is a part of the time that was waited already, so that little time is lost in the end.
-	backoff := retry.WithMaxDuration(time.Hour, retry.WithJitterPercent(20, retry.BackoffFunc(func() (time.Duration, bool) {
-		return min(max(time.Since(began)/10, 10*time.Millisecond), time.Second), false
-	})))
 	told := false
-	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
+	err := retry.Do(ctx, patience(), func(ctx context.Context) error {
 		var got bool
 		// goose's own program takes the same lock.
 		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID).Scan(&got, new(string), new(string)); err != nil || got {
 			return err
 		}
 		if !told {
-			s.engine.log(ctx, "waiting for another run of migrations", nil)
+			s.engine.log(ctx, waiting, nil)
 		}
 		told = true
-		return retry.RetryableError(errors.New("another run of migrations has held the lock for an hour"))
+		return retry.RetryableError(errLocked)
 	})
 	if err != nil {
 		return err
