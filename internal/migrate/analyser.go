@@ -12,8 +12,9 @@ type analyser struct {
 	line    int
 	locks   []lockTaken
 	created []tableName
-	// unknown is what may lock anything: a block of code, or the function of that name.
-	unknown, function string
+	// unknown is a block of code, which may lock anything, as functions may.
+	unknown   string
+	functions []string
 }
 
 func (a *analyser) add(relation string, mode LockMode) *lockTaken {
@@ -57,6 +58,12 @@ func (a *analyser) statement(kind string, s node) {
 		a.drop(s)
 	case "TruncateStmt":
 		a.each(s.list("relations"), AccessExclusive)
+		if s.text("behavior") == "DROP_CASCADE" {
+			for _, truncated := range s.list("relations") {
+				a.add(truncated.get("RangeVar").relation(), AccessExclusive).partners = "*"
+			}
+			a.unknown = "TRUNCATE … CASCADE"
+		}
 	case "LockStmt":
 		a.each(s.list("relations"), LockMode(s.number("mode")))
 	case "CreateTrigStmt":
@@ -78,6 +85,12 @@ func (a *analyser) statement(kind string, s node) {
 		}
 	case "CommentStmt":
 		a.comment(s)
+	case "AlterDomainStmt":
+		a.unknown = "ALTER DOMAIN, which checks all tables that use the domain,"
+	case "VariableSetStmt":
+		if s.text("name") == "search_path" {
+			a.unknown = "what follows this change of search_path"
+		}
 	case "CreateStatsStmt":
 		a.each(s.list("relations"), ShareUpdateExclusive)
 	default:
@@ -96,8 +109,8 @@ func (a *analyser) rows(kind, relation string, s node) {
 	case "UpdateStmt", "DeleteStmt", "MergeStmt":
 		a.add(relation, RowExclusive).takes("changes rows", inBatches)
 	case "SelectStmt":
-		if function := s.find("FuncCall"); function != nil {
-			a.unknown, a.function = "function "+strings.Join(function.names("funcname"), "."), last(function.names("funcname"))
+		for _, function := range s.find("FuncCall") {
+			a.functions = append(a.functions, last(function.names("funcname")))
 		}
 		if s.list("lockingClause") != nil {
 			a.each(s.list("fromClause"), RowShare)
@@ -160,6 +173,12 @@ func (a *analyser) alterTable(relation string, command node) {
 		a.addColumn(relation, definition)
 	case "AlterColumnType", "SetExpression":
 		a.add(relation, AccessExclusive).takes(rewrites, newColumn)
+		partner := a.add(relation, AccessExclusive) // Foreign keys with the column are made anew, and checked.
+		partner.partners = "column:" + command.text("name")
+		partner.takes(scans, newColumn)
+	case "DropColumn":
+		a.add(relation, AccessExclusive)
+		a.add(relation, AccessExclusive).partners = "column:" + command.text("name")
 	case "SetNotNull":
 		l := a.add(relation, AccessExclusive)
 		l.takes(scans, createNotNull)
@@ -222,7 +241,7 @@ func (a *analyser) addColumn(relation string, column node) {
 		switch c := each.get("Constraint"); c.text("contype") {
 		case "CONSTR_DEFAULT":
 			defaulted = true
-			if function := c.find("FuncCall"); function != nil && !slices.Contains(once, last(function.names("funcname"))) {
+			if slices.ContainsFunc(c.find("FuncCall"), func(f node) bool { return !slices.Contains(once, last(f.names("funcname"))) }) {
 				takes(rewrites, "add the column without a default, set the default in a later statement, and fill the column in batches")
 			}
 		case "CONSTR_IDENTITY", "CONSTR_GENERATED":
@@ -265,6 +284,9 @@ func (a *analyser) creates(relation node) {
 }
 
 func (a *analyser) drop(s node) {
+	if s.text("behavior") == "DROP_CASCADE" {
+		a.unknown = "DROP … CASCADE"
+	}
 	for _, object := range s.list("objects") {
 		name := object.get("List").names("items")
 		switch kind := s.text("removeType"); kind {

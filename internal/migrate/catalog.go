@@ -69,7 +69,9 @@ WHERE n.nspname IN ('public', 'brownie') AND p.prokind IN ('f', 'p')
 
 // objects reads the catalog. Line breaks within definitions become spaces, so that an object is one line.
 func (e *Engine) objects(ctx context.Context) ([]object, error) {
-	objects, err := postgres.Query[object](ctx, e.db, catalogSQL)
+	// Names are qualified or not by what this path finds.
+	objects, err := postgres.Rehearse[object](ctx, e.db, postgres.Statement{SQL: `SELECT pg_catalog.set_config('search_path', 'public', true)`},
+		postgres.Statement{SQL: catalogSQL})
 	for i := range objects {
 		objects[i].Text = strings.Join(strings.Fields(objects[i].Text), " ")
 	}

@@ -77,7 +77,7 @@ func verify(known []Migration, applied []Applied) error {
 			problems = append(problems, fmt.Sprintf("version %d was applied%s, and its file is missing. Restore the file", a.Version, from(a)))
 		case a.SHA256 != "" && a.SHA256 != known[i].SHA256:
 			problems = append(problems, fmt.Sprintf("%s is not the file that was applied as version %d%s: its SHA-256 was %s and is %s. "+
-				"Restore the file as it was, and put the change into a new migration", known[i].Name, a.Version, from(a), a.SHA256, known[i].SHA256))
+				"Restore the file as it was, and put the change into a new migration; or, if this history is another folder's, set name", known[i].Name, a.Version, from(a), a.SHA256, known[i].SHA256))
 		}
 	}
 	for _, m := range known {

@@ -29,7 +29,11 @@ WITH wanted AS (
 	UNION
 	SELECT w.i, '', CASE f.conrelid WHEN w.relation THEN f.confrelid ELSE f.conrelid END
 	FROM wanted w JOIN pg_catalog.pg_constraint f ON f.contype = 'f' AND (
-		w.partners IN (f.conname, '*') AND f.conrelid = w.relation OR w.partners = '*' AND f.confrelid = w.relation)
+		w.partners IN (f.conname, '*') AND f.conrelid = w.relation OR w.partners = '*' AND f.confrelid = w.relation
+		OR EXISTS (
+			SELECT FROM pg_catalog.pg_attribute a
+			WHERE a.attrelid = w.relation AND w.partners = 'column:' || a.attname
+				AND (f.conrelid = w.relation AND a.attnum = ANY (f.conkey) OR f.confrelid = w.relation AND a.attnum = ANY (f.confkey))))
 )
 SELECT l.i, n.nspname::text AS schema_name, c.relname::text AS name, format('%I.%I', n.nspname, c.relname) AS table_name,
 	coalesce((SELECT sum(pg_catalog.pg_total_relation_size(p.relid)) FROM pg_catalog.pg_partition_tree(c.oid) p),
@@ -88,9 +92,24 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 	if err != nil {
 		return nil, err
 	}
+	theirs := func(schema, name string) bool {
+		return !slices.ContainsFunc(created, func(c tableName) bool { return c.name == name && (c.schema == "" || c.schema == schema) })
+	}
+	exists := map[int]bool{}
+	for _, r := range resolved {
+		exists[int(r.I-1)] = exists[int(r.I-1)] || theirs(r.SchemaName, r.Name)
+	}
+	for i := range found.locks {
+		if l := &found.locks[i]; l.relation != "" && !exists[i] {
+			l.long = "" // Nothing takes long on a table that is new.
+		}
+	}
+	if m := e.migration(step.Version); m.transaction {
+		found.holdUntilCommit()
+	}
 	strongest := map[string]TableLock{}
 	for _, r := range resolved {
-		if slices.ContainsFunc(created, func(c tableName) bool { return c.name == r.Name && (c.schema == "" || c.schema == r.SchemaName) }) {
+		if !theirs(r.SchemaName, r.Name) {
 			continue
 		}
 		l := found.locks[r.I-1]

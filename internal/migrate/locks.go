@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,7 +41,8 @@ type lockTaken struct {
 	line     int
 	relation string // a table, or an index of the table that is locked; empty when only the time counts
 	mode     LockMode
-	// partners locks the tables at the other end of the relation's foreign keys instead: of one constraint, or of all ("*").
+	// partners locks the tables at the other end of the relation's foreign keys instead: of one constraint, of those with a
+	// column ("column:name"), or of all ("*").
 	partners string
 	// long says what the statement does for a time that grows with the table; empty when the lock is brief.
 	long, safe string
@@ -80,6 +82,9 @@ func (m Migration) analyse(down bool, newer func(sql string) bool) (analysis, er
 	}
 	declarations := declaredLocks.FindAllStringSubmatch(text, -1)
 	for _, match := range declarations {
+		if mode := strings.ToUpper(match[1]); mode != "NONE" && !slices.Contains(slices.Collect(maps.Values(lockModes)), mode) {
+			return found, &BadFileError{m.Name, lineAt(m.text, strings.Index(m.text, match[0])), fmt.Sprintf("%q is no lock mode (PostgreSQL manual, section 13.3.1)", match[1])}
+		}
 		for mode, name := range lockModes {
 			for relation := range strings.SplitSeq(match[2], ",") {
 				if strings.EqualFold(name, match[1]) {
@@ -105,9 +110,12 @@ func (m Migration) analyse(down bool, newer func(sql string) bool) (analysis, er
 		}
 		for _, parsed := range tree.list("stmts") {
 			kind, fields := parsed.get("stmt").only()
-			if kind == "TransactionStmt" && m.transaction && fields.text("kind") != "TRANS_STMT_SAVEPOINT" {
-				return found, &BadFileError{m.Name, st.line, "a migration runs in a transaction, which it must neither begin nor end itself; " +
-					`or begin the file with "-- +goose NO TRANSACTION"`}
+			if kind == "TransactionStmt" && (!m.transaction || !strings.Contains(fields.text("kind"), "SAVEPOINT")) {
+				return found, &BadFileError{m.Name, st.line, "a migration begins and ends no transaction itself: its file is one, unless it says " +
+					`"-- +goose NO TRANSACTION"; then each statement is`}
+			}
+			if kind == "CopyStmt" && fields.text("filename") == "" && !fields.truth("is_program") {
+				return found, &BadFileError{m.Name, st.line, "COPY from or to the client is not possible; write INSERT"}
 			}
 			if m.transaction && outsideTransactions(kind, fields) {
 				return found, &BadFileError{m.Name, st.line, `this statement cannot run in a transaction; begin the file with "-- +goose NO TRANSACTION", ` +
@@ -116,13 +124,16 @@ func (m Migration) analyse(down bool, newer func(sql string) bool) (analysis, er
 			a := analyser{line: st.line}
 			a.statement(kind, fields)
 			found.locks, found.created = append(found.locks, a.locks...), append(found.created, a.created...)
-			if a.unknown != "" && len(declarations) == 0 {
-				found.unknown = append(found.unknown, unknown{a.function, fmt.Sprintf(cannotTell, m.Name, st.line, a.unknown)})
+			if len(declarations) > 0 {
+				continue
+			}
+			for _, function := range a.functions {
+				found.unknown = append(found.unknown, unknown{function, fmt.Sprintf(cannotTell, m.Name, st.line, "function "+function)})
+			}
+			if a.unknown != "" {
+				found.unknown = append(found.unknown, unknown{"", fmt.Sprintf(cannotTell, m.Name, st.line, a.unknown)})
 			}
 		}
-	}
-	if m.transaction {
-		found.holdUntilCommit()
 	}
 	return found, nil
 }

@@ -129,6 +129,8 @@ func TestLocksOfStatements(t *testing.T) {
 		`ALTER TABLE orders ALTER COLUMN note SET NOT NULL`,
 		`ALTER TABLE orders ALTER COLUMN note SET STATISTICS 50`,
 		`ALTER TABLE orders ALTER COLUMN note TYPE varchar(20)`,
+		`ALTER TABLE customers ALTER COLUMN id TYPE bigint`,
+		`ALTER TABLE orders DROP COLUMN customer_id`,
 		`ALTER TABLE orders SET (fillfactor = 80)`,
 		`ALTER TABLE orders ADD CONSTRAINT c CHECK (id > 0)`,
 		`ALTER TABLE orders ADD CONSTRAINT c CHECK (id > 0) NOT VALID, VALIDATE CONSTRAINT c`,
@@ -190,22 +192,24 @@ func TestLocksThatTakeLong(t *testing.T) {
 	testdb.Exec(t, database, `INSERT INTO customers SELECT i, 'x' FROM generate_series(1, 5000) i; ALTER TABLE customers ADD CONSTRAINT named CHECK (name IS NOT NULL)`)
 	limit := int64(64 << 10)
 	for sql, alternative := range map[string]string{
-		`CREATE INDEX i ON customers (name);`:                                       "CREATE INDEX CONCURRENTLY",
-		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0);`:                    "NOT VALID",
-		`ALTER TABLE customers ADD CONSTRAINT c UNIQUE (name);`:                     "USING INDEX",
-		`ALTER TABLE customers ALTER COLUMN name TYPE varchar(10);`:                 "another column",
-		`ALTER TABLE customers ADD COLUMN n uuid DEFAULT gen_random_uuid();`:        "without a default",
-		"ALTER TABLE customers ADD COLUMN n int;\nUPDATE customers SET n = 1;":      "of its own",
-		`ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES customers;`:             "NOT VALID",
-		`ALTER TABLE customers ALTER COLUMN name SET NOT NULL;`:                     "",
-		`ALTER TABLE customers ADD COLUMN n int DEFAULT 1;`:                         "",
-		`ALTER TABLE customers ADD COLUMN n timestamptz DEFAULT now();`:             "",
-		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0) NOT VALID;`:          "",
-		`ALTER TABLE customers VALIDATE CONSTRAINT named;`:                          "",
-		"UPDATE customers SET name = 'y';\nALTER TABLE orders ADD COLUMN n int;":    "",
-		"CREATE TABLE small (n int);\nCREATE INDEX i ON small (n);":                 "",
-		`ALTER TABLE customers ALTER COLUMN id SET NOT NULL;`:                       "CHECK (column IS NOT NULL)",
-		"ALTER TABLE customers DROP COLUMN name;\nCREATE INDEX j ON orders (note);": "of its own",
+		`CREATE INDEX i ON customers (name);`:                                                                  "CREATE INDEX CONCURRENTLY",
+		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0);`:                                               "NOT VALID",
+		`ALTER TABLE customers ADD CONSTRAINT c UNIQUE (name);`:                                                "USING INDEX",
+		`ALTER TABLE customers ALTER COLUMN name TYPE varchar(10);`:                                            "another column",
+		`ALTER TABLE customers ADD COLUMN n uuid DEFAULT gen_random_uuid();`:                                   "without a default",
+		"ALTER TABLE customers ADD COLUMN n int;\nUPDATE customers SET n = 1;":                                 "of its own",
+		`ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES customers;`:                                        "NOT VALID",
+		`ALTER TABLE customers ALTER COLUMN name SET NOT NULL;`:                                                "",
+		`ALTER TABLE customers ADD COLUMN n int DEFAULT 1;`:                                                    "",
+		`ALTER TABLE customers ADD COLUMN n timestamptz DEFAULT now();`:                                        "",
+		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0) NOT VALID;`:                                     "",
+		`ALTER TABLE customers VALIDATE CONSTRAINT named;`:                                                     "",
+		"UPDATE customers SET name = 'y';\nALTER TABLE orders ADD COLUMN n int;":                               "",
+		"CREATE TABLE small (n int);\nCREATE INDEX i ON small (n);":                                            "",
+		`ALTER TABLE customers ALTER COLUMN id SET NOT NULL;`:                                                  "CHECK (column IS NOT NULL)",
+		`ALTER TABLE customers ADD COLUMN n text DEFAULT lower(gen_random_uuid()::text);`:                      "without a default",
+		"CREATE TABLE baskets (customer_id int REFERENCES customers);\nCREATE INDEX ON baskets (customer_id);": "",
+		"ALTER TABLE customers DROP COLUMN name;\nCREATE INDEX j ON orders (note);":                            "of its own",
 	} {
 		engine := migrate.New(testdb.DB(t, database), migrate.Source{Name: "app", Files: fstest.MapFS{"0001_x.sql": file(sql)}}, migrate.Options{MaxLockedBytes: &limit})
 		plan := testdb.Must(engine.Plan(t.Context(), 1, false))(t)
@@ -257,6 +261,26 @@ func TestSyntaxOfANewerServer(t *testing.T) {
 		}
 		if testdb.Value[bool](t, database, `SELECT to_regclass('sums') IS NOT NULL`) {
 			t.Errorf("%s was run", sql)
+		}
+	}
+}
+
+// What cannot run, or would leave a transaction open, is refused in the plan.
+func TestRefusedStatements(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	for sql, says := range map[string]string{
+		"-- +goose Up\nCOPY data FROM STDIN;\n":                            "COPY from or to the client",
+		"-- +goose NO TRANSACTION\n-- +goose Up\nBEGIN;\nSELECT 1;\n":      "line 3: a migration begins and ends no transaction itself",
+		"-- +goose Up\nSELECT 1;\nCOMMIT;\n":                               "line 3: a migration begins and ends no transaction itself",
+		"-- +goose Up\nCREATE INDEX CONCURRENTLY i ON data (n);\n":         "cannot run in a transaction",
+		"-- brownie:locks SHARE EXCLUSIVE data\n-- +goose Up\nSELECT 1;\n": "is no lock mode",
+	} {
+		engine := newEngine(t, database, fstest.MapFS{"0001_x.sql": {Data: []byte(sql)}})
+		plan := testdb.Must(engine.Plan(t.Context(), 1, false))(t)
+		var bad *migrate.BadFileError
+		if err := engine.Inspect(t.Context(), &plan); !errors.As(err, &bad) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v", sql, err)
 		}
 	}
 }

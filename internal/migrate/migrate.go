@@ -146,7 +146,9 @@ func (e *Engine) Run(ctx context.Context, plan Plan) (int64, error) {
 		}
 		return current, fmt.Errorf("%s was applied, and then %w. The database is at version %d; apply again", failed.Name, e.db.Explain(partial.Err), current)
 	}
-	return current, &StepError{failed, down, current, s.ran, partial.Err}
+	// What was recorded in a transaction that did not commit has not run.
+	ran := slices.DeleteFunc(s.ran, func(name string) bool { return name == failed.Name })
+	return current, &StepError{failed, down, current, ran, partial.Err}
 }
 
 const preparedSQL = `
@@ -171,6 +173,7 @@ CREATE TABLE %[1]s (
 	run_id text,
 	adopted boolean NOT NULL DEFAULT false
 );
+CREATE UNIQUE INDEX ON %[1]s (version_id) WHERE is_applied;
 INSERT INTO %[1]s (version_id, is_applied) VALUES (0, true);`
 	columnsSQL = `
 ALTER TABLE %s ADD COLUMN name text, ADD COLUMN sha256 text, ADD COLUMN applied_at timestamptz, ADD COLUMN duration_ms bigint,

@@ -205,7 +205,7 @@ func TestSettingsOfTheConnection(t *testing.T) {
 	t.Cleanup(db.Close)
 	files := fstest.MapFS{
 		"0001_slow.sql":     file("SELECT pg_sleep(0.3);\nSET lock_timeout = 0;\nSET search_path = pg_catalog;\nCREATE TEMPORARY TABLE rest (n int);"),
-		"0002_settings.sql": file("CREATE TABLE public.settings AS SELECT current_setting('lock_timeout') AS lock_timeout;"),
+		"0002_settings.sql": file("CREATE TABLE settings AS SELECT current_setting('lock_timeout') AS lock_timeout;"),
 	}
 	testdb.Must(migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 2))(t)
 	type settings struct {

@@ -84,24 +84,22 @@ func (n node) option(name string) bool {
 	return false
 }
 
-// find is the first node of a kind, at any depth.
-func (n node) find(kind string) node {
-	if found := n.get(kind); found != nil {
-		return found
+// find is all nodes of a kind, at any depth.
+func (n node) find(kind string) []node {
+	var found []node
+	if here := n.get(kind); here != nil {
+		found = append(found, here)
 	}
 	for _, field := range slices.Sorted(maps.Keys(n)) {
-		value := n[field]
-		children, isList := value.([]any)
+		children, isList := n[field].([]any)
 		if !isList {
-			children = []any{value}
+			children = []any{n[field]}
 		}
 		for _, child := range children {
 			if fields, ok := child.(map[string]any); ok {
-				if found := node(fields).find(kind); found != nil {
-					return found
-				}
+				found = append(found, node(fields).find(kind)...)
 			}
 		}
 	}
-	return nil
+	return found
 }

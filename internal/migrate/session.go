@@ -54,7 +54,7 @@ func (s *session) provider(db *sql.DB, known []Migration) (*goose.Provider, erro
 // are for its clients.
 const tryLockSQL = `
 SELECT pg_catalog.pg_try_advisory_lock($1), pg_catalog.set_config('statement_timeout', '0', false),
-	pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false)`
+	pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false), pg_catalog.set_config('idle_session_timeout', '0', false)`
 
 // SessionLock waits until no other run of migrations has the lock, by asking again and again: a session that waits in
 // the server would make CREATE INDEX CONCURRENTLY of the lock's holder wait for it.
@@ -62,8 +62,8 @@ func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	told := false
 	err := retry.Do(ctx, patience(), func(ctx context.Context) error {
 		var got bool
-		// goose's own program takes the same lock.
-		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID).Scan(&got, new(string), new(string)); err != nil || got {
+		// Whoever uses goose's library with its lock takes the same; goose's own program takes none.
+		if err := conn.QueryRowContext(ctx, tryLockSQL, lock.DefaultLockID).Scan(&got, new(string), new(string), new(string)); err != nil || got {
 			return err
 		}
 		if !told {
@@ -216,9 +216,12 @@ func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) e
 	return &statementError{failed.line, failed.sql, &waitError{text, failed.cause}}
 }
 
-// The setting is made for each file, since the one before may have changed it.
+// Each file begins with the same settings, whatever the one before it left, so that it makes no difference how many files
+// one apply runs.
 const (
-	savepointSQL = `SET lock_timeout = %d; SAVEPOINT brownie_migration`
+	settingsSQL = `SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; SET statement_timeout = 0; ` +
+		`SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;`
+	savepointSQL = settingsSQL + `SET lock_timeout = %d; SAVEPOINT brownie_migration`
 	rollbackSQL  = `ROLLBACK TO SAVEPOINT brownie_migration`
 	timeoutSQL   = `SET lock_timeout = %d`
 )
@@ -258,10 +261,13 @@ func execute(ctx context.Context, db database.DBTxConn, statements []statement) 
 
 // concurrently tells statements that wait for transactions to end, but let everybody read and write meanwhile; to give
 // up would leave an INVALID index.
-var concurrently = regexp.MustCompile(`(?i)\bCONCURRENTLY\b`)
+var concurrently = regexp.MustCompile(`(?is)^(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:CREATE\s+(?:UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\s+(?:\([^)]*\)\s*)?\w+)\s+CONCURRENTLY\b`)
 
 // oneByOne runs the statements of a file that has no transaction.
 func (s *session) oneByOne(ctx context.Context, m Migration, statements []statement) error {
+	if _, err := s.conn.ExecContext(ctx, settingsSQL); err != nil {
+		return err
+	}
 	timeout := time.Duration(-1)
 	for _, st := range statements {
 		wanted := s.engine.options.LockTimeout
@@ -301,9 +307,11 @@ func (s *session) waits(ctx context.Context, m Migration, failed *statementError
 }
 
 const invalidIndexesSQL = `
-SELECT format('%I.%I', n.nspname, c.relname), c.relname
+SELECT format('%I.%I', n.nspname, c.relname), c.relname, CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN '' ELSE n.nspname END
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT i.indisvalid AND c.relkind = 'i' ORDER BY 1`
+WHERE NOT i.indisvalid AND c.relkind = 'i'
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = c.oid AND p.datname = current_database())
+ORDER BY 1`
 
 // invalidIndexes looks for indexes that this file, or an interrupted attempt to run it, began and did not finish.
 func (s *session) invalidIndexes(ctx context.Context, m Migration) error {
@@ -314,11 +322,11 @@ func (s *session) invalidIndexes(ctx context.Context, m Migration) error {
 	defer func() { _ = rows.Close() }()
 	var found []string
 	for rows.Next() {
-		var qualified, name string
-		if err := rows.Scan(&qualified, &name); err != nil {
+		var qualified, name, schema string // The schema is empty if the name alone finds the index.
+		if err := rows.Scan(&qualified, &name, &schema); err != nil {
 			return err
 		}
-		if regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(m.text) {
+		if mentions(m.text, name) && (schema == "" || mentions(m.text, schema)) {
 			found = append(found, qualified)
 		}
 	}
@@ -326,4 +334,9 @@ func (s *session) invalidIndexes(ctx context.Context, m Migration) error {
 		return rows.Err()
 	}
 	return &InvalidIndexError{m.Name, found}
+}
+
+// mentions tells whether a file's text contains a name.
+func mentions(text, name string) bool {
+	return regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).MatchString(text)
 }

@@ -45,6 +45,10 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 	if plan.Version.IsNull() {
 		plan.CurrentVersion = types.Int64Unknown()
 	}
+	// The name may come from the state, where no validation of the configuration sees it.
+	if checkName(&resp.Diagnostics, plan.Name, plan.SourceDir); resp.Diagnostics.HasError() {
+		return
+	}
 	if !plan.Name.IsUnknown() && !plan.SourceDir.IsUnknown() {
 		r.plan(ctx, &plan, state, refreshed(ctx, req.Private, &resp.Diagnostics), req.State.Raw.IsNull(), &resp.Diagnostics)
 	}
@@ -73,10 +77,10 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 	var unknown *postgres.ConfigError
 	switch {
 	case creates && errors.As(err, &unknown):
-		planned = migrate.Plan{} // The provider's configuration becomes known during the apply.
+		return // The provider's configuration becomes known during the apply, and with it what is pending.
 	case creates && postgres.Unreachable(err):
 		diags.AddWarning("Pending migrations are not known", "The server cannot be asked yet which migrations it has: "+err.Error()+". The apply will find out.")
-		planned = migrate.Plan{}
+		return
 	case err != nil:
 		addMigrationError(diags, "plan", *plan, err)
 		return
@@ -101,12 +105,7 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 // tells. Sizes remain to be known, because they change all the time.
 func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate.Engine, planned migrate.Plan, target int64) (types.List, error) {
 	if planned.From < target {
-		if planned.To == target {
-			return unmeasuredPending(planned.Steps), nil
-		}
-		// The server could not be asked.
-		steps, err := engine.Steps(0, target)
-		return plannedPending(steps, nil), err
+		return unmeasuredPending(planned.Steps), nil
 	}
 	steps, err := engine.Steps(planned.Adopted, target)
 	all := migrate.Plan{Steps: steps}
