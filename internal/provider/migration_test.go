@@ -86,6 +86,10 @@ func TestAccMigration(t *testing.T) {
 			}},
 		},
 		{RefreshState: true, Check: resource.TestCheckResourceAttr(theMigration, "pending.#", "0")},
+		{ // the name is in the state, not in the configuration
+			Config:      block + "resource \"brownie_migration\" \"this\" { source_dir = \"/tmp\" }",
+			ExpectError: says("is the history of the provider's own migrations"),
+		},
 		{ResourceName: theMigration, ImportState: true, ImportStateVerify: true},
 		{ResourceName: theMigration, ImportState: true, ImportStateId: "Other!", ExpectError: says("it must be the name of a history")},
 		{ // somebody restored a database that lacks the last migration
@@ -505,4 +509,25 @@ func TestAccMigrationsAtOnce(t *testing.T) {
 	if n := testdb.Value[int](t, database, `SELECT count(*) FROM brownie.goose_db_version`); itoa(n-1) != latest(t) {
 		t.Errorf("%d migrations are recorded", n-1)
 	}
+}
+
+// What is pending is not told when the database that it is for is unknown.
+func TestAccMigrationOfAnUnknownDatabase(t *testing.T) {
+	database := testdb.Empty(t)
+	with := func(run int, name string) string {
+		return fmt.Sprintf("resource \"terraform_data\" \"database\" {\n  input = %q\n  triggers_replace = [%d]\n}\n", database, run) +
+			strings.Replace(providerBlock(t, database, ""), fmt.Sprintf("%q", database), name, 1)
+	}
+	known := fmt.Sprintf("%q", database)
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{Config: with(1, known) + `resource "brownie_migration" "this" { version = 2 }`, Check: at("2")},
+		{Config: with(1, known) + `removed {
+  from = brownie_migration.this
+  lifecycle { destroy = false }
+}`},
+		{
+			Config: with(2, "terraform_data.database.output") + `resource "brownie_migration" "this" {}`, Check: at(latest(t)),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectUnknownValue(theMigration, tfjsonpath.New("pending"))}},
+		},
+	}})
 }
