@@ -70,8 +70,8 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	if len(blockers) > 0 {
 		return &BlockedError{Name: role.Name, Blockers: blockers}
 	}
-	w := wanted{Name: role.Name, OID: role.OID, ReassignTo: reassignTo}
-	if err = s.drop(ctx, w, lockOutSQL); err == nil {
+	w := wanted{Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo}
+	if err = s.drop(ctx, w, endOwnChangesSQL, lockOutSQL); err == nil {
 		if err = s.drop(ctx, w, dropRoleSQL); err != nil {
 			err = &LockedOutError{Name: role.Name, cause: err}
 		}
@@ -85,8 +85,8 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	return roleError(role, role, err)
 }
 
-func (s *Store) drop(ctx context.Context, w wanted, sql string) error {
-	statements, err := w.change(postgres.Statement{SQL: sql}, postgres.Statement{SQL: `SELECT true AS done`})
+func (s *Store) drop(ctx context.Context, w wanted, changes ...string) error {
+	statements, err := w.change(append(changes, `SELECT true AS done`)...)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,8 @@ const dropStatements = `
 	END IF;
 `
 
-// lockOutSQL rehearses the drop, and lets nobody log in with the role any more.
+// lockOutSQL lets nobody log in with the role any more, and rehearses the drop. A rehearsal that waits for the role itself
+// has shown enough: the drop ends its sessions.
 const lockOutSQL = `
 DO $$` + dropDeclarations + `
 BEGIN
@@ -141,15 +142,23 @@ BEGIN
 	ELSIF role_oid IS NULL THEN
 		RETURN;
 	END IF;
-	BEGIN` + dropStatements + `
-		RAISE EXCEPTION USING ERRCODE = 'BR000';
-	EXCEPTION
-		WHEN SQLSTATE 'BR000' THEN NULL;
-		WHEN insufficient_privilege THEN
-			RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = format(
-				'Whoever made the roles, or a superuser, can allow it: GRANT %I TO %I WITH ADMIN OPTION', coalesce(heir, role), current_user);
+	BEGIN
+		EXECUTE format('ALTER ROLE %I NOLOGIN', role);
+		BEGIN` + dropStatements + `
+			RAISE EXCEPTION USING ERRCODE = 'BR000';
+		EXCEPTION
+			WHEN SQLSTATE 'BR000' THEN NULL;
+			WHEN lock_not_available THEN
+				IF NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = a.pid
+					WHERE a.usesysid = role_oid AND l.locktype = 'transactionid' AND l.granted)
+				THEN
+					RAISE;
+				END IF;
+		END;
+	EXCEPTION WHEN insufficient_privilege THEN
+		RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = format(
+			'Whoever made the roles, or a superuser, can allow it: GRANT %I TO %I WITH ADMIN OPTION', coalesce(heir, role), current_user);
 	END;
-	EXECUTE format('ALTER ROLE %I NOLOGIN', role);
 END
 $$`
 

@@ -94,21 +94,58 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 			FROM brownie.role_bindings WHERE role_name = session_user`, "brownie.current_binding", "definition"},
 		"binding view without barrier": {`ALTER VIEW brownie.current_binding SET (security_barrier = false)`, "brownie.current_binding", "definition"},
 		"bindings that tenants change": {`GRANT SELECT, UPDATE ON brownie.role_bindings TO brownie_admin; ALTER TABLE brownie.role_bindings DISABLE ROW LEVEL SECURITY`, "brownie.role_bindings", "change own binding"},
-		"limits that tenants change":   {`GRANT UPDATE ON organizations TO brownie_admin`, "public.organizations", "raise own limits"},
+		"limits that tenants change":   {`GRANT UPDATE ON organizations TO brownie_admin`, "public.organizations", "change own max_teams"},
 		"foreign key to any team": {`ALTER TABLE incidents DROP CONSTRAINT incidents_team_in_organization_fkey;
 			ALTER TABLE incidents ADD FOREIGN KEY (team_id) REFERENCES teams (id)`, "incidents", "reference by team_id"},
-		"TRUNCATE":                    {`GRANT TRUNCATE ON stats TO ROLE`, "stats", "privileges"},
-		"schema that tenants fill":    {`GRANT CREATE ON SCHEMA public TO brownie_writer`, "schema public", "create in schema"},
-		"sequence that tenants share": {`CREATE SEQUENCE numbers; GRANT USAGE ON SEQUENCE numbers TO brownie_writer`, "numbers", "sequence"},
-		"names of roles for all":      {`GRANT EXECUTE ON FUNCTION brownie.pooler_lookup TO PUBLIC`, "brownie.pooler_lookup(text)", "security definer"},
-		"superuser behind the pooler": {`ALTER ROLE SERVER SUPERUSER`, "SERVER", "pooled superuser"},
-		"monitor that reads rows":     {`GRANT SELECT ON incidents TO brownie_monitor; CREATE POLICY monitor ON incidents TO brownie_monitor USING (true)`, "incidents", "read"},
+		"TRUNCATE":                        {`GRANT TRUNCATE ON stats TO ROLE`, "stats", "privileges"},
+		"schema that tenants fill":        {`GRANT CREATE ON SCHEMA public TO brownie_writer`, "schema public", "create in schema"},
+		"sequence that tenants share":     {`CREATE SEQUENCE numbers; GRANT USAGE ON SEQUENCE numbers TO brownie_writer`, "numbers", "sequence"},
+		"names of roles for all":          {`GRANT EXECUTE ON FUNCTION brownie.pooler_lookup TO PUBLIC`, "brownie.pooler_lookup(text)", "security definer"},
+		"superuser behind the pooler":     {`ALTER ROLE SERVER SUPERUSER`, "SERVER", "pooled superuser"},
+		"key that is no uuid":             {`CREATE TABLE notes (organization_id char(36))`, "notes", "tenant column"},
+		"key of a domain, without policy": {`CREATE DOMAIN org AS uuid; CREATE TABLE notes (organization_id org)`, "notes", "row-level security"},
+		"rows without a tenant":           {`CREATE TABLE comments (incident_id uuid REFERENCES incidents, body text)`, "comments", "open table"},
+		"tenant in another column":        {`CREATE TABLE notes AS SELECT organization_id AS org_id, title FROM incidents`, "notes", "open table"},
+		"helper role with a policy":       {`CREATE ROLE HELPER; CREATE POLICY helper ON incidents TO HELPER USING (true); GRANT HELPER TO ROLE WITH INHERIT FALSE, SET TRUE`, "incidents", "policy helper"},
+		"view of a role with a policy": {`CREATE ROLE HELPER; CREATE POLICY helper ON incidents TO HELPER USING (true); GRANT CREATE ON SCHEMA public TO HELPER;
+			CREATE VIEW titles AS SELECT title FROM incidents; ALTER VIEW titles OWNER TO HELPER; GRANT SELECT ON titles TO brownie_reader`, "titles", "view"},
+		"function of a role with a policy": {`CREATE ROLE HELPER; CREATE POLICY helper ON incidents TO HELPER USING (true); GRANT CREATE ON SCHEMA public TO HELPER;
+			CREATE FUNCTION titles() RETURNS SETOF varchar SECURITY DEFINER LANGUAGE sql AS 'SELECT title FROM incidents'; ALTER FUNCTION titles() OWNER TO HELPER`, "titles()", "security definer"},
+		"materialized view of a plain role": {`CREATE ROLE HELPER; GRANT CREATE ON SCHEMA public TO HELPER; CREATE MATERIALIZED VIEW titles AS SELECT title FROM incidents;
+			ALTER MATERIALIZED VIEW titles OWNER TO HELPER; GRANT SELECT ON titles TO brownie_reader`, "titles", "view"},
+		"sequence that tenants set": {`CREATE SEQUENCE numbers; GRANT UPDATE ON SEQUENCE numbers TO brownie_writer`, "numbers", "sequence"},
+		"role that watches others":  {`GRANT pg_read_all_stats TO ROLE`, "pg_read_all_stats", "set role"},
+		"foreign key to any incident": {`CREATE TABLE notes (organization_id uuid, incident_id uuid REFERENCES incidents (id)); SELECT brownie.isolate_table('notes')`,
+			"notes", "foreign key notes_incident_id_fkey"},
+		"foreign key, row_security off": {`ALTER TABLE incidents DROP CONSTRAINT incidents_team_in_organization_fkey; ALTER TABLE incidents ADD FOREIGN KEY (team_id) REFERENCES teams (id);
+			ALTER DATABASE CURRENT SET row_security = off`, "incidents", "reference by team_id"},
+		"unique key among all tenants": {`CREATE TABLE notes (organization_id uuid, code text UNIQUE); SELECT brownie.isolate_table('notes')`, "notes", "unique key notes_code_key"},
+		"bindings that tenants write":  {`GRANT SELECT, INSERT, UPDATE ON brownie.role_bindings TO brownie_admin`, "brownie.role_bindings", "privileges"},
+		"readable statistics":          {`GRANT SELECT ON pg_statistic TO brownie_admin`, "pg_catalog.pg_statistic", "statistics"},
+		"statistics of titles":         {`ALTER TABLE incidents ALTER COLUMN title SET STATISTICS 100`, "incidents", "statistics"},
+		"statistics of an expression":  {`CREATE INDEX lower_title ON incidents (lower(title))`, "incidents", "statistics"},
+		"statistics that were left":    {`ALTER TABLE teams ALTER COLUMN slug SET STATISTICS -1; ANALYZE teams; ALTER TABLE teams ALTER COLUMN slug SET STATISTICS 0`, "teams", "statistics"},
+		"extended statistics":          {`CREATE STATISTICS titles (mcv) ON title, status FROM incidents`, "incidents", "statistics titles"},
+		"SECURITY DEFINER trigger": {`CREATE FUNCTION number() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
+			'BEGIN NEW.title := (SELECT count(*) FROM incidents); RETURN NEW; END'; CREATE TRIGGER number BEFORE INSERT ON incidents FOR EACH ROW EXECUTE FUNCTION number()`,
+			"incidents", "trigger number"},
+		"one limit that tenants change": {`GRANT UPDATE (max_teams) ON organizations TO brownie_admin`, "public.organizations", "change own max_teams"},
+		"slug that tenants change":      {`GRANT UPDATE (slug) ON organizations TO brownie_admin`, "public.organizations", "change own slug"},
+		"activity that tenants change":  {`GRANT UPDATE (is_active) ON organizations TO brownie_writer; GRANT UPDATE (is_active) ON organizations TO brownie_admin`, "public.organizations", "change own is_active"},
+		"database open to all":          {`DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO PUBLIC', current_database()); END $$`, "database", "connect"},
+		"monitor that reads rows":       {`GRANT SELECT ON incidents TO brownie_monitor; CREATE POLICY monitor ON incidents TO brownie_monitor USING (true)`, "incidents", "read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i := newIsolated(t)
-			put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "ROLE ROLE", `ROLE "`+i.role.Name+`"`, "GRANT SERVER", `GRANT "`+i.server.Name+`"`,
+			helper := "helper" + i.database
+			put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "HELPER", helper, "DATABASE CURRENT", "DATABASE "+i.database, "ROLE ROLE", `ROLE "`+i.role.Name+`"`, "GRANT SERVER", `GRANT "`+i.server.Name+`"`,
 				"ROLE SERVER", `ROLE "`+i.server.Name+`"`)
+			if strings.Contains(sabotage.sql, "HELPER") {
+				t.Cleanup(func() {
+					testdb.Exec(t, i.database, `REASSIGN OWNED BY `+helper+` TO CURRENT_USER; DROP OWNED BY `+helper+`; DROP ROLE `+helper)
+				})
+			}
 			testdb.Exec(t, i.database, put.Replace(sabotage.sql))
 			proof := testdb.Must(i.store.ProveIsolation(t.Context()))(t)
 			if proof.Isolated {
@@ -125,6 +162,60 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 				}
 			}
 			t.Errorf("what was found does not name %s, %s: %+v", table, sabotage.attack, found)
+		})
+	}
+}
+
+// What people build in good faith is no breach.
+func TestSoundTablesAreIsolated(t *testing.T) {
+	t.Parallel()
+	const refuse = `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'AP001'; END $$;`
+	for name, sql := range map[string]string{
+		"range partitions": `CREATE TABLE logs (organization_id uuid NOT NULL, day date NOT NULL) PARTITION BY RANGE (day);
+			CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM ('2020-01-01') TO ('2030-01-01');
+			SELECT brownie.isolate_table('logs'), brownie.isolate_table('logs_1')`,
+		"partitions by tenant": `CREATE TABLE logs (organization_id uuid NOT NULL) PARTITION BY HASH (organization_id);
+			CREATE TABLE logs_1 PARTITION OF logs FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE logs_2 PARTITION OF logs FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+			SELECT brownie.isolate_table('logs'), brownie.isolate_table('logs_1'), brownie.isolate_table('logs_2')`,
+		"partition that nobody may use directly": `CREATE TABLE logs (organization_id uuid NOT NULL, day date) PARTITION BY LIST (day);
+			CREATE TABLE logs_1 PARTITION OF logs DEFAULT; SELECT brownie.isolate_table('logs'); REVOKE ALL ON logs_1 FROM brownie_reader, brownie_writer, brownie_admin`,
+		"append-only rows":        `CREATE TABLE audit (organization_id uuid NOT NULL, what text); SELECT brownie.isolate_table('audit'); ` + refuse + ` CREATE TRIGGER refuse BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION refuse()`,
+		"append-only statements":  `CREATE TABLE audit (organization_id uuid NOT NULL, what text); SELECT brownie.isolate_table('audit'); ` + refuse + ` CREATE TRIGGER refuse BEFORE UPDATE OR DELETE ON audit EXECUTE FUNCTION refuse()`,
+		"validating trigger":      `CREATE TABLE notes (organization_id uuid NOT NULL, text text); SELECT brownie.isolate_table('notes'); ` + refuse + ` CREATE TRIGGER refuse BEFORE INSERT ON notes FOR EACH ROW WHEN (NEW.text IS NULL) EXECUTE FUNCTION refuse()`,
+		"trigger of a core table": refuse + ` CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW WHEN (NEW.email NOT LIKE '%.com') EXECUTE FUNCTION refuse()`,
+		"trigger that sets the tenant": `CREATE TABLE notes (organization_id uuid, text text); SELECT brownie.isolate_table('notes');
+			CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.organization_id := coalesce((SELECT organization_id FROM brownie.current_binding), NEW.organization_id); RETURN NEW; END $$;
+			CREATE TRIGGER own BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION own()`,
+		"trigger that skips rows": `CREATE TABLE notes (organization_id uuid, text text); SELECT brownie.isolate_table('notes');
+			CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; CREATE TRIGGER skip BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION skip()`,
+		"rule that does nothing":        `CREATE RULE keep AS ON DELETE TO stats DO INSTEAD NOTHING`,
+		"generated key":                 `CREATE TABLE docs (doc jsonb, tenant uuid, organization_id uuid GENERATED ALWAYS AS (tenant) STORED); SELECT brownie.isolate_table('docs')`,
+		"key of a domain":               `CREATE DOMAIN org AS uuid; CREATE TABLE notes (organization_id org NOT NULL, text text); SELECT brownie.isolate_table('notes')`,
+		"view with the caller's rights": `CREATE VIEW v WITH (security_invoker = on) AS SELECT * FROM incidents; GRANT SELECT ON v TO brownie_reader`,
+		"stricter policy":               `CREATE TABLE notes (organization_id uuid, deleted boolean DEFAULT false); SELECT brownie.isolate_table('notes'); CREATE POLICY alive ON notes AS RESTRICTIVE USING (NOT deleted)`,
+		"new column of a core table":    `ALTER TABLE organizations ADD plan varchar(10); UPDATE organizations SET plan = 'x'; ALTER TABLE organizations ALTER plan SET NOT NULL; SELECT brownie.hide_statistics('organizations'); ALTER TABLE users ADD born date NOT NULL DEFAULT now(); ALTER TABLE users ALTER born DROP DEFAULT`,
+		"table with everything": `CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+			team_id uuid NOT NULL, title text NOT NULL CHECK (title <> ''), loud text GENERATED ALWAYS AS (upper(title)) STORED, UNIQUE (organization_id, title),
+			FOREIGN KEY (team_id, organization_id) REFERENCES teams (id, organization_id) DEFERRABLE INITIALLY DEFERRED); SELECT brownie.isolate_table('notes')`,
+		"one row per tenant":       `CREATE TABLE options (organization_id uuid PRIMARY KEY REFERENCES organizations DEFERRABLE INITIALLY DEFERRED, n int); SELECT brownie.isolate_table('options')`,
+		"unlogged and inherited":   `CREATE UNLOGGED TABLE parents (organization_id uuid); CREATE UNLOGGED TABLE children () INHERITS (parents); SELECT brownie.isolate_table('parents'), brownie.isolate_table('children')`,
+		"other schema, odd names":  `CREATE SCHEMA "App"; CREATE TABLE "App"."Notes Of" (organization_id uuid, "select" text); SELECT brownie.isolate_table('"App"."Notes Of"')`,
+		"table for everybody":      `CREATE TABLE countries (name text); ALTER TABLE countries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY everybody ON countries FOR SELECT USING (true)`,
+		"table for nobody":         `CREATE TABLE internal (name text); REVOKE ALL ON internal FROM brownie_reader, brownie_writer, brownie_admin`,
+		"settings of the database": `ALTER DATABASE CURRENT SET search_path = ''; ALTER DATABASE CURRENT SET row_security = off`,
+		"constraint trigger": `CREATE FUNCTION complete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT EXISTS (SELECT FROM teams WHERE organization_id = NEW.id) THEN RAISE 'an organization needs a team'; END IF; RETURN NULL; END $$;
+			CREATE CONSTRAINT TRIGGER complete AFTER INSERT ON organizations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION complete()`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := newIsolated(t)
+			testdb.Exec(t, i.database, strings.ReplaceAll(sql, "DATABASE CURRENT", "DATABASE "+i.database))
+			proof := testdb.Must(i.store.ProveIsolation(t.Context()))(t)
+			for _, finding := range proof.Findings {
+				if !finding.Stopped {
+					t.Errorf("%+v", finding)
+				}
+			}
 		})
 	}
 }

@@ -42,19 +42,51 @@ type wanted struct {
 const wantedSQL = `SELECT pg_catalog.set_config('brownie.wanted', $1, true)`
 
 // All changes of roles of one database take this lock, so that they queue up instead of disturbing each other in the
-// catalogs. The number means nothing. Whoever has it does not wait for long for other locks, since those that it waits
-// for may be on tables that clients use.
+// catalogs. It is one that no tenant and no service role may take, unlike an advisory lock, and that does not disturb
+// whoever reads or writes bindings. The statement is in a block because pipelines are no transaction blocks to LOCK.
+// Whoever has the lock does not wait for long for others, since those that it waits for may be on tables that clients use.
 const (
 	queueSQL    = `SELECT pg_catalog.set_config('lock_timeout', '60s', true)`
-	lockSQL     = `SELECT pg_catalog.pg_advisory_xact_lock(5031202603)`
+	lockSQL     = `DO 'BEGIN LOCK TABLE brownie.role_bindings IN SHARE UPDATE EXCLUSIVE MODE; END'`
 	patienceSQL = `SELECT pg_catalog.set_config('lock_timeout', '3s', true)`
 )
 
+// endOwnChangesSQL ends sessions of the role that are in the middle of changing the role itself, as everybody may to some
+// degree (ALTER ROLE CURRENT_USER SET …): an open transaction of that kind would keep it from being changed or dropped.
+// Where such sessions belong to another role, its right to end them is borrowed.
+const endOwnChangesSQL = `
+DO $$
+DECLARE
+	wanted jsonb := current_setting('brownie.wanted');
+	role name := wanted->>'before';
+	role_oid oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = wanted->>'before');
+	pids integer[] := ARRAY(
+		SELECT DISTINCT a.pid FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = a.pid
+		WHERE a.usesysid = role_oid AND a.usesysid <> session_user::regrole AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.relation IN
+			('pg_catalog.pg_authid'::regclass, 'pg_catalog.pg_auth_members'::regclass, 'pg_catalog.pg_db_role_setting'::regclass));
+	borrows boolean := pids <> '{}' AND NOT pg_catalog.pg_has_role(role_oid, 'USAGE');
+BEGIN
+	IF borrows THEN
+		EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE', role, current_user);
+	END IF;
+	PERFORM pg_catalog.pg_terminate_backend(pid, 5000) FROM unnest(pids) AS pid;
+	IF borrows THEN
+		EXECUTE format('REVOKE %I FROM %I GRANTED BY %2$I', role, current_user);
+	END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+	RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = format(
+		'Whoever made role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION', role, current_user);
+END
+$$`
+
 // change returns the statements of one change of a role.
-func (w wanted) change(statements ...postgres.Statement) ([]postgres.Statement, error) {
+func (w wanted) change(changes ...string) ([]postgres.Statement, error) {
 	text, err := json.Marshal(w)
-	return append([]postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, {SQL: wantedSQL, Args: []any{string(text)}}},
-		statements...), err
+	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, {SQL: wantedSQL, Args: []any{string(text)}}}
+	for _, sql := range changes {
+		statements = append(statements, postgres.Statement{SQL: sql})
+	}
+	return statements, err
 }
 
 func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
@@ -67,12 +99,11 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 		w.StatementTimeout = &milliseconds
 	}
 	read := postgres.Statement{SQL: rolesSQL, Args: []any{[]string{role.Name}, GroupRoles}}
-	statements, err := w.change(postgres.Statement{SQL: nameRoleSQL}, postgres.Statement{SQL: setAttributesSQL},
-		postgres.Statement{SQL: setMembershipsSQL}, postgres.Statement{SQL: bindRoleSQL}, read)
+	statements, err := w.change(endOwnChangesSQL, nameRoleSQL, setAttributesSQL, setMembershipsSQL, bindRoleSQL)
 	if err != nil {
 		return Role{}, err
 	}
-	rows, err := postgres.Change[roleRow](ctx, s.db, statements...)
+	rows, err := postgres.Change[roleRow](ctx, s.db, append(statements, read)...)
 	if postgres.Interrupted(err) {
 		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (roleRow, error) {
 			return postgres.QueryOne[roleRow](ctx, s.db, read.SQL, read.Args...)

@@ -330,7 +330,7 @@ func TestAnInterruptedChangeIsNoSuccess(t *testing.T) {
 		}
 		tx, err := pool.BeginTx(t.Context(), nil)
 		if err == nil {
-			_, err = tx.ExecContext(t.Context(), `SELECT pg_advisory_xact_lock(5031202603)`)
+			_, err = tx.ExecContext(t.Context(), `LOCK TABLE brownie.role_bindings IN SHARE UPDATE EXCLUSIVE MODE`)
 		}
 		close(held)
 		<-release
@@ -347,7 +347,7 @@ func TestAnInterruptedChangeIsNoSuccess(t *testing.T) {
 		result := make(chan error, 1)
 		go func() { result <- change() }()
 		for !testdb.Value[bool](t, database, `SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'`) {
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'`) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if err := <-result; err == nil {
@@ -419,5 +419,72 @@ func TestWhatElseKeepsARoleFromBeingDropped(t *testing.T) {
 	}
 	if err := store.DropRole(t.Context(), role, ""); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whatever a tenant's login has open, its own role and others can be changed and dropped, by whom they are managed.
+func TestATenantDoesNotBlockChangesOfRoles(t *testing.T) {
+	t.Parallel()
+	for _, sql := range []string{
+		`SELECT pg_advisory_lock(5031202603)`, // what the lock on changes of roles once was
+		`BEGIN; SELECT * FROM brownie.current_binding; SELECT * FROM teams FOR UPDATE`,
+		`BEGIN; ALTER ROLE CURRENT_USER PASSWORD NULL`,
+		`BEGIN; ALTER ROLE CURRENT_USER SET work_mem = '4MB'`,
+		`BEGIN; ALTER ROLE CURRENT_USER IN DATABASE DATABASE SET statement_timeout = '1h'`,
+		`BEGIN; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC`,
+		`BEGIN; CREATE TEMPORARY TABLE IF NOT EXISTS mine (id int)`,
+		`BEGIN; SELECT lo_create(0)`,
+	} {
+		t.Run(sql, func(t *testing.T) {
+			t.Parallel()
+			i := newIsolated(t)
+			session := login(t, i.database, i.role.Name)
+			for range 2 { // an update may have ended it
+				if session.Ping(t.Context()) != nil {
+					session = login(t, i.database, i.role.Name)
+				}
+				if _, err := session.Exec(t.Context(), strings.ReplaceAll(sql, "DATABASE DATABASE", "DATABASE "+i.database)); err != nil {
+					t.Fatal(err)
+				}
+				past := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
+				changed := i.role
+				changed.ValidUntil = &past
+				i.role = testdb.Must(i.store.UpdateRole(t.Context(), i.role, changed))(t)
+			}
+			testdb.Must(i.store.CreateRole(t.Context(), newRole(t, i.database, "other", "reader", i.role.OrganizationID)))(t)
+			if err := i.store.DropRole(t.Context(), i.role, ""); err != nil {
+				t.Error(err)
+			}
+			if _, err := i.store.Role(t.Context(), i.role.Name); !errors.Is(err, postgres.ErrNotFound) {
+				t.Errorf("after the drop: %v", err)
+			}
+		})
+	}
+}
+
+// A binding ends at its time also for a transaction that began before.
+func TestAnOpenTransactionEndsWithItsRole(t *testing.T) {
+	t.Parallel()
+	i := newIsolated(t)
+	session := login(t, i.database, i.role.Name)
+	teams := func() (count int) {
+		t.Helper()
+		if err := session.QueryRow(t.Context(), `SELECT count(*) FROM teams`).Scan(&count); err != nil {
+			t.Fatal(err)
+		}
+		return count
+	}
+	if _, err := session.Exec(t.Context(), `BEGIN`); err != nil {
+		t.Fatal(err)
+	}
+	if got := teams(); got != 1 {
+		t.Fatalf("the tenant sees %d teams", got)
+	}
+	now := time.Now()
+	changed := i.role
+	changed.ValidUntil = &now
+	testdb.Must(i.store.UpdateRole(t.Context(), i.role, changed))(t)
+	if got := teams(); got != 0 {
+		t.Errorf("an open transaction sees %d teams after its role has expired", got)
 	}
 }

@@ -177,6 +177,42 @@ func TestPlansShowNoValuesOfOthers(t *testing.T) {
 	}
 }
 
+// An estimate for a value that only the other tenant has is the one for a value that nobody has. The cross join makes
+// it precise.
+func TestEstimatesTellNoValuesOfOthers(t *testing.T) {
+	t.Parallel()
+	a := newTenantAdmin(t)
+	testdb.Exec(t, a.database, `INSERT INTO users (organization_id, team_id, email, username, password_hash)
+		SELECT organization_id, id, 'user' || i || '@globex.example', 'user' || i, md5(i::text) FROM teams, generate_series(1, 200) i WHERE id = $1`, a.other["teams"])
+	testdb.Exec(t, a.database, `ANALYZE`)
+	estimate := func(table, condition string) string {
+		return a.answer(t, `EXPLAIN SELECT FROM `+table+` CROSS JOIN generate_series(1, 1000000) WHERE `+condition, nil)
+	}
+	for _, columns := range []struct {
+		table, column, existing, missing string
+		operators                        []string
+	}{
+		{"users", "password_hash", "c4ca4238a0b923820dcc509a6f75849b", "d4ca4238a0b923820dcc509a6f75849b", []string{"=", "<", ">=", "^@"}},
+		{"users", "email", "user7@globex.example", "user7@nobody.example", []string{"=", "<", "^@"}},
+		{"users", "team_id", a.other["teams"], uuid.NewString(), []string{"="}},
+		{"users", "team_id", uuid.Nil.String(), uuid.Max.String(), []string{"<", ">="}},
+		{"incidents", "title", "secret of globex", "secret of nobody", []string{"=", "<", "^@"}},
+		{"incidents", "organization_id", a.other["organizations"], uuid.NewString(), []string{"="}},
+		{"incidents", "organization_id", uuid.Nil.String(), uuid.Max.String(), []string{"<", ">="}},
+		{"organizations", "slug", "globex", "nobody", []string{"=", "<", "^@"}},
+		{"organizations", "max_teams", "50", "77777", []string{"=", "<", ">"}},
+	} {
+		for _, operator := range columns.operators {
+			condition := columns.column + " " + operator
+			existing := estimate(columns.table, condition+" '"+columns.existing+"'")
+			missing := strings.ReplaceAll(estimate(columns.table, condition+" '"+columns.missing+"'"), columns.missing, columns.existing)
+			if existing != missing {
+				t.Errorf("%s.%s:\n  existing: %s\n  missing:  %s", columns.table, condition, existing, missing)
+			}
+		}
+	}
+}
+
 // answer is everything that a statement tells, with the IDs that were asked about left out.
 func (a tenantAdmin) answer(t *testing.T, sql string, ids map[string]string) string {
 	t.Helper()

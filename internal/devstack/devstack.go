@@ -218,7 +218,8 @@ func (p *Postgres) Config(database string) (postgres.Config, error) {
 	return config.WithDefaults(), err
 }
 
-// CreateDatabase makes a database, as a copy of the template unless that is empty.
+// CreateDatabase makes a database, as a copy of the template unless that is empty. PostgreSQL does not copy a database's
+// privileges; a template is a migrated database, and to those only roles that were allowed to may connect.
 func (p *Postgres) CreateDatabase(ctx context.Context, name, template string) error {
 	statement := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize()
 	if template != "" {
@@ -226,6 +227,11 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name, template string) er
 	}
 	if err := p.exec(ctx, statement); err != nil {
 		return err
+	}
+	if template != "" {
+		if err := p.exec(ctx, "REVOKE CONNECT, TEMPORARY ON DATABASE "+pgx.Identifier{name}.Sanitize()+" FROM PUBLIC"); err != nil {
+			return err
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

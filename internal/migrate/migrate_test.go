@@ -172,8 +172,18 @@ func TestBadFileNames(t *testing.T) {
 // Managed PostgreSQL gives nobody a superuser.
 func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	t.Parallel()
+	_, engine := ownedDatabase(t)
+	latest := testdb.Must(engine.Latest())(t)
+	if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
+		t.Errorf("got version %d, %v", current, err)
+	}
+}
+
+// ownedDatabase returns an empty database whose owner is no superuser, and an engine that works as that owner.
+func ownedDatabase(t *testing.T) (string, *migrate.Engine) {
+	t.Helper()
 	database := testdb.Empty(t, testdb.Certificates)
-	const role = "owner-without-superuser"
+	role := "owner-without-superuser-" + database
 	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
 	testdb.Exec(t, database, `ALTER DATABASE `+database+` OWNER TO "`+role+`"`)
 	t.Cleanup(func() { // cluster-wide, so that an existing server would keep it
@@ -181,16 +191,55 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 		testdb.Exec(t, database, `DROP OWNED BY "`+role+`"`)
 		testdb.Exec(t, database, `DROP ROLE "`+role+`"`)
 	})
-	config := testdb.ConfigAs(t, database, role)
-	db := postgres.New(config)
+	db := postgres.New(testdb.ConfigAs(t, database, role))
 	t.Cleanup(db.Close)
-	engine := migrate.New(db, migrate.Platform, migrate.Options{})
-	latest, err := engine.Latest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
-		t.Errorf("got version %d, %v", current, err)
+	return database, migrate.New(db, migrate.Platform, migrate.Options{})
+}
+
+// What was collected before goes too, also when the owner may not touch the statistics themselves.
+func TestStatisticsThatShowValuesGo(t *testing.T) {
+	t.Parallel()
+	const before = 12
+	for name, database := range map[string]func() (string, *migrate.Engine){
+		"superuser": func() (string, *migrate.Engine) {
+			database := testdb.Empty(t)
+			return database, platform(t, database)
+		},
+		"owner": func() (string, *migrate.Engine) { return ownedDatabase(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database, engine := database()
+			testdb.Must(engine.Up(t.Context(), before))(t)
+			testdb.Exec(t, database, rowsSQL)
+			testdb.Exec(t, database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT id, 'n' || i, 'gauge', i FROM organizations, generate_series(1, 100) i`)
+			testdb.Exec(t, database, `ANALYZE`)
+			const statistics = `SELECT coalesce(string_agg(tablename || '.' || s.attname, ', '), '') FROM pg_stats s
+				JOIN pg_attribute a ON a.attrelid = format('%I.%I', schemaname, tablename)::regclass AND a.attname = s.attname
+				JOIN pg_type t ON t.oid = a.atttypid
+				WHERE tablename IN ('organizations', 'teams', 'users', 'agent_configs', 'configs', 'incidents', 'stats', 'organization_options', 'role_bindings')
+					AND (t.typcategory IN ('B', 'D', 'E')) = $1`
+			if testdb.Value[string](t, database, statistics, false) == "" {
+				t.Fatal("nothing was there to be removed")
+			}
+			const files = `SELECT string_agg(relname || ' ' || relfilenode, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace`
+			was := testdb.Value[string](t, database, files)
+			up := testdb.Must(engine.Up(t.Context(), testdb.Must(engine.Latest())(t)))(t)
+			if is := testdb.Value[string](t, database, files); is != was {
+				t.Errorf("version %d rewrote tables: %s, before %s", up, is, was)
+			}
+			testdb.Exec(t, database, `ANALYZE`)
+			if found := testdb.Value[string](t, database, statistics, false); found != "" {
+				t.Errorf("statistics show values of %s", found)
+			}
+			if testdb.Value[string](t, database, statistics, true) == "" {
+				t.Error("statistics about times, enums and booleans went, too")
+			}
+			plan := testdb.Must(engine.Plan(t.Context(), up, false))(t)
+			if len(plan.Steps) != 0 {
+				t.Errorf("planned %+v", plan)
+			}
+		})
 	}
 }
 
