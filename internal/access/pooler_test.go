@@ -31,8 +31,6 @@ type pooled struct {
 func newPooled(t *testing.T) pooled {
 	t.Helper()
 	database := testdb.Migrated(t, testdb.Certificates)
-	// A copy of a database does not get the template's privileges on the database.
-	testdb.Exec(t, database, `REVOKE CONNECT, TEMPORARY ON DATABASE `+database+` FROM PUBLIC`)
 	p := pooled{database, access.New(testdb.DB(t, database)), testdb.Pooler(t, database)}
 	testdb.Must(p.store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"}, access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
 	return p

@@ -159,7 +159,7 @@ func difference(before, after []string) string {
 // What another goose migrated, or a dump without its history, is recognised by its schema.
 func TestAdoptionOfAKnownVersion(t *testing.T) {
 	t.Parallel()
-	for _, version := range []int64{3, 7, 12} {
+	for _, version := range []int64{3, 7, 12, latest(t)} {
 		database := testdb.Empty(t)
 		db := testdb.Must(testdb.DB(t, database).SQL())(t)
 		provider := testdb.Must(goose.NewProvider(goose.DialectPostgres, db, migrations.Files))(t)
@@ -168,11 +168,11 @@ func TestAdoptionOfAKnownVersion(t *testing.T) {
 		}
 		_ = db.Close()
 		engine := platform(t, database)
-		plan := testdb.Must(engine.Plan(t.Context(), 12, false))(t)
-		if plan.Adopts != version || plan.From != version || int64(len(plan.Steps)) != 12-version {
+		plan := testdb.Must(engine.Plan(t.Context(), latest(t), false))(t)
+		if plan.Adopts != version || plan.From != version || int64(len(plan.Steps)) != latest(t)-version {
 			t.Errorf("version %d: planned %+v", version, plan)
 		}
-		up(t, database, 12)
+		up(t, database, latest(t))
 		adopted := 0
 		for _, applied := range testdb.Must(engine.Applied(t.Context()))(t) {
 			if applied.Adopted {
@@ -185,10 +185,10 @@ func TestAdoptionOfAKnownVersion(t *testing.T) {
 	}
 	restored := testdb.Migrated(t)
 	testdb.Exec(t, restored, `DROP TABLE brownie.goose_db_version`)
-	if plan := testdb.Must(platform(t, restored).Plan(t.Context(), 12, false))(t); plan.Adopts != 12 || len(plan.Steps) != 0 {
+	if plan := testdb.Must(platform(t, restored).Plan(t.Context(), latest(t), false))(t); plan.Adopts != latest(t) || len(plan.Steps) != 0 {
 		t.Errorf("planned %+v", plan)
 	}
-	up(t, restored, 12)
+	up(t, restored, latest(t))
 }
 
 func TestAdoptionIsRefused(t *testing.T) {
@@ -207,7 +207,7 @@ func TestAdoptionIsRefused(t *testing.T) {
 			t.Parallel()
 			database := alembicDatabase(t)
 			testdb.Exec(t, database, change.sql)
-			_, err := platform(t, database).Up(t.Context(), 12)
+			_, err := platform(t, database).Up(t.Context(), latest(t))
 			var refused *migrate.AdoptionError
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), change.says) {
 				t.Errorf("got %v", err)
@@ -220,7 +220,7 @@ func TestAdoptionIsRefused(t *testing.T) {
 	// Other tables of an application do not matter.
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, `CREATE TABLE orders (n int)`)
-	up(t, database, 12)
+	up(t, database, latest(t))
 }
 
 // A history of an older provider gets what it lacks.
@@ -234,7 +234,7 @@ func TestAnOlderHistoryIsCompleted(t *testing.T) {
 	if applied := testdb.Must(engine.Applied(t.Context()))(t); len(applied) != 6 || applied[5].SHA256 != "" || applied[5].At.IsZero() {
 		t.Fatalf("read %+v", applied)
 	}
-	up(t, database, 12)
+	up(t, database, latest(t))
 	known := testdb.Must(engine.Known())(t)
 	for i, applied := range testdb.Must(engine.Applied(t.Context()))(t) {
 		if applied.SHA256 != known[i].SHA256 || applied.Name != known[i].Name || applied.Adopted {

@@ -24,6 +24,11 @@ func platform(t *testing.T, database string) *migrate.Engine {
 	return migrate.New(testdb.DB(t, database), migrate.Platform, migrate.Options{})
 }
 
+func latest(t *testing.T) int64 {
+	t.Helper()
+	return testdb.Must(migrate.New(nil, migrate.Platform, migrate.Options{}).Latest())(t)
+}
+
 func up(t *testing.T, database string, version int64) {
 	t.Helper()
 	if current := testdb.Must(platform(t, database).Up(t.Context(), version))(t); current != version {
@@ -36,7 +41,7 @@ func TestCatalog(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	first, last := map[string]int64{}, map[string]int64{}
-	latest := testdb.Must(platform(t, database).Latest())(t)
+	latest := latest(t)
 	for version := range latest + 1 {
 		if version == 0 {
 			continue

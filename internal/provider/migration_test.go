@@ -93,7 +93,7 @@ func TestAccMigration(t *testing.T) {
 		{ResourceName: theMigration, ImportState: true, ImportStateVerify: true},
 		{ResourceName: theMigration, ImportState: true, ImportStateId: "Other!", ExpectError: says("it must be the name of a history")},
 		{ // somebody restored a database that lacks the last migration
-			PreConfig: behindTerraformsBack(t, database, `DROP FUNCTION brownie.isolate_table; DELETE FROM brownie.goose_db_version WHERE version_id = `+last),
+			PreConfig: behindTerraformsBack(t, database, `DROP FUNCTION brownie.hide_statistics; DELETE FROM brownie.goose_db_version WHERE version_id = `+last),
 			Config:    newest, ConfigPlanChecks: planned(theMigration, plancheck.ResourceActionUpdate), Check: at(last),
 		},
 		{ // a newer provider was here

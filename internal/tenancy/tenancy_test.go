@@ -470,9 +470,9 @@ func TestServerDefaults(t *testing.T) {
 func serviceRole(t *testing.T, database, role, access string) *postgres.DB {
 	t.Helper()
 	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
-	testdb.Exec(t, database, `GRANT brownie_`+access+`, brownie_all_tenants TO "`+role+`"`)
+	testdb.Exec(t, database, `GRANT brownie_`+access+`, brownie_all_tenants TO "`+role+`"; GRANT CONNECT ON DATABASE `+database+` TO "`+role+`"`)
 	testdb.Exec(t, database, `INSERT INTO brownie.role_bindings (role_name, access) VALUES ('`+role+`', '`+access+`')`)
-	t.Cleanup(func() { testdb.Exec(t, database, `DROP ROLE "`+role+`"`) })
+	t.Cleanup(func() { testdb.Exec(t, database, `DROP OWNED BY "`+role+`"; DROP ROLE "`+role+`"`) })
 	db := postgres.New(testdb.ConfigAs(t, database, role))
 	t.Cleanup(db.Close)
 	return db

@@ -197,6 +197,7 @@ func Pooler(t testing.TB, database string) *devstack.Pooler {
 	if err != nil {
 		t.Fatalf("no pooler to test with: %s", err)
 	}
+	Exec(t, database, `GRANT CONNECT ON DATABASE `+database+` TO pgbouncer`)
 	return started
 }
 
