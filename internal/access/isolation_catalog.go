@@ -240,6 +240,14 @@ const keysSQL = `
 		WHERE pair.referencing = t.tenant_attnum AND pair.referenced = r.tenant_attnum)
 	GROUP BY t.name, f.conname, r.name, t.tenant_column, r.tenant_column
 	UNION ALL
+	SELECT t.name, 'foreign key of ' || a.attname, 'any', false, 'there is none, so that the column accepts the IDs of other tenants'' rows: '
+		'ADD FOREIGN KEY (' || a.attname || ', organization_id) REFERENCES … (id, organization_id)', false
+	FROM (VALUES ('public.users'::regclass, 'team_id'), ('public.agent_configs', 'team_id'), ('public.configs', 'team_id'), ('public.stats', 'team_id'),
+		('public.incidents', 'team_id'), ('public.incidents', 'assigned_to'), ('public.incidents', 'created_by')) AS core (oid, column_name)
+	JOIN brownie_targets t USING (oid)
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attname = core.column_name AND NOT a.attisdropped
+	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint f WHERE f.conrelid = t.oid AND f.contype = 'f' AND a.attnum = ANY (f.conkey))
+	UNION ALL
 	SELECT t.name, 'unique key ' || k.relname, min(a.role_name), false, format('a refused row tells what other tenants have. '
 		'Make the key unique for each tenant: (%I, …)', t.tenant_column), false
 	FROM brownie_targets t

@@ -115,10 +115,13 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 			ALTER MATERIALIZED VIEW titles OWNER TO HELPER; GRANT SELECT ON titles TO brownie_reader`, "titles", "view"},
 		"sequence that tenants set": {`CREATE SEQUENCE numbers; GRANT UPDATE ON SEQUENCE numbers TO brownie_writer`, "numbers", "sequence"},
 		"role that watches others":  {`GRANT pg_read_all_stats TO ROLE`, "pg_read_all_stats", "set role"},
-		"foreign key to any incident": {`CREATE TABLE notes (organization_id uuid, incident_id uuid REFERENCES incidents (id)); SELECT brownie.isolate_table('notes')`,
-			"notes", "foreign key notes_incident_id_fkey"},
+		"foreign key to any incident": {
+			`CREATE TABLE notes (organization_id uuid, incident_id uuid REFERENCES incidents (id)); SELECT brownie.isolate_table('notes')`,
+			"notes", "foreign key notes_incident_id_fkey",
+		},
 		"foreign key, row_security off": {`ALTER TABLE incidents DROP CONSTRAINT incidents_team_in_organization_fkey; ALTER TABLE incidents ADD FOREIGN KEY (team_id) REFERENCES teams (id);
 			ALTER DATABASE CURRENT SET row_security = off`, "incidents", "reference by team_id"},
+		"no foreign key to the team":   {`ALTER TABLE incidents DROP CONSTRAINT incidents_team_in_organization_fkey`, "incidents", "foreign key of team_id"},
 		"unique key among all tenants": {`CREATE TABLE notes (organization_id uuid, code text UNIQUE); SELECT brownie.isolate_table('notes')`, "notes", "unique key notes_code_key"},
 		"bindings that tenants write":  {`GRANT SELECT, INSERT, UPDATE ON brownie.role_bindings TO brownie_admin`, "brownie.role_bindings", "privileges"},
 		"readable statistics":          {`GRANT SELECT ON pg_statistic TO brownie_admin`, "pg_catalog.pg_statistic", "statistics"},
@@ -126,9 +129,11 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 		"statistics of an expression":  {`CREATE INDEX lower_title ON incidents (lower(title))`, "incidents", "statistics"},
 		"statistics that were left":    {`ALTER TABLE teams ALTER COLUMN slug SET STATISTICS -1; ANALYZE teams; ALTER TABLE teams ALTER COLUMN slug SET STATISTICS 0`, "teams", "statistics"},
 		"extended statistics":          {`CREATE STATISTICS titles (mcv) ON title, status FROM incidents`, "incidents", "statistics titles"},
-		"SECURITY DEFINER trigger": {`CREATE FUNCTION number() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
+		"SECURITY DEFINER trigger": {
+			`CREATE FUNCTION number() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
 			'BEGIN NEW.title := (SELECT count(*) FROM incidents); RETURN NEW; END'; CREATE TRIGGER number BEFORE INSERT ON incidents FOR EACH ROW EXECUTE FUNCTION number()`,
-			"incidents", "trigger number"},
+			"incidents", "trigger number",
+		},
 		"one limit that tenants change": {`GRANT UPDATE (max_teams) ON organizations TO brownie_admin`, "public.organizations", "change own max_teams"},
 		"slug that tenants change":      {`GRANT UPDATE (slug) ON organizations TO brownie_admin`, "public.organizations", "change own slug"},
 		"activity that tenants change":  {`GRANT UPDATE (is_active) ON organizations TO brownie_writer; GRANT UPDATE (is_active) ON organizations TO brownie_admin`, "public.organizations", "change own is_active"},

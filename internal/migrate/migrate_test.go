@@ -255,8 +255,10 @@ func TestSettingsOfTheConnection(t *testing.T) {
 	files := fstest.MapFS{
 		"0001_slow.sql":     file("SELECT pg_sleep(0.3);\nSET lock_timeout = 0;\nSET search_path = pg_catalog;\nCREATE TEMPORARY TABLE rest (n int);"),
 		"0002_settings.sql": file("CREATE TABLE settings AS SELECT current_setting('lock_timeout') AS lock_timeout;"),
+		"0003_role.sql":     file("SET ROLE pg_monitor;"),
+		"0004_session.sql":  {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nSET SESSION AUTHORIZATION pg_monitor;")},
 	}
-	testdb.Must(migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 2))(t)
+	testdb.Must(migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 4))(t)
 	type settings struct {
 		Statement, Lock, Path string
 		Rest                  bool

@@ -219,7 +219,8 @@ func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) e
 // Each file begins with the same settings, whatever the one before it left, so that it makes no difference how many files
 // one apply runs.
 const (
-	settingsSQL = `SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; SET statement_timeout = 0; ` +
+	resetRoleSQL = `SET SESSION AUTHORIZATION DEFAULT; RESET ROLE;`
+	settingsSQL  = resetRoleSQL + ` RESET ALL; SET statement_timeout = 0; ` +
 		`SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;`
 	savepointSQL = settingsSQL + `SET lock_timeout = %d; SAVEPOINT brownie_migration`
 	rollbackSQL  = `ROLLBACK TO SAVEPOINT brownie_migration`
@@ -246,7 +247,19 @@ func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, st
 		s.waits(ctx, m, failed)
 		return retry.RetryableError(failed)
 	})
+	if err == nil {
+		err = s.resetRole(ctx, tx, m)
+	}
 	return s.gaveUp(ctx, tx, err)
+}
+
+// resetRole takes back the role that a file has assumed and kept, which may not be one that can record it.
+func (s *session) resetRole(ctx context.Context, db database.DBTxConn, m Migration) error {
+	if !mentions(m.text, "role") && !mentions(m.text, "authorization") {
+		return nil
+	}
+	_, err := db.ExecContext(ctx, resetRoleSQL)
+	return err
 }
 
 // execute runs statements up to the first that fails.
@@ -283,6 +296,9 @@ func (s *session) oneByOne(ctx context.Context, m Migration, statements []statem
 		if err := s.alone(ctx, m, st, timeout); err != nil {
 			return errors.Join(s.gaveUp(ctx, s.conn, err), s.invalidIndexes(ctx, m))
 		}
+	}
+	if err := s.resetRole(ctx, s.conn, m); err != nil {
+		return err
 	}
 	return s.invalidIndexes(ctx, m)
 }

@@ -110,8 +110,9 @@ func roleAttributes() map[string]schema.Attribute {
 		"valid_until": schema.StringAttribute{
 			Optional: true, CustomType: timetypes.RFC3339Type{}, Validators: []validator.String{yearOne},
 			PlanModifiers: []planmodifier.String{keepSameMeaning{sameTime}},
-			MarkdownDescription: "When the role's access ends (RFC 3339). From then on it sees no row and the pooler refuses it; PostgreSQL " +
-				"itself checks such a time for passwords only (PostgreSQL manual, \"CREATE ROLE\"). Never, when it is not set.",
+			MarkdownDescription: "When the role's access ends (RFC 3339). From then on it sees no row, not even in a transaction that is open, " +
+				"and the pooler refuses it; PostgreSQL itself checks such a time for passwords only (PostgreSQL manual, \"CREATE ROLE\"), " +
+				"so that it does not stop a `migrator`, who owns the schema, or a `monitor`: let their certificates expire. Never, when it is not set.",
 		},
 		"attributes": schema.SetAttribute{
 			Computed: true, ElementType: types.StringType,
@@ -156,6 +157,11 @@ func (r *roleResource) ValidateConfig(ctx context.Context, req resource.Validate
 	}
 	if level == "pooler" && config.Pooled.ValueBool() {
 		resp.Diagnostics.AddAttributeError(path.Root("pooled"), "Invalid pooled", "pooled is true: the pooler's own role cannot log in through the pooler.")
+	}
+	if (level == "migrator" || level == "monitor") && !config.ValidUntil.IsNull() {
+		resp.Diagnostics.AddAttributeWarning(path.Root("valid_until"), "valid_until does not stop a "+level, fmt.Sprintf("A %s does not need "+
+			"tenants' rows, which are all that such a role no longer sees after valid_until, and PostgreSQL itself checks that time for "+
+			"passwords only: without the pooler the role goes on to log in. Let its certificate expire by then, or destroy the role.", level))
 	}
 	if !config.Name.IsUnknown() && config.Name.Equal(config.ReassignOwnedTo) {
 		resp.Diagnostics.AddAttributeError(path.Root("reassign_owned_to"), "Invalid reassign_owned_to", "reassign_owned_to is the role itself: it must be another one.")

@@ -167,6 +167,17 @@ func TestAccBadRoles(t *testing.T) {
 	})
 }
 
+// Which roles do not end with valid_until is told before somebody relies on it.
+func TestAccValidUntilOfRolesWithoutRows(t *testing.T) {
+	for level, warned := range map[string]bool{"monitor": true, "migrator": true, "backup": false} {
+		config := role("r", fmt.Sprintf("access = %q\nvalid_until = \"2030-01-01T00:00:00Z\"", level))
+		output := newWorkspaceWith(t, nil, config).mustRun("validate")
+		if says("valid_until does not stop a "+level).MatchString(output) != warned {
+			t.Errorf("%s: a warning must be %t:\n%s", level, warned, output)
+		}
+	}
+}
+
 func TestAccProtectedRole(t *testing.T) {
 	acceptance(t, func(string) []resource.TestStep {
 		return []resource.TestStep{
