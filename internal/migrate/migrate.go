@@ -31,6 +31,8 @@ type Options struct {
 	ProviderVersion, RunID string
 	// Log receives progress. Nil means silence.
 	Log func(ctx context.Context, message string, fields map[string]any)
+	// Warn receives the warnings that migrations raise, each once. Nil means that they are only logged.
+	Warn func(file, warning string)
 }
 
 // Engine runs the migrations of one source on one database.

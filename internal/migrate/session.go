@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,9 +27,11 @@ type session struct {
 	// locked is called once, with the lock, before anything runs.
 	locked func(ctx context.Context, s *session) error
 
-	conn  *sql.Conn // nil without the lock
-	began time.Time // when the migration that runs did
-	ran   []string  // what was applied so far
+	conn  *sql.Conn         // nil without the lock
+	runs  Migration         // the one that runs
+	began time.Time         // when it did
+	ran   []string          // what was applied so far
+	heard []postgres.Notice // what the server said while it ran, each once: a file that starts anew says it again
 	// refusal is why nothing ran, as it was before goose wrapped it.
 	refusal error
 }
@@ -76,7 +79,10 @@ func (s *session) SessionLock(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	s.conn = conn
-	if err = s.locked(ctx, s); err != nil {
+	if err = postgres.ReceiveNotices(conn, func(n postgres.Notice) { s.hear(ctx, n) }); err == nil {
+		err = s.locked(ctx, s)
+	}
+	if err != nil {
 		s.refusal = err
 		return errors.Join(err, s.SessionUnlock(context.WithoutCancel(ctx), conn)) // goose unlocks only what it has locked.
 	}
@@ -90,6 +96,7 @@ const resetSQL = `SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHOR
 // SessionUnlock makes the connection as it was.
 func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	s.conn = nil
+	_ = postgres.ReceiveNotices(conn, nil) // It fails on a broken connection only, which says nothing more.
 	if _, err := conn.ExecContext(ctx, resetSQL); err == nil {
 		return nil
 	}
@@ -168,8 +175,20 @@ func (s *session) run(m Migration, statements []statement) *goose.GoFunc {
 }
 
 func (s *session) begin(ctx context.Context, m Migration) {
-	s.began = time.Now()
+	s.runs, s.began, s.heard = m, time.Now(), nil
 	s.engine.log(ctx, "migration begins", map[string]any{"file": m.Name, "version": m.Version})
+}
+
+// hear passes on what the server says while a migration runs.
+func (s *session) hear(ctx context.Context, notice postgres.Notice) {
+	if slices.Contains(s.heard, notice) {
+		return
+	}
+	s.heard = append(s.heard, notice)
+	s.engine.log(ctx, "server says", map[string]any{"file": s.runs.Name, "severity": notice.Severity, "text": notice.Text})
+	if notice.Severity == "WARNING" && s.engine.options.Warn != nil {
+		s.engine.options.Warn(s.runs.Name, notice.Text)
+	}
 }
 
 // attempts is how often a lock is waited for.

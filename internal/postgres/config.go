@@ -212,5 +212,6 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.ConnectTimeout = c.ConnectTimeout
 	conn.RuntimeParams["application_name"] = c.ApplicationName
 	conn.ValidateConnect = requireWritable
+	conn.OnNotice = deliverNotice
 	return pool, nil
 }

@@ -124,8 +124,14 @@ func (r *migrationResource) ValidateConfig(ctx context.Context, req resource.Val
 }
 
 // engine returns the engine for a configuration whose name and folder are known.
-func (m migrationModel) engine(b *backend) *migrate.Engine {
+func (m migrationModel) engine(b *backend) *migrate.Engine { return m.engineThatWarns(b, nil) }
+
+// engineThatWarns adds the warnings that migrations raise to diags.
+func (m migrationModel) engineThatWarns(b *backend, diags *diag.Diagnostics) *migrate.Engine {
 	options := migrate.Options{MaxLockedBytes: m.MaxLockedBytes.ValueInt64Pointer()}
+	if diags != nil {
+		options.Warn = func(file, warning string) { diags.AddWarning("Migration "+file+" warns", warning) }
+	}
 	if timeout := duration(m.LockTimeout); timeout != nil {
 		options.LockTimeout = *timeout
 	}
@@ -145,7 +151,7 @@ func (r *migrationResource) Create(ctx context.Context, req resource.CreateReque
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.migrate(ctx, &plan, types.Int64Null()); err != nil {
+	if err := r.migrate(ctx, &plan, types.Int64Null(), &resp.Diagnostics); err != nil {
 		addMigrationError(&resp.Diagnostics, "create", plan, err)
 		return
 	}
@@ -154,7 +160,7 @@ func (r *migrationResource) Create(ctx context.Context, req resource.CreateReque
 
 // migrate does what was planned, or what turns out to be needed where the plan could not tell. planned is the version that
 // the database had in the plan, if it was known.
-func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, planned types.Int64) error {
+func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, planned types.Int64, diags *diag.Diagnostics) error {
 	if plan.Name.IsUnknown() {
 		name, problem := defaultName(plan.SourceDir)
 		if problem != "" {
@@ -163,7 +169,7 @@ func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, p
 		plan.Name = types.StringValue(name)
 	}
 	plan.ID = plan.Name
-	engine := plan.engine(r.backend)
+	engine := plan.engineThatWarns(r.backend, diags)
 	latest, err := engine.Latest()
 	if err != nil {
 		return err
@@ -262,7 +268,7 @@ func (r *migrationResource) Update(ctx context.Context, req resource.UpdateReque
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	err := r.migrate(ctx, &plan, state.CurrentVersion)
+	err := r.migrate(ctx, &plan, state.CurrentVersion, &resp.Diagnostics)
 	var step *migrate.StepError
 	if err == nil || errors.As(err, &step) {
 		// Some migrations may have run before one failed; the state must tell.
@@ -281,7 +287,7 @@ func (r *migrationResource) Delete(ctx context.Context, req resource.DeleteReque
 	}
 	planned, err := r.teardown(ctx, state)
 	if err == nil {
-		_, err = state.engine(r.backend).Run(ctx, planned)
+		_, err = state.engineThatWarns(r.backend, &resp.Diagnostics).Run(ctx, planned)
 	}
 	if err != nil {
 		addMigrationError(&resp.Diagnostics, "destroy", state, err)

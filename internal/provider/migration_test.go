@@ -531,3 +531,18 @@ func TestAccMigrationOfAnUnknownDatabase(t *testing.T) {
 		},
 	}})
 }
+
+// What a migration warns of is shown by the apply that runs it, each warning once.
+func TestAccMigrationThatWarns(t *testing.T) {
+	const raise = "DO $$ BEGIN RAISE WARNING 'row % has no owner', 7 USING HINT = 'Give it one.'; RAISE NOTICE 'all is well'; END $$;"
+	files := folder(t, "warns", map[string]string{"001_warns.sql": raise + "\n" + raise})
+	w := newWorkspace(t, testdb.Empty(t), fmt.Sprintf("resource \"brownie_migration\" \"this\" { source_dir = %q }", files))
+	output := testdb.Must(w.apply())(t)
+	if count := strings.Count(output, "row 7 has no owner. Give it one."); count != 1 || !strings.Contains(output, "Warning: Migration 001_warns.sql warns") {
+		t.Errorf("the warning is shown %d times:\n%s", count, output)
+	}
+	if strings.Contains(output, "all is well") {
+		t.Errorf("a notice is shown:\n%s", output)
+	}
+	w.noChanges()
+}
