@@ -91,6 +91,12 @@ func (a *analyser) statement(kind string, s node) {
 		if s.text("name") == "search_path" {
 			a.unknown = "what follows this change of search_path"
 		}
+	case "CreatePublicationStmt", "AlterPublicationStmt":
+		for _, each := range s.list("pubobjects") {
+			if published := each.get("PublicationObjSpec").get("pubtable").get("relation"); published != nil {
+				a.add(published.relation(), ShareUpdateExclusive)
+			}
+		}
 	case "CreateStatsStmt":
 		a.each(s.list("relations"), ShareUpdateExclusive)
 	default:
@@ -187,6 +193,7 @@ func (a *analyser) alterTable(relation string, command node) {
 		a.add(relation, AccessExclusive).takes(rewrites, inQuietHours)
 	case "AttachPartition":
 		a.add(relation, ShareUpdateExclusive)
+		a.add(relation, AccessExclusive).partners = "default"
 		a.add(definition.get("name").relation(), AccessExclusive).takes(scans, "add a CHECK constraint that says the same as the partition's bounds "+
 			"as NOT VALID, and validate it before")
 	case "DetachPartition":
@@ -195,6 +202,7 @@ func (a *analyser) alterTable(relation string, command node) {
 			mode = ShareUpdateExclusive
 		}
 		a.add(relation, mode)
+		a.add(relation, mode).partners = "default"
 		a.add(definition.get("name").relation(), mode)
 	default:
 		a.add(relation, AccessExclusive)
@@ -267,6 +275,9 @@ func (a *analyser) createTable(s node) {
 		mode = AccessExclusive
 	}
 	a.each(s.list("inhRelations"), mode)
+	if s.get("partbound") != nil {
+		a.add(s.list("inhRelations")[0].get("RangeVar").relation(), AccessExclusive).partners = "default"
+	}
 	constraints := s.list("constraints")
 	for _, element := range s.list("tableElts") {
 		constraints = append(constraints, element)
@@ -293,6 +304,7 @@ func (a *analyser) drop(s node) {
 		case "OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE":
 			a.add(identifier(name), AccessExclusive)
 			a.add(identifier(name), AccessExclusive).partners = "*"
+			a.add(identifier(name), AccessExclusive).partners = "parent"
 		case "OBJECT_INDEX":
 			mode := AccessExclusive
 			if s.truth("concurrent") {

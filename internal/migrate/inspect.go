@@ -10,22 +10,28 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-// TableLock is a lock on a table that exists.
+// TableLock is a lock on a table that exists. A partitioned table, or one that others inherit from, stands for those, too.
 type TableLock struct {
 	Table string
 	Mode  LockMode
-	Bytes int64 // size of the table, its partitions and their indexes
+	Bytes int64 // size of the table, its partitions or heirs, and all their indexes
 }
 
 // resolveSQL finds the tables that are locked, and their sizes. An index stands for its table. The tables that
 // remember what ran are left out: nobody else waits for them.
 const resolveSQL = `
-WITH wanted AS (
+WITH RECURSIVE wanted AS (
 	SELECT l.i, l.partners, l.not_null, coalesce(x.indrelid, to_regclass(l.relation)) AS relation
 	FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i)
 	LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = to_regclass(l.relation)
 ), locked AS (
 	SELECT i, not_null, relation AS oid FROM wanted WHERE partners = ''
+	UNION
+	SELECT w.i, '', own.inhparent
+	FROM wanted w JOIN pg_catalog.pg_inherits own ON own.inhrelid = w.relation AND w.partners = 'parent'
+	JOIN pg_catalog.pg_class c ON c.oid = w.relation AND c.relispartition
+	UNION
+	SELECT w.i, '', p.partdefid FROM wanted w JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = w.relation AND w.partners = 'default'
 	UNION
 	SELECT w.i, '', CASE f.conrelid WHEN w.relation THEN f.confrelid ELSE f.conrelid END
 	FROM wanted w JOIN pg_catalog.pg_constraint f ON f.contype = 'f' AND (
@@ -34,10 +40,13 @@ WITH wanted AS (
 			SELECT FROM pg_catalog.pg_attribute a
 			WHERE a.attrelid = w.relation AND w.partners = 'column:' || a.attname
 				AND (f.conrelid = w.relation AND a.attnum = ANY (f.conkey) OR f.confrelid = w.relation AND a.attnum = ANY (f.confkey))))
+), whole AS (
+	SELECT oid, oid AS part FROM (SELECT DISTINCT oid FROM locked) l
+	UNION
+	SELECT w.oid, h.inhrelid FROM whole w JOIN pg_catalog.pg_inherits h ON h.inhparent = w.part
 )
 SELECT l.i, n.nspname::text AS schema_name, c.relname::text AS name, format('%I.%I', n.nspname, c.relname) AS table_name,
-	coalesce((SELECT sum(pg_catalog.pg_total_relation_size(p.relid)) FROM pg_catalog.pg_partition_tree(c.oid) p),
-		pg_catalog.pg_total_relation_size(c.oid))::bigint AS bytes,
+	(SELECT coalesce(sum(pg_catalog.pg_total_relation_size(w.part)), 0) FROM whole w WHERE w.oid = c.oid)::bigint AS bytes,
 	l.not_null <> '' AND EXISTS (
 		SELECT FROM pg_catalog.pg_constraint k
 		WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.convalidated
@@ -75,6 +84,15 @@ func (e *Engine) Inspect(ctx context.Context, plan *Plan) error {
 	return nil
 }
 
+// resolvedLock is a row of resolveSQL.
+type resolvedLock struct {
+	I                int64
+	SchemaName, Name string
+	TableName        string
+	Bytes            int64
+	Proved           bool
+}
+
 // resolve looks up what a step locks, and returns which of it is above the limit. A table that this or an earlier step creates
 // is not locked for others, even if it exists because somebody else has run the step meanwhile.
 func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, created []tableName) (problems []string, err error) {
@@ -82,13 +100,7 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 	for _, l := range found.locks {
 		relations, partners, columns = append(relations, l.relation), append(partners, l.partners), append(columns, l.unlessNotNull)
 	}
-	resolved, err := postgres.Query[struct {
-		I                int64
-		SchemaName, Name string
-		TableName        string
-		Bytes            int64
-		Proved           bool
-	}](ctx, e.db, resolveSQL, relations, partners, columns)
+	resolved, err := postgres.Query[resolvedLock](ctx, e.db, resolveSQL, relations, partners, columns)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +112,14 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		exists[int(r.I-1)] = exists[int(r.I-1)] || theirs(r.SchemaName, r.Name)
 	}
 	for i := range found.locks {
-		if l := &found.locks[i]; l.relation != "" && !exists[i] {
-			l.long = "" // Nothing takes long on a table that is new.
+		l := &found.locks[i]
+		if l.relation == "" || exists[i] {
+			continue
+		}
+		l.long = "" // Nothing takes long on a table that is new.
+		isResolved := slices.ContainsFunc(resolved, func(r resolvedLock) bool { return int(r.I-1) == i })
+		if l.declared && !isResolved && !slices.ContainsFunc(created, func(c tableName) bool { return strings.HasSuffix(l.relation, c.name) }) {
+			step.Unknown = append(step.Unknown, fmt.Sprintf(noSuchTable, step.Name, l.line, l.relation))
 		}
 	}
 	if m := e.migration(step.Version); m.transaction {
@@ -128,7 +146,8 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		}
 	}
 	slices.SortFunc(step.Locks, func(a, b TableLock) int { return cmp.Compare(a.Table, b.Table) })
-	step.Unknown, err = e.foreign(ctx, found.unknown)
+	unknown, err := e.foreign(ctx, found.unknown)
+	step.Unknown = append(step.Unknown, unknown...)
 	return problems, err
 }
 

@@ -41,8 +41,10 @@ type lockTaken struct {
 	line     int
 	relation string // a table, or an index of the table that is locked; empty when only the time counts
 	mode     LockMode
+	declared bool // by a comment
 	// partners locks the tables at the other end of the relation's foreign keys instead: of one constraint, of those with a
-	// column ("column:name"), or of all ("*").
+	// column ("column:name"), or of all ("*"); or the table that the relation is a partition of ("parent"), or its default
+	// partition ("default").
 	partners string
 	// long says what the statement does for a time that grows with the table; empty when the lock is brief.
 	long, safe string
@@ -60,7 +62,11 @@ type analysis struct {
 // tableName is the name of a table that a migration creates; an empty schema stands for any.
 type tableName struct{ schema, name string }
 
-const cannotTell = "%s, line %d: what %s locks cannot be told before it runs"
+const (
+	cannotTell = `%s, line %d: what %s locks cannot be told before it runs. List the tables in the file, in a line such as ` +
+		`"-- brownie:locks ACCESS EXCLUSIVE public.orders", so that the plan can tell`
+	noSuchTable = `%s, line %d: "-- brownie:locks" names the table %s, which does not exist. Correct the name, so that the plan can tell`
+)
 
 // unknown is a statement that may lock anything. PostgreSQL's own functions lock nothing.
 type unknown struct {
@@ -82,13 +88,14 @@ func (m Migration) analyse(down bool, newer func(sql string) bool) (analysis, er
 	}
 	declarations := declaredLocks.FindAllStringSubmatch(text, -1)
 	for _, match := range declarations {
+		line := lineAt(m.text, strings.Index(m.text, match[0]))
 		if mode := strings.ToUpper(match[1]); mode != "NONE" && !slices.Contains(slices.Collect(maps.Values(lockModes)), mode) {
-			return found, &BadFileError{m.Name, lineAt(m.text, strings.Index(m.text, match[0])), fmt.Sprintf("%q is no lock mode (PostgreSQL manual, section 13.3.1)", match[1])}
+			return found, &BadFileError{m.Name, line, fmt.Sprintf("%q is no lock mode (PostgreSQL manual, section 13.3.1)", match[1])}
 		}
 		for mode, name := range lockModes {
 			for relation := range strings.SplitSeq(match[2], ",") {
-				if strings.EqualFold(name, match[1]) {
-					found.locks = append(found.locks, lockTaken{relation: strings.TrimSpace(relation), mode: mode})
+				if relation = strings.TrimSpace(relation); relation != "" && strings.EqualFold(name, match[1]) {
+					found.locks = append(found.locks, lockTaken{line: line, declared: true, relation: relation, mode: mode})
 				}
 			}
 		}
@@ -176,7 +183,7 @@ func (a *analysis) holdUntilCommit() {
 		switch {
 		case l.long != "":
 			later = *l
-		case l.mode.blocksWrites() && later.long != "" && l.line > 0:
+		case l.mode.blocksWrites() && later.long != "" && !l.declared:
 			l.long = fmt.Sprintf("keeps that lock while line %d %s", later.line, later.long)
 			l.safe = "move what takes long into a migration of its own"
 		}

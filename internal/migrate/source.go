@@ -116,7 +116,7 @@ func (s Source) load() ([]Migration, error) {
 func (s Source) read(name string) (Migration, error) {
 	version, err := goose.NumericComponent(name)
 	if err != nil || version < 1 {
-		return Migration{}, &BadFileError{name, 0, "has no version: its name must begin with a number and an underscore, such as 0001_create_tables.sql"}
+		return Migration{}, &BadFileError{name, 0, "has no version: its name must begin with a number above 0 and an underscore, such as 0001_create_tables.sql"}
 	}
 	content, err := fs.ReadFile(s.Files, name)
 	if err != nil {

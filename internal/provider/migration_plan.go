@@ -170,7 +170,7 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 				"database from version %d to %d. What its tables and columns hold is lost.", step.Name, planned.From, planned.To))
 		}
 		for _, unknown := range step.Unknown {
-			diags.AddWarning("Locks are not known", unknown+". List them in the file, in a line such as \"-- brownie:locks ACCESS EXCLUSIVE public.orders\", so that the plan can tell.")
+			diags.AddWarning("Locks are not known", unknown+".")
 		}
 	}
 	if down := len(planned.Steps) > 0 && planned.Steps[0].Down; (creates || down) && len(locks) > 0 {

@@ -69,7 +69,8 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 				Validators: []validator.String{historyName},
 				MarkdownDescription: "Tells the histories of one database apart: the table `brownie.goose_db_version_NAME` records what ran. Lower-case letters, " +
 					"digits and underscores, at most 40. Default: `" + migrate.PlatformName + "` for the provider's own migrations, whose table is " +
-					"`brownie.goose_db_version`, and otherwise the name of the folder.",
+					"`brownie.goose_db_version`, and otherwise the name of the folder. Set it where several folders have the same name, such as the " +
+					"`migrations` of several modules.",
 			},
 			"version": schema.Int64Attribute{
 				Optional: true, Validators: []validator.Int64{int64validator.AtLeast(1)},
