@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,18 @@ func newIsolated(t *testing.T) isolated {
 	return i
 }
 
+// prove attacks the isolation of a database. Roles belong to all databases of a server, so it leaves out the superusers of
+// tests that run at the same time.
+func prove(t *testing.T, store *access.Store, database string) access.Isolation {
+	t.Helper()
+	proof := testdb.Must(store.ProveIsolation(t.Context()))(t)
+	proof.Findings = slices.DeleteFunc(proof.Findings, func(f access.Finding) bool {
+		return f.Attack == "pooled superuser" && !strings.HasSuffix(f.Role, strings.TrimPrefix(database, "brownie_test"))
+	})
+	proof.Isolated = !slices.ContainsFunc(proof.Findings, func(f access.Finding) bool { return !f.Stopped })
+	return proof
+}
+
 func TestAFreshDatabaseIsIsolated(t *testing.T) {
 	t.Parallel()
 	i := newIsolated(t)
@@ -34,7 +47,7 @@ func TestAFreshDatabaseIsIsolated(t *testing.T) {
 		CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY, organization_id uuid NOT NULL REFERENCES organizations, text text);
 		SELECT brownie.isolate_table('notes')`)
 	rows := testdb.Value[int](t, i.database, `SELECT count(*) FROM organizations`)
-	proof := testdb.Must(i.store.ProveIsolation(t.Context()))(t)
+	proof := prove(t, i.store, i.database)
 	attempts := map[string]int{}
 	for _, finding := range proof.Findings {
 		if !finding.Stopped {
@@ -152,7 +165,7 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 				})
 			}
 			testdb.Exec(t, i.database, put.Replace(sabotage.sql))
-			proof := testdb.Must(i.store.ProveIsolation(t.Context()))(t)
+			proof := prove(t, i.store, i.database)
 			if proof.Isolated {
 				t.Fatal("it was not found")
 			}
@@ -215,8 +228,7 @@ func TestSoundTablesAreIsolated(t *testing.T) {
 			t.Parallel()
 			i := newIsolated(t)
 			testdb.Exec(t, i.database, strings.ReplaceAll(sql, "DATABASE CURRENT", "DATABASE "+i.database))
-			proof := testdb.Must(i.store.ProveIsolation(t.Context()))(t)
-			for _, finding := range proof.Findings {
+			for _, finding := range prove(t, i.store, i.database).Findings {
 				if !finding.Stopped {
 					t.Errorf("%+v", finding)
 				}

@@ -289,7 +289,7 @@ func TestOddNames(t *testing.T) {
 			t.Errorf("%s: changed to %+v", name, got)
 		}
 	}
-	if proof := testdb.Must(store.ProveIsolation(t.Context()))(t); !proof.Isolated {
+	if proof := prove(t, store, database); !proof.Isolated {
 		t.Error("not isolated")
 	}
 }
