@@ -272,10 +272,12 @@ func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, st
 	return s.gaveUp(ctx, tx, err)
 }
 
+var assumesRole = regexp.MustCompile(`(?i)\bSET\s+(SESSION\s+|LOCAL\s+)?(ROLE|AUTHORIZATION)\b|\bset_config\b`)
+
 // resetRole takes back the role that a file has assumed and kept, which may not be one that can record it.
 func (s *session) resetRole(ctx context.Context, db database.DBTxConn, m Migration) error {
-	if !mentions(m.text, "role") && !mentions(m.text, "authorization") {
-		return nil
+	if !assumesRole.MatchString(m.text) {
+		return nil // A round trip is saved.
 	}
 	_, err := db.ExecContext(ctx, resetRoleSQL)
 	return err
