@@ -19,9 +19,8 @@ func dockerAnswers(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "version", "--format", "{{.Server.Version}}").Run() == nil
 }
 
-// fetchImage makes sure that the daemon has the official image.
-func fetchImage(ctx context.Context, o Options, major string) error {
-	image := "postgres:" + major
+// fetchImage makes sure that the daemon has an image.
+func fetchImage(ctx context.Context, o Options, image string) error {
 	if docker(ctx, "image", "inspect", "--format", "{{.Id}}", image) == nil {
 		return nil // no registry is asked, so that it works offline and counts towards no limit
 	}

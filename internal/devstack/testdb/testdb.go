@@ -43,9 +43,15 @@ var (
 	databases = map[string]*devstack.Postgres{} // the server that each test's database is on
 )
 
-// Main runs a package's tests and stops the servers that they used, if any. Call it from TestMain.
-func Main(m *testing.M) {
+// Main runs a package's tests and stops the servers that they used, if any, and with stops others. Call it from TestMain.
+func Main(m *testing.M, stops ...func() error) {
 	code := m.Run()
+	for _, stop := range stops {
+		if err := stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "cannot stop a test server:", err)
+			code = max(code, 1)
+		}
+	}
 	for _, running := range started {
 		if err := running.Stop(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, "cannot stop the test server:", err)

@@ -1,0 +1,257 @@
+package devstack
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Vault is a running Vault server, or one that talks like it.
+type Vault struct {
+	// Address is its URL.
+	Address string
+	token   string
+	process *process // nil for an existing server
+	record  string   // file that records a detached server, else empty
+}
+
+// vaultImage is what Docker runs.
+const vaultImage = "hashicorp/vault:1.21"
+
+// StartVault starts a Vault server that keeps everything in memory, or connects to an existing one. The first of these that
+// can be had is used: the server that VAULT_ADDR and VAULT_TOKEN name, "vault" or "bao" on PATH, a container of the
+// official image when a Docker daemon answers, and a server that is built once from its source, which takes minutes.
+func StartVault(ctx context.Context, o Options) (*Vault, error) {
+	if address := os.Getenv("VAULT_ADDR"); address != "" {
+		v := &Vault{Address: address, token: os.Getenv("VAULT_TOKEN")}
+		if _, err := v.Do(ctx, http.MethodGet, "auth/token/lookup-self", nil); err != nil {
+			return nil, fmt.Errorf("the server that VAULT_ADDR names cannot be used with VAULT_TOKEN: %w", err)
+		}
+		err := v.detach(o)
+		return v, err
+	}
+	program, err := prepareVault(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return onFreePort(func(port int) (*Vault, error) { return startVault(ctx, o, program, port) })
+}
+
+// prepareVault finds the program, or fetches what is needed; an empty name means Docker.
+func prepareVault(ctx context.Context, o Options) (program string, err error) {
+	for _, name := range []string{"vault", "bao"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	if dockerAnswers(ctx) {
+		return "", fetchImage(ctx, o, vaultImage)
+	}
+	return builtVault(ctx, o)
+}
+
+// builtVault is the program that is built from its source at the first use.
+func builtVault(ctx context.Context, o Options) (string, error) {
+	const module = "github.com/longyi-brownie/terraform-provider-brownie"
+	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return "", errors.New("no Vault can be had: install vault or bao, or Docker, or name an existing server in VAULT_ADDR and VAULT_TOKEN")
+	}
+	source := filepath.Join(strings.TrimSpace(string(output)), "internal", "devstack", "vault")
+	manifest, err := os.ReadFile(filepath.Join(source, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(cache, "vault-"+digest(manifest))
+	if _, err := exec.LookPath(target); err == nil {
+		return target, nil
+	}
+	if err := makeCache(cache); err != nil {
+		return "", err
+	}
+	const what = "Building Vault from its source, once"
+	o.log(what + " …")
+	return target, withProgress(o, what, func() error {
+		unlock, err := lockFile(ctx, target+".lock")
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if _, err := exec.LookPath(target); err == nil {
+			return nil // another process built it while this one waited
+		}
+		// The lock is held, so that such a file is what a killed process left; it is overwritten.
+		unfinished := target + ".unfinished"
+		// The tag leaves out the plugins for clouds.
+		if err := runIn(ctx, source, "go", "build", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "-o", unfinished, "github.com/hashicorp/vault"); err != nil {
+			return fmt.Errorf("vault could not be built: %w", err)
+		}
+		return errors.Join(os.Chmod(unfinished, 0o755), os.Rename(unfinished, target)) //nolint:gosec // The user that runs the server must be able to execute it.
+	})
+}
+
+// startVault starts a server of our own. One that failed is returned too, stopped, for the sake of its port.
+func startVault(ctx context.Context, o Options, program string, port int) (*Vault, error) {
+	// It runs as the calling user, who alone may be able to reach the program.
+	f, err := newFolder("brownie-vault-", nil)
+	if err != nil {
+		return nil, err
+	}
+	c := command{functions: programsVault, arguments: []string{program, strconv.Itoa(port)}}
+	if program == "" {
+		name := filepath.Base(f.dir)
+		c = command{functions: containerVault, container: name, arguments: []string{
+			name, "--label", "brownie-devstack=true", "--publish", "127.0.0.1:" + strconv.Itoa(port) + ":8200", "--cap-add", "IPC_LOCK",
+			vaultImage, "server", "-dev", "-dev-no-store-token", "-dev-listen-address=0.0.0.0:8200",
+		}}
+	}
+	watched, err := watch(f, port, c)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(f.dir))
+	}
+	v := &Vault{Address: "http://127.0.0.1:" + strconv.Itoa(port), token: rand.Text(), process: watched}
+	if err = f.writeOne("token", v.token); err == nil {
+		err = watched.tell("start")
+	}
+	if err == nil {
+		err = withProgress(o, "Starting Vault", func() error {
+			return watched.await(ctx, "Vault", func(ctx context.Context) error {
+				_, err := v.Do(ctx, http.MethodGet, "auth/token/lookup-self", nil)
+				return err
+			})
+		})
+	}
+	if err == nil {
+		err = v.detach(o)
+	}
+	if err != nil {
+		return v, errors.Join(err, v.Stop(context.WithoutCancel(ctx)))
+	}
+	return v, nil
+}
+
+// Env is the administrator's login as Vault's environment variables.
+func (v *Vault) Env() []string { return []string{"VAULT_ADDR=" + v.Address, "VAULT_TOKEN=" + v.token} }
+
+// Token is the administrator's token.
+func (v *Vault) Token() string { return v.token }
+
+// Own tells whether devstack started the server, which may then be sealed and stopped.
+func (v *Vault) Own() bool { return v.process != nil }
+
+// Log is the path of the server's log, whose folder the server can write; empty for an existing server.
+func (v *Vault) Log() string {
+	if v.process == nil {
+		return ""
+	}
+	return filepath.Join(v.process.dir, "log")
+}
+
+// Do sends a request as the administrator and returns the data of the answer. The method may be LIST.
+func (v *Vault) Do(ctx context.Context, method, path string, body any) (map[string]any, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(v.Address, "/")+"/v1/"+path, bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("X-Vault-Token", v.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		Data   map[string]any
+		Auth   map[string]any
+		Errors []string
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s %s: %s: %w", method, path, resp.Status, err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, strings.Join(answer.Errors, "; "))
+	}
+	if answer.Data == nil {
+		return answer.Auth, nil
+	}
+	return answer.Data, nil
+}
+
+// Stop ends the server and removes everything of it. An existing one is left alone. It may be called again.
+func (v *Vault) Stop(ctx context.Context) error {
+	if v.process != nil {
+		if err := v.process.stop(ctx); err != nil {
+			return err
+		}
+	}
+	if v.record == "" {
+		return nil
+	}
+	if err := os.Remove(v.record); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// recordedVault is what another process needs to know of a detached server.
+type recordedVault struct {
+	recordedProcess
+	Address string `json:"address"`
+	Token   string `json:"token"`
+}
+
+// detach makes a server outlive this process if that is wanted. It is recorded first, so that it can always be found.
+func (v *Vault) detach(o Options) error {
+	if !o.Detached {
+		return nil
+	}
+	v.record = vaultRecord(o.Dir)
+	r := recordedVault{Address: v.Address, Token: v.token}
+	if v.process != nil {
+		r.recordedProcess = v.process.recorded()
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := writePrivate(v.record, string(text)+"\n"); err != nil || v.process == nil {
+		return err
+	}
+	return v.process.detach()
+}
+
+func vaultRecord(dir string) string { return filepath.Join(dir, "vault.json") }
+
+// AttachVault finds the detached server that is recorded in a folder. It returns [os.ErrNotExist] when none is.
+func AttachVault(dir string) (*Vault, error) {
+	text, err := os.ReadFile(vaultRecord(dir))
+	if err != nil {
+		return nil, err
+	}
+	var r recordedVault
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, err
+	}
+	v := &Vault{Address: r.Address, token: r.Token, record: vaultRecord(dir)}
+	if r.Dir != "" {
+		v.process = r.process()
+	}
+	return v, nil
+}
