@@ -3,6 +3,8 @@
 package postgres
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -40,6 +43,8 @@ type Config struct {
 	// SSLRootCert, SSLCert and SSLKey each hold either PEM text or the path of a PEM file. SSLRootCert "system" means
 	// the operating system's certificate authorities.
 	SSLRootCert, SSLCert, SSLKey string
+	// ClientCertificate gives the certificate and key of each new connection, in place of SSLCert and SSLKey.
+	ClientCertificate func(context.Context) (*tls.Certificate, error)
 	// ConnectTimeout bounds the attempt to connect to one host.
 	ConnectTimeout time.Duration
 	// MaxConnections is the upper bound on server connections of this process.
@@ -213,5 +218,26 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.RuntimeParams["application_name"] = c.ApplicationName
 	conn.ValidateConnect = requireWritable
 	conn.OnNotice = deliverNotice
+	if c.ClientCertificate != nil {
+		pool.BeforeConnect = c.presentCertificate
+	}
 	return pool, nil
+}
+
+// presentCertificate gives a connection that is about to be made the certificate of the moment.
+func (c Config) presentCertificate(ctx context.Context, conn *pgx.ConnConfig) error {
+	pair, err := c.ClientCertificate(ctx)
+	if err != nil {
+		return err
+	}
+	settings := []*tls.Config{conn.TLSConfig}
+	for _, fallback := range conn.Fallbacks {
+		settings = append(settings, fallback.TLSConfig)
+	}
+	for _, each := range settings {
+		if each != nil {
+			each.Certificates = []tls.Certificate{*pair} // The settings are this connection's own.
+		}
+	}
+	return nil
 }

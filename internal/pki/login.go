@@ -1,0 +1,64 @@
+package pki
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync"
+	"time"
+)
+
+// LoginCertificate is a certificate in memory that is made anew before it expires.
+type LoginCertificate struct {
+	vault   *Vault
+	request Request
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	renewAt time.Time
+	serials []string
+}
+
+// LoginCertificate returns one that is made at the first use.
+func (v *Vault) LoginCertificate(r Request) *LoginCertificate {
+	return &LoginCertificate{vault: v, request: r}
+}
+
+// CommonName is whom the certificate is for.
+func (l *LoginCertificate) CommonName() string { return l.request.CommonName }
+
+// Get returns a certificate that holds for at least a third of its life.
+func (l *LoginCertificate) Get(ctx context.Context) (*tls.Certificate, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current != nil && l.vault.Now().Before(l.renewAt) {
+		return l.current, nil
+	}
+	c, key, err := l.vault.Pair(ctx, l.request)
+	if err != nil {
+		return nil, err
+	}
+	l.serials = append(l.serials, c.Serial)
+	text, err := key.PEM()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair([]byte(c.bundle()), []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	l.current, l.renewAt = &pair, c.NotAfter.Add(-c.Lifetime()/3)
+	return l.current, nil
+}
+
+// Close revokes what was made. A later [LoginCertificate.Get] makes another one.
+func (l *LoginCertificate) Close(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, serial := range l.serials {
+		errs = append(errs, l.vault.Revoke(ctx, l.request.Mount, serial))
+	}
+	l.current, l.serials = nil, nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,130 @@
+package pki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// Store is where a certificate and its key are kept: a path of a KV store, version 2.
+type Store struct{ Mount, Path string }
+
+func (s Store) String() string { return s.Mount + "/" + s.Path }
+
+// The fields of a stored certificate, as in a Kubernetes secret of type kubernetes.io/tls.
+const (
+	keyField       = "tls.key"
+	certField      = "tls.crt"
+	authorityField = "ca.crt"
+	// intentField, of a secret's custom metadata, is the public key for which a certificate is about to be signed.
+	intentField = "brownie_public_key_sha256"
+)
+
+// publish stores a certificate with its key as the version after known, and returns the new version. A version that
+// somebody else has written is a conflict.
+func (v *Vault) publish(ctx context.Context, s Store, known int64, c Certificate, key Key) (int64, error) {
+	text, err := key.PEM()
+	if err != nil {
+		return 0, err
+	}
+	var stored struct {
+		Version int64 `json:"version"`
+	}
+	err = v.do(ctx, request{
+		verb: writes, path: s.Mount + "/data/" + s.Path, doing: fmt.Sprintf("store certificate %s at %s", c.Serial, s), body: map[string]any{
+			"options": map[string]any{"cas": known},
+			"data":    map[string]string{keyField: text, certField: c.bundle(), authorityField: c.authority()},
+		},
+	}, &stored)
+	return stored.Version, err
+}
+
+// published is what is stored, without the secret itself. Version is 0 when nothing is there, or was deleted.
+type published struct {
+	Version int64
+	// Intent is the public key of the last certificate that was about to be signed for this place.
+	Intent string
+	// exists tells that there is at least a deleted version, or metadata; Latest is the number that check-and-set needs.
+	exists bool
+	Latest int64
+}
+
+func (v *Vault) published(ctx context.Context, s Store) (published, error) {
+	var read struct {
+		Version  int64 `json:"current_version"`
+		Versions map[string]struct {
+			Deleted   string `json:"deletion_time"`
+			Destroyed bool   `json:"destroyed"`
+		} `json:"versions"`
+		Custom map[string]string `json:"custom_metadata"`
+	}
+	err := v.do(ctx, request{verb: reads, path: s.Mount + "/metadata/" + s.Path, doing: "read the metadata of " + s.String(), twice: true}, &read)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return published{}, nil
+	}
+	if err != nil {
+		return published{}, err
+	}
+	p := published{Version: read.Version, Latest: read.Version, Intent: read.Custom[intentField], exists: true}
+	if current := read.Versions[strconv.FormatInt(read.Version, 10)]; current.Deleted != "" || current.Destroyed {
+		p.Version = 0
+	}
+	return p, nil
+}
+
+// storedCertificate reads the certificate that is stored, and drops the key that comes with it.
+func (v *Vault) storedCertificate(ctx context.Context, s Store) (Certificate, error) {
+	var read struct {
+		Data map[string]any `json:"data"`
+	}
+	if err := v.do(ctx, request{verb: reads, path: s.Mount + "/data/" + s.Path, doing: "read " + s.String(), twice: true}, &read); err != nil {
+		return Certificate{}, err
+	}
+	// A root is in the chain of one field and in the other.
+	var all []Certificate
+	for _, field := range []string{certField, authorityField} {
+		text, _ := read.Data[field].(string)
+		some, err := parseCertificates(text)
+		if err != nil {
+			return Certificate{}, err
+		}
+		all = append(all, some...)
+	}
+	if len(all) == 0 {
+		return Certificate{}, postgres.ErrNotFound
+	}
+	c := all[0]
+	for _, issuer := range all[1:] {
+		if !slices.Contains(c.Chain, issuer.PEM) {
+			c.Chain = append(c.Chain, issuer.PEM)
+		}
+	}
+	return c, nil
+}
+
+// intend notes for which key a certificate is about to be signed, so that one is found again that was signed and then lost.
+func (v *Vault) intend(ctx context.Context, s Store, known published, key Key) error {
+	public, err := key.publicKey()
+	if err != nil {
+		return err
+	}
+	custom := map[string]any{"custom_metadata": map[string]string{intentField: public}}
+	call := request{verb: patches, path: s.Mount + "/metadata/" + s.Path, body: custom, doing: "prepare the renewal of " + s.String(), twice: true}
+	if !known.exists {
+		call.verb = writes // There is nothing to patch.
+	}
+	return v.do(ctx, call, nil)
+}
+
+// remove deletes all versions of what is stored.
+func (v *Vault) remove(ctx context.Context, s Store) error {
+	err := v.do(ctx, request{verb: deletes, path: s.Mount + "/metadata/" + s.Path, doing: "delete " + s.String(), twice: true}, nil)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return nil
+	}
+	return err
+}
