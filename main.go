@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
@@ -25,8 +26,11 @@ func main() {
 		Address: "registry.terraform.io/longyi-brownie/brownie",
 		Debug:   *debugger,
 	})
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = provider.Close(ctx) // What it cannot revoke expires soon, and nobody has its key.
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal(err) //nolint:gocritic // Nothing is left for the deferred cancel to do.
 	}
 }
 

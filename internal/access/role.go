@@ -74,6 +74,18 @@ func New(db *postgres.DB) *Store {
 	return s
 }
 
+const loginRolesSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolcanlogin`
+
+// LoginRoles returns the names of all roles of the cluster that may log in.
+func (s *Store) LoginRoles(ctx context.Context) ([]string, error) {
+	rows, err := postgres.Query[struct{ Name string }](ctx, s.db, loginRolesSQL)
+	names := make([]string, len(rows))
+	for i, row := range rows {
+		names[i] = row.Name
+	}
+	return names, err
+}
+
 // Role returns the login role of that name, or [postgres.ErrNotFound].
 func (s *Store) Role(ctx context.Context, name string) (Role, error) {
 	return s.roles.Get(ctx, name)

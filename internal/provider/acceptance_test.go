@@ -14,10 +14,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m) }
+func TestMain(m *testing.M) { testdb.Main(m, testvault.Stop) }
 
 var factories = map[string]func() (tfprotov6.ProviderServer, error){
 	"brownie": providerserver.NewProtocol6WithError(provider.New("test")()),

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
@@ -29,6 +30,15 @@ func addError(diags *diag.Diagnostics, verb, noun, name string, err error) {
 }
 
 func explain(noun string, err error) string {
+	var vault *pki.Error
+	if errors.As(err, &vault) {
+		text := strings.TrimRight(err.Error(), ".") + "."
+		var occupied *pki.OccupiedError
+		if errors.As(err, &occupied) && occupied.Holder.Serial != "" {
+			text += importInstead(noun, "store", fmt.Sprintf("%s/%s@%s:%s", occupied.Mount, occupied.Holder.Serial, occupied.Store.Mount, occupied.Store.Path))
+		}
+		return text
+	}
 	if errors.Is(err, postgres.ErrNotFound) {
 		return "it does not exist any more. Somebody else deleted it; plan again to see what is left to do."
 	}
@@ -61,6 +71,8 @@ func guiltyAttribute(err error) string {
 		sessions     *access.SessionsError
 		blocked      *access.BlockedError
 		unknown      *access.MissingError
+		ttl          *pki.TTLError
+		occupied     *pki.OccupiedError
 	)
 	switch {
 	case errors.As(err, &duplicate):
@@ -81,6 +93,10 @@ func guiltyAttribute(err error) string {
 		return "reassign_owned_to"
 	case errors.As(err, &unknown):
 		return unknown.Attribute
+	case errors.As(err, &ttl):
+		return "ttl"
+	case errors.As(err, &occupied):
+		return "store"
 	}
 	return ""
 }

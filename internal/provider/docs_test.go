@@ -38,6 +38,10 @@ func TestEverythingIsDescribedAndHasAnExample(t *testing.T) {
 		described(t, "data source "+name, schema.Block.Attributes)
 		exists(t, filepath.Join(examples, "data-sources", name, "data-source.tf"))
 	}
+	for name, schema := range schemas.EphemeralResourceSchemas {
+		described(t, "ephemeral resource "+name, schema.Block.Attributes)
+		exists(t, filepath.Join(examples, "ephemeral-resources", name, "ephemeral-resource.tf"))
+	}
 }
 
 func described(t *testing.T, where string, attributes []*tfprotov6.SchemaAttribute) {

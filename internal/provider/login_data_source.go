@@ -120,7 +120,7 @@ func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 // known of the provider's stays unknown unless it is replaced.
 func (d *loginDataSource) loginConfig(m loginModel) (config postgres.Config, replaced []string) {
 	config = d.connection
-	config.Password, config.SSLMode = "", "verify-full"
+	config.Password, config.SSLMode, config.ClientCertificate = "", "verify-full", nil
 	config.Username, config.SSLCert, config.SSLKey = m.Role.ValueString(), m.SSLCert.ValueString(), m.SSLKey.ValueString()
 	replaced = []string{"username", "password", "sslmode", "sslcert", "sslkey"}
 	for _, text := range []struct {

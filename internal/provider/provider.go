@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -23,11 +24,12 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
-var _ provider.Provider = (*brownieProvider)(nil)
+var _ provider.ProviderWithEphemeralResources = (*brownieProvider)(nil)
 
 type brownieProvider struct{ version string }
 
@@ -48,6 +50,7 @@ type providerModel struct {
 	SSLKey         types.String `tfsdk:"sslkey"`
 	ConnectTimeout types.String `tfsdk:"connect_timeout"`
 	MaxConnections types.Int64  `tfsdk:"max_connections"`
+	Vault          types.Object `tfsdk:"vault"`
 }
 
 func (p *brownieProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
@@ -111,6 +114,7 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 				Validators:          []validator.Int64{int64validator.Between(1, 1000)},
 				MarkdownDescription: "Upper bound on the connections that one provider process opens, 1 to 1000. Default: `4`.",
 			},
+			"vault": vaultAttribute(),
 		},
 	}
 }
@@ -123,6 +127,9 @@ type backend struct {
 	migrations func(name, sourceDir string, options migrate.Options) *migrate.Engine
 	// connection is how the provider itself connects; proofs of a login start from it.
 	connection postgres.Config
+	vault      *pki.Vault
+	// logins are the names of the roles that may log in, if the database can be asked; it is asked once.
+	logins func(context.Context) (names []string, known bool)
 }
 
 func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
@@ -130,7 +137,11 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
+	vault, login := p.vault(ctx, model.Vault, &resp.Diagnostics)
 	config := p.config(model, &resp.Diagnostics)
+	if config.ClientCertificate = p.loginWith(login, model, &resp.Diagnostics); login != nil && model.Username.IsNull() && os.Getenv("PGUSER") == "" {
+		config.Username = login.CommonName()
+	}
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -140,7 +151,8 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
 	shared := &backend{
-		tenancy: tenancy.New(db), access: access.New(db), connection: config,
+		tenancy: tenancy.New(db), access: access.New(db), connection: config, vault: vault,
+		logins: loginRoles(access.New(db), config),
 		migrations: func(name, sourceDir string, options migrate.Options) *migrate.Engine {
 			source := migrate.Platform
 			if name != migrate.PlatformName {
@@ -151,7 +163,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 			return migrate.New(db, source, options)
 		},
 	}
-	resp.ResourceData, resp.DataSourceData = shared, shared
+	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = shared, shared, shared
 }
 
 // config translates the provider block. What is unknown is listed as such, so that a plan that only creates succeeds
@@ -209,7 +221,12 @@ func (p *brownieProvider) Resources(context.Context) []func() resource.Resource 
 		newAgentConfigResource,
 		newConfigResource,
 		newRoleResource,
+		newClientCertificateResource,
 	}
+}
+
+func (p *brownieProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newClientCertificateEphemeral}
 }
 
 func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataSource {
@@ -224,6 +241,7 @@ func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataS
 		newAgentConfigDataSource,
 		newConfigDataSource,
 		newRoleDataSource,
+		newClientCertificateDataSource,
 		newTenantIsolationDataSource,
 		newLoginDataSource,
 		newMigrationStatusDataSource,

@@ -1,0 +1,258 @@
+package provider
+
+import (
+	"context"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+)
+
+type clientCertificateModel struct {
+	ID              types.String `tfsdk:"id"`
+	Mount           types.String `tfsdk:"mount"`
+	Role            types.String `tfsdk:"role"`
+	CommonName      types.String `tfsdk:"common_name"`
+	TTL             types.String `tfsdk:"ttl"`
+	DNSNames        types.Set    `tfsdk:"dns_names"`
+	IPAddresses     types.Set    `tfsdk:"ip_addresses"`
+	KeyType         types.String `tfsdk:"key_type"`
+	CSRPEM          types.String `tfsdk:"csr_pem"`
+	Store           types.Object `tfsdk:"store"`
+	RenewBefore     types.String `tfsdk:"renew_before"`
+	RevokeAfter     types.String `tfsdk:"revoke_after"`
+	RevokeOnDestroy types.Bool   `tfsdk:"revoke_on_destroy"`
+
+	CertificatePEM    types.String      `tfsdk:"certificate_pem"`
+	CAChainPEM        types.String      `tfsdk:"ca_chain_pem"`
+	NotBefore         timetypes.RFC3339 `tfsdk:"not_before"`
+	NotAfter          timetypes.RFC3339 `tfsdk:"not_after"`
+	FingerprintSHA256 types.String      `tfsdk:"fingerprint_sha256"`
+	RevokedAt         timetypes.RFC3339 `tfsdk:"revoked_at"`
+	RenewalDue        types.Bool        `tfsdk:"renewal_due"`
+	RenewalReason     types.String      `tfsdk:"renewal_reason"`
+	StoreVersion      types.Int64       `tfsdk:"store_version"`
+	Superseded        types.List        `tfsdk:"superseded"`
+}
+
+type storeModel struct {
+	Mount types.String `tfsdk:"mount"`
+	Path  types.String `tfsdk:"path"`
+}
+
+type supersededModel struct {
+	Mount    types.String      `tfsdk:"mount"`
+	Serial   types.String      `tfsdk:"serial"`
+	RevokeAt timetypes.RFC3339 `tfsdk:"revoke_at"`
+}
+
+var (
+	storeType      = types.ObjectType{AttrTypes: map[string]attr.Type{"mount": types.StringType, "path": types.StringType}}
+	supersededType = types.ObjectType{AttrTypes: map[string]attr.Type{
+		"mount": types.StringType, "serial": types.StringType, "revoke_at": timetypes.RFC3339Type{},
+	}}
+)
+
+// show fills in what Vault says.
+func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
+	m.ID, m.CertificatePEM, m.CAChainPEM = types.StringValue(i.Serial), types.StringValue(i.PEM), types.StringValue(i.ChainPEM())
+	m.NotBefore, m.NotAfter, m.FingerprintSHA256 = timeValue(i.NotBefore), timeValue(i.NotAfter), types.StringValue(i.Fingerprint())
+	m.CommonName = types.StringValue(i.CommonName)
+	m.RevokedAt = timetypes.NewRFC3339Null()
+	if i.RevokedAt != nil {
+		m.RevokedAt = timeValue(*i.RevokedAt)
+	}
+	m.StoreVersion = types.Int64Null()
+	if !m.Store.IsNull() {
+		m.StoreVersion = types.Int64Value(i.Version)
+	}
+	m.RenewalDue, m.RenewalReason = types.BoolValue(false), types.StringNull()
+	superseded := each(i.Superseded, func(s pki.Superseded) supersededModel {
+		return supersededModel{types.StringValue(s.Mount), types.StringValue(s.Serial), timeValue(s.RevokeAt)}
+	})
+	m.Superseded, _ = types.ListValueFrom(ctx, supersededType, superseded) // Such a list always has the type.
+}
+
+// issued is what the state remembers.
+func (m clientCertificateModel) issued(ctx context.Context) (pki.Issued, error) {
+	certificate, err := pki.Known(m.CertificatePEM.ValueString(), certificatesOf(m.CAChainPEM.ValueString()))
+	i := pki.Issued{Certificate: certificate, Version: m.StoreVersion.ValueInt64()}
+	var superseded []supersededModel
+	m.Superseded.ElementsAs(ctx, &superseded, false)
+	for _, s := range superseded {
+		at, _ := s.RevokeAt.ValueRFC3339Time() // It is the provider's own.
+		i.Superseded = append(i.Superseded, pki.Superseded{Mount: s.Mount.ValueString(), Serial: s.Serial.ValueString(), RevokeAt: at})
+	}
+	return i, err
+}
+
+// certificatesOf takes PEM text apart.
+func certificatesOf(text string) []string {
+	var all []string
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		all = append(all, string(pem.EncodeToMemory(block)))
+	}
+	return all
+}
+
+func (m clientCertificateModel) wanted(ctx context.Context) pki.Wanted {
+	w := pki.Wanted{Request: pki.Request{
+		Mount: m.Mount.ValueString(), Role: m.Role.ValueString(), CommonName: m.CommonName.ValueString(),
+		DNSNames: stringsOf(m.DNSNames), IPAddresses: stringsOf(m.IPAddresses), CSR: m.CSRPEM.ValueString(), KeyType: m.KeyType.ValueString(),
+	}}
+	for _, setting := range []struct {
+		value types.String
+		field *time.Duration
+	}{{m.TTL, &w.TTL}, {m.RenewBefore, &w.RenewBefore}, {m.RevokeAfter, &w.RevokeAfter}} {
+		if d := duration(setting.value); d != nil {
+			*setting.field = *d
+		}
+	}
+	if !m.Store.IsNull() {
+		var store storeModel
+		m.Store.As(ctx, &store, basetypes.ObjectAsOptions{})
+		w.Store = &pki.Store{Mount: store.Mount.ValueString(), Path: store.Path.ValueString()}
+	}
+	return w
+}
+
+// differs tells whether an argument changes that only another certificate can follow. An import knows but a few of them.
+func (m clientCertificateModel) differs(state clientCertificateModel) bool {
+	if !m.Store.Equal(state.Store) || !m.Mount.Equal(state.Mount) || !m.CommonName.Equal(state.CommonName) {
+		return true
+	}
+	if state.Role.IsNull() {
+		return false
+	}
+	sameTTL := m.TTL.Equal(state.TTL) || sameDuration(m.TTL.ValueString(), state.TTL.ValueString())
+	return !sameTTL || !m.Role.Equal(state.Role) || !m.DNSNames.Equal(state.DNSNames) || !m.IPAddresses.Equal(state.IPAddresses) ||
+		!m.KeyType.Equal(state.KeyType) || !m.CSRPEM.Equal(state.CSRPEM)
+}
+
+var (
+	// An authority takes no more (RFC 5280, appendix A.1, ub-common-name).
+	commonName = []validator.String{notBlank, stringvalidator.LengthAtMost(64)}
+	vaultPath  = check{"it must be a path without a slash at its ends, and without empty parts", func(value string) string {
+		if value == "" || strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/") || strings.Contains(value, "//") {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
+	ipAddress = check{"it must be an IP address", func(value string) string {
+		if net.ParseIP(value) == nil {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
+	serialNumber = check{"it must be a serial number as Vault writes it, such as 39:dd:2e:90", func(value string) string {
+		if !serialFormat.MatchString(value) {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
+	serialFormat   = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2})+$`)
+	signingRequest = check{"it must be a certificate signing request (PKCS #10, RFC 2986) in PEM, without its key", pki.CheckCSR}
+)
+
+// requestAttributes are what a certificate is asked for with, in the resource and in the ephemeral resource.
+var requestDescriptions = map[string]string{
+	"mount":        "Mount of Vault's PKI secrets engine. Default: `" + defaultPKIMount + "`.",
+	"role":         "The engine's role, which decides what may be issued.",
+	"common_name":  "Common name, at most 64 characters: the name of the PostgreSQL role that logs in with the certificate.",
+	"ttl":          "How long the certificate holds, as a duration with a unit, such as `\"720h\"`. More than the role's `max_ttl` is an error. Default: the role's `ttl`.",
+	"dns_names":    "Alternative names. Leave them out for clients: PgBouncer would take one for the user's name.",
+	"ip_addresses": "Alternative IP addresses.",
+	"key_type":     "Kind of the private key.",
+}
+
+func clientCertificateAttributes() map[string]schema.Attribute {
+	described := requestDescriptions
+	return map[string]schema.Attribute{
+		"mount": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(defaultPKIMount), Validators: []validator.String{vaultPath},
+			MarkdownDescription: described["mount"],
+		},
+		"role":        requiredString(described["role"], notBlank),
+		"common_name": requiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", commonName...),
+		"ttl": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{positiveDuration}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},
+			MarkdownDescription: described["ttl"],
+		},
+		"dns_names": schema.SetAttribute{
+			Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(notBlank)},
+			MarkdownDescription: described["dns_names"],
+		},
+		"ip_addresses": schema.SetAttribute{
+			Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ipAddress)},
+			MarkdownDescription: described["ip_addresses"],
+		},
+		"key_type": schema.StringAttribute{
+			Optional:            true,
+			Validators:          []validator.String{stringvalidator.OneOf(pki.KeyTypes()...), stringvalidator.ConflictsWith(path.MatchRoot("csr_pem"))},
+			MarkdownDescription: described["key_type"] + " One of " + list(pki.KeyTypes()) + ". Default: `" + pki.DefaultKeyType + "`.",
+		},
+		"csr_pem": optionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of `csr_pem` and `store` is needed.",
+			signingRequest, stringvalidator.ExactlyOneOf(path.MatchRoot("store"))),
+		"store": schema.SingleNestedAttribute{
+			Optional: true,
+			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets engine, version 2, with the fields " +
+				"`tls.key`, `tls.crt` (with the chain) and `ca.crt`, as in a Kubernetes TLS secret. The key is nowhere else. What somebody else " +
+				"has stored there is never overwritten unawares.",
+			Attributes: map[string]schema.Attribute{
+				"mount": requiredString("Mount of the KV secrets engine.", vaultPath),
+				"path":  requiredString("Path of the secret.", vaultPath),
+			},
+		},
+		"renew_before": optionalString("How long before it expires the certificate is renewed, by the first apply from then on, as a duration with a unit. "+
+			"Default: a third of the certificate's life.", positiveDuration),
+		"revoke_after": optionalString("How long a certificate that was renewed stays valid, as a duration with a unit; it is revoked by the first apply from "+
+			"then on. Default: it is revoked at once, when the new one is published.", positiveDuration),
+		"revoke_on_destroy": optionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case.", true),
+		"id":                schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, as Vault writes it."},
+		"certificate_pem":   schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
+		"ca_chain_pem":      schema.StringAttribute{Computed: true, MarkdownDescription: "Its issuers in PEM, the next one first."},
+		"not_before": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "From when on the certificate holds (RFC 3339, UTC).",
+		},
+		"not_after": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the certificate expires (RFC 3339, UTC).",
+		},
+		"fingerprint_sha256": schema.StringAttribute{Computed: true, MarkdownDescription: "SHA-256 of the certificate, in hexadecimal."},
+		"revoked_at": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{},
+			MarkdownDescription: "When somebody else revoked the certificate (RFC 3339, UTC); null if nobody did.",
+		},
+		"renewal_due": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the next apply renews the certificate."},
+		"renewal_reason": schema.StringAttribute{
+			Computed: true, MarkdownDescription: "Why: it is about to expire, was revoked, was removed from the store or replaced there, or the role has another " +
+				"issuer now. Null when no renewal is due.",
+		},
+		"store_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "Version of the secret that holds the certificate; null without `store`."},
+		"superseded": schema.ListNestedAttribute{
+			Computed: true, MarkdownDescription: "Certificates that another one has replaced and that are still to be revoked.",
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"mount":  schema.StringAttribute{Computed: true, MarkdownDescription: "Mount that issued the certificate."},
+				"serial": schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
+				"revoke_at": schema.StringAttribute{
+					Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "The first apply from then on revokes it (RFC 3339, UTC).",
+				},
+			}},
+		},
+	}
+}

@@ -1,0 +1,386 @@
+package provider_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
+)
+
+const theCertificate = "brownie_client_certificate.app"
+
+// vaultBlock is the configuration of a provider that only needs Vault.
+func vaultBlock(m *testvault.Mounts) string {
+	return fmt.Sprintf("provider \"brownie\" {\n  vault = { address = %q, token = %q }\n}\n", m.Address, m.Token())
+}
+
+// certificate is a certificate that is stored, with more arguments if wanted.
+func certificate(m *testvault.Mounts, arguments string) string {
+	return fmt.Sprintf(`
+resource "brownie_client_certificate" "app" {
+  mount       = %q
+  role        = %q
+  common_name = "acme-app"
+  store       = { mount = %q, path = "brownie/acme-app" }
+%s
+}
+`, m.PKI, m.Role, m.KV, arguments)
+}
+
+// onlyValid fails unless one certificate is valid, and it is the one in the state and in the store.
+func onlyValid(m *testvault.Mounts, revoked int) resource.TestCheckFunc {
+	return func(s *terraform.State) error {
+		id := s.RootModule().Resources[theCertificate].Primary.ID
+		valid, gone := m.Serials()
+		if len(valid) != 1 || valid[0] != id || len(gone) != revoked {
+			return fmt.Errorf("valid are %v and revoked %v; want %s alone, and %d revoked", valid, gone, id, revoked)
+		}
+		return nil
+	}
+}
+
+// sameAttributes fails unless two objects have the same attributes.
+func sameAttributes(one, other string, names ...string) resource.TestCheckFunc {
+	var checks []resource.TestCheckFunc
+	for _, name := range names {
+		checks = append(checks, resource.TestCheckResourceAttrPair(one, name, other, name))
+	}
+	return resource.ComposeAggregateTestCheckFunc(checks...)
+}
+
+func TestAccClientCertificate(t *testing.T) {
+	m := testvault.New(t)
+	block := vaultBlock(m)
+	var id string
+	remember := func(s *terraform.State) error {
+		id = s.RootModule().Resources[theCertificate].Primary.ID
+		return nil
+	}
+	inPlace := planned(theCertificate, plancheck.ResourceActionUpdate)
+	empty := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{
+			Config: block + certificate(m, `ttl = "24h"`),
+			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 0), remember, attributes(theCertificate, map[string]string{
+				"common_name": "acme-app", "renewal_due": "false", "store_version": "1", "revoke_on_destroy": "true", "superseded.#": "0",
+			}), resource.TestMatchResourceAttr(theCertificate, "certificate_pem", regexp.MustCompile("^-+BEGIN CERTIFICATE-+")),
+				resource.TestMatchResourceAttr(theCertificate, "fingerprint_sha256", regexp.MustCompile("^[0-9a-f]{64}$"))),
+		},
+		{Config: block + certificate(m, `ttl = "1440m"`), ConfigPlanChecks: empty},
+		{
+			ResourceName: theCertificate, ImportState: true, ImportStateVerify: true,
+			ImportStateIdFunc: func(*terraform.State) (string, error) {
+				return m.PKI + "/" + id + "@" + m.KV + ":brownie/acme-app", nil
+			},
+			// Vault does not know which arguments a certificate was asked for with.
+			ImportStateVerifyIgnore: []string{"role", "ttl", "ca_chain_pem"},
+		},
+		{
+			Config: block + certificate(m, `ttl = "24h"`) + fmt.Sprintf(`
+data "brownie_client_certificate" "stored" {
+  mount = %q
+  store = brownie_client_certificate.app.store
+}
+data "brownie_client_certificate" "known" {
+  mount = %[1]q
+  id    = brownie_client_certificate.app.id
+}
+`, m.PKI),
+			Check: resource.ComposeAggregateTestCheckFunc(
+				sameAttributes("data.brownie_client_certificate.stored", theCertificate, "id", "common_name", "certificate_pem", "ca_chain_pem", "not_after", "fingerprint_sha256"),
+				sameAttributes("data.brownie_client_certificate.known", theCertificate, "id", "common_name", "certificate_pem", "ca_chain_pem", "not_after", "fingerprint_sha256"),
+			),
+		},
+		{
+			Config: block + certificate(m, `ttl = "24h"`) + fmt.Sprintf(`
+data "brownie_client_certificate" "none" {
+  store = { mount = %q, path = "nothing" }
+}
+`, m.KV),
+			ExpectError: regexp.MustCompile(`There is no client certificate with store =\s+"` + m.KV + `/nothing"`),
+		},
+		{ // Settings of Terraform's only change nothing in Vault.
+			Config: block + certificate(m, "ttl = \"24h\"\nrenew_before = \"1h\""), ConfigPlanChecks: inPlace, Check: onlyValid(m, 0),
+		},
+		{
+			Config: block + certificate(m, `ttl = "12h"`), ConfigPlanChecks: inPlace,
+			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 1), remember, attributes(theCertificate, map[string]string{"store_version": "2"})),
+		},
+		{
+			PreConfig: func() { m.Must(http.MethodPost, m.PKI+"/revoke", map[string]any{"serial_number": id}) },
+			Config:    block + certificate(m, `ttl = "12h"`),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(theCertificate, plancheck.ResourceActionUpdate),
+				plancheck.ExpectUnknownValue(theCertificate, tfjsonpath.New("id")),
+				plancheck.ExpectKnownValue(theCertificate, tfjsonpath.New("renewal_reason"), knownvalue.Null()),
+			}},
+			Check: onlyValid(m, 2),
+		},
+		{
+			PreConfig: func() { m.Must(http.MethodDelete, m.KV+"/metadata/brownie/acme-app", nil) },
+			Config:    block + certificate(m, `ttl = "12h"`), ConfigPlanChecks: inPlace, Check: onlyValid(m, 3),
+		},
+		{ // An old certificate stays valid for as long as is wanted.
+			Config: block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"10s\""), ConfigPlanChecks: inPlace,
+			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(theCertificate, tfjsonpath.New("superseded"), knownvalue.ListSizeExact(1))},
+		},
+		{
+			PreConfig: func() { time.Sleep(10 * time.Second) },
+			Config:    block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"10s\""),
+			Check:     onlyValid(m, 4),
+		},
+		{
+			Config: block, Check: func(*terraform.State) error {
+				if valid, _ := m.Serials(); len(valid) != 0 {
+					return fmt.Errorf("%v are valid after the destroy", valid)
+				}
+				if _, err := m.Do(t.Context(), http.MethodGet, m.KV+"/metadata/brownie/acme-app", nil); err == nil {
+					return fmt.Errorf("the secret is still stored")
+				}
+				return nil
+			},
+		},
+	}})
+}
+
+func TestAccBadClientCertificates(t *testing.T) {
+	m := testvault.New(t)
+	block := vaultBlock(m)
+	bad := func(arguments, words string) resource.TestStep {
+		return resource.TestStep{Config: block + certificate(m, arguments), PlanOnly: true, ExpectError: says(words)}
+	}
+	fails := func(config, words string) resource.TestStep {
+		return resource.TestStep{Config: config, ExpectError: says(words)}
+	}
+	whole := certificate(m, "")
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		bad(`csr_pem = "x"`, `csr_pem is no certificate signing request in PEM`),
+		bad(`ttl = "1d"`, `ttl is "1d": it must be a positive duration`),
+		bad("ttl = \"1h\"\nrenew_before = \"2h\"", `each apply would renew the certificate`),
+		bad(`key_type = "dsa"`, `ecdsa-p256`),
+		bad(`ip_addresses = ["10.0.0"]`, `it must be an IP address`),
+		{Config: block + strings.Replace(whole, "store ", "# store ", 1), PlanOnly: true, ExpectError: says(`No attribute specified when one (and only one) of`)},
+		fails(block+certificate(m, `ttl = "7200h"`), `raise max_ttl`),
+		fails(block+strings.ReplaceAll(whole, m.PKI, "nowhere"), `Vault cannot sign a certificate for acme-app with role app of mount nowhere`),
+		fails(block+strings.ReplaceAll(whole, m.KV, "nowhere"), `Vault cannot store certificate`),
+		fails(block+strings.Replace(whole, `"app"`+"\n", `"other"`+"\n", 1), `unknown role`),
+		fails(strings.Replace(block, m.Token(), "wrong", 1)+whole, `permission denied`),
+		fails("provider \"brownie\" {\n  vault = { address = \"http://127.0.0.1:1\", token = \"x\" }\n}\n"+whole, `127.0.0.1:1 does not answer`),
+	}})
+	if valid, _ := m.Serials(); len(valid) != 0 {
+		t.Errorf("failed applies left %v", valid)
+	}
+}
+
+// No private key is in any file that Terraform writes, nor in what it shows.
+func TestAccKeysStayInVault(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := newWorkspaceWith(t, m.Env(), certificate(m, `ttl = "24h"`)+fmt.Sprintf(`
+ephemeral "brownie_client_certificate" "short" {
+  mount       = %q
+  role        = %q
+  common_name = "globex-app"
+  ttl         = "10m"
+}
+resource "terraform_data" "uses" {
+  depends_on = [ephemeral.brownie_client_certificate.short]
+}
+`, m.PKI, m.Role))
+	w.env = append(w.env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.dir, "trace.log"))
+	searched := map[string]string{
+		"plan":       w.mustRun("plan", "-input=false", "-out=tfplan"),
+		"plan JSON":  w.mustRun("show", "-json", "tfplan"),
+		"apply":      w.mustRun("apply", "-input=false", "tfplan"),
+		"state JSON": w.mustRun("show", "-json"),
+	}
+	data, _ := m.Must(http.MethodGet, m.KV+"/data/brownie/acme-app", nil)["data"].(map[string]any)
+	key, _ := data["tls.key"].(string)
+	if !strings.HasPrefix(key, "-----BEGIN PRIVATE KEY-----") {
+		t.Fatalf("the stored key is %q", key)
+	}
+	for _, file := range []string{"trace.log", "terraform.tfstate", "tfplan"} {
+		searched[file] = string(testdb.Must(os.ReadFile(filepath.Join(w.dir, file)))(t))
+	}
+	for where, text := range searched {
+		for _, secret := range []string{"PRIVATE KEY", strings.Split(key, "\n")[1], m.Token()} {
+			if _, after, found := strings.Cut(text, secret); found {
+				t.Errorf("%s shows a secret, before %.60s…", where, after)
+			}
+		}
+	}
+	if valid, revoked := m.Serials(); len(valid) != 1 || len(revoked) < 1 {
+		t.Errorf("the ephemeral certificate is not revoked: %v are valid, %v revoked", valid, revoked)
+	}
+}
+
+// The owner of a key gives a signing request, and needs no store.
+func TestAccClientCertificateOfASigningRequest(t *testing.T) {
+	m := testvault.New(t)
+	config := func(csr string) string {
+		return vaultBlock(m) + fmt.Sprintf(`
+resource "brownie_client_certificate" "app" {
+  mount       = %q
+  role        = %q
+  common_name = "acme-app"
+  csr_pem     = <<-EOT
+%s
+  EOT
+}
+`, m.PKI, m.Role, csr)
+	}
+	first, second := signingRequest(t), signingRequest(t)
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{
+			Config: config(first),
+			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 0), resource.TestCheckNoResourceAttr(theCertificate, "store_version"),
+				attributes(theCertificate, map[string]string{"common_name": "acme-app"})),
+		},
+		{Config: config(second), ConfigPlanChecks: planned(theCertificate, plancheck.ResourceActionUpdate), Check: onlyValid(m, 1)},
+		{Config: config(second) + "\n# the same", ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
+	}})
+}
+
+func signingRequest(t *testing.T) string {
+	t.Helper()
+	key := testdb.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	der := testdb.Must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "acme-app"}}, key))(t)
+	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})))
+}
+
+// A plan warns of a certificate that opens nothing, once the database can be asked.
+func TestAccClientCertificateWithoutARole(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	database := testdb.Migrated(t)
+	w := newWorkspace(t, database, certificate(m, ""))
+	w.env = append(w.env, m.Env()...)
+	warning := says(`The database has no role "acme-app" that may log in`)
+	if output := w.mustRun("plan", "-input=false"); !warning.MatchString(output) {
+		t.Errorf("no warning:\n%s", output)
+	}
+	w.env = append(w.env, "PGHOST=nowhere.invalid")
+	if output := w.mustRun("plan", "-input=false"); warning.MatchString(output) {
+		t.Errorf("a warning without a database:\n%s", output)
+	}
+}
+
+// The provider logs in with a certificate that it makes itself, and revokes it when it is done.
+func TestAccProviderMakesItsLoginCertificate(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	server := testdb.Must(devstack.StartPostgres(t.Context(), devstack.Options{}))(t)
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	trust(t, m, server)
+	w := newWorkspaceWith(t, m.Env(), fmt.Sprintf(`
+provider "brownie" {
+  vault = { client_certificate = { mount = %q, role = %q, common_name = "postgres" } }
+}
+resource "brownie_migration" "this" {}
+`, m.PKI, m.Role))
+	w.env = append(w.env, "PGHOST="+server.Host(), fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile())
+	testdb.Must(w.apply())(t)
+	w.noChanges()
+	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) < 2 {
+		t.Errorf("%v are still valid, %v were revoked", valid, revoked)
+	}
+	state := string(testdb.Must(os.ReadFile(filepath.Join(w.dir, "terraform.tfstate")))(t))
+	if strings.Contains(state, "BEGIN") {
+		t.Error("the state holds a certificate")
+	}
+}
+
+// trust makes the mount's authority one that a server trusts: an intermediate one of the server's own.
+func trust(t *testing.T, m *testvault.Mounts, server *devstack.Postgres) {
+	t.Helper()
+	request, _ := m.Must(http.MethodPost, m.PKI+"/intermediate/generate/internal", map[string]any{"common_name": "Clients", "key_type": "ec"})["csr"].(string)
+	signed := testdb.Must(server.SignAuthority(request))(t)
+	imported, _ := m.Must(http.MethodPost, m.PKI+"/intermediate/set-signed", map[string]any{"certificate": signed + server.CAPEM()})["imported_issuers"].([]any)
+	if len(imported) == 0 {
+		t.Fatal("no issuer was imported")
+	}
+	m.Must(http.MethodPost, m.PKI+"/root/replace", map[string]any{"default": imported[0]})
+}
+
+// An HCP Terraform workspace logs in with its run's identity and stores no secret.
+func TestAccVaultLoginWithoutASecret(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	key := testdb.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	public := testdb.Must(x509.MarshalPKIXPublicKey(&key.PublicKey))(t)
+	mount := "jwt-" + m.PKI
+	m.Must(http.MethodPost, "sys/auth/"+mount, map[string]any{"type": "jwt"})
+	t.Cleanup(func() { _, _ = m.Do(context.Background(), http.MethodDelete, "sys/auth/"+mount, nil) })
+	m.Must(http.MethodPost, "auth/"+mount+"/config", map[string]any{
+		"jwt_validation_pubkeys": []string{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))}, "bound_issuer": "https://app.terraform.io",
+	})
+	m.Must(http.MethodPut, "sys/policies/acl/"+mount, map[string]any{"policy": fmt.Sprintf(`
+path "%[1]s/sign/*" { capabilities = ["update"] }
+path "%[1]s/revoke" { capabilities = ["update"] }
+path "%[1]s/certs/revoked" { capabilities = ["list"] }
+path "%[2]s/data/brownie/*" { capabilities = ["create", "update", "read"] }
+path "%[2]s/metadata/brownie/*" { capabilities = ["create", "update", "patch", "read", "delete"] }
+`, m.PKI, m.KV)})
+	m.Must(http.MethodPost, "auth/"+mount+"/role/terraform", map[string]any{
+		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault.example"}, "token_policies": []string{mount}, "token_ttl": "1m",
+		"bound_claims": map[string]any{"terraform_workspace_name": "prod"},
+	})
+	token := func(workspace string) string {
+		return sign(t, key, map[string]any{
+			"iss": "https://app.terraform.io", "aud": "vault.example", "sub": "organization:acme:workspace:" + workspace, "terraform_workspace_name": workspace,
+			"iat": time.Now().Unix(), "nbf": time.Now().Add(-time.Minute).Unix(), "exp": time.Now().Add(time.Hour).Unix(),
+		})
+	}
+	config := fmt.Sprintf("provider \"brownie\" {\n  vault = { jwt = { mount = %q, role = \"terraform\" } }\n}\n", mount)
+	w := newWorkspaceWith(t, []string{"VAULT_ADDR=" + m.Address, "TFC_WORKLOAD_IDENTITY_TOKEN=" + token("prod")}, config+certificate(m, ""))
+	testdb.Must(w.apply())(t)
+	w.noChanges()
+	w.write(config + certificate(m, `ttl = "1h"`))
+	testdb.Must(w.apply())(t)
+	w.mustRun("destroy", "-auto-approve", "-input=false")
+	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) != 2 {
+		t.Errorf("%v are valid, %v revoked", valid, revoked)
+	}
+	w.env = append(w.env, "TFC_WORKLOAD_IDENTITY_TOKEN="+token("test"))
+	if output, err := w.apply(); err == nil || !says("log in with the role terraform").MatchString(output) {
+		t.Errorf("another workspace: %v\n%s", err, output)
+	}
+}
+
+// sign makes a JSON Web Token (RFC 7519) with ES256.
+func sign(t *testing.T, key *ecdsa.PrivateKey, claims map[string]any) string {
+	t.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	text := encode([]byte(`{"alg":"ES256","typ":"JWT"}`)) + "." + encode(testdb.Must(json.Marshal(claims))(t))
+	sum := sha256.Sum256([]byte(text))
+	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + encode(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+}
