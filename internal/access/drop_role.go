@@ -71,8 +71,8 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 		return &BlockedError{Name: role.Name, Blockers: blockers}
 	}
 	w := wanted{Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo}
-	if err = s.drop(ctx, w, endOwnChangesSQL, lockOutSQL); err == nil {
-		if err = s.drop(ctx, w, dropRoleSQL); err != nil {
+	if err = s.run(ctx, w, endOwnChangesSQL, lockOutSQL); err == nil {
+		if err = s.run(ctx, w, dropRoleSQL); err != nil {
 			err = &LockedOutError{Name: role.Name, cause: err}
 		}
 	}
@@ -85,7 +85,8 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	return roleError(role, role, err)
 }
 
-func (s *Store) drop(ctx context.Context, w wanted, changes ...string) error {
+// run makes one change of a role.
+func (s *Store) run(ctx context.Context, w wanted, changes ...string) error {
 	statements, err := w.change(append(changes, `SELECT true AS done`)...)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type wanted struct {
 	ValidUntil       *time.Time `json:"valid_until"`
 	ReassignTo       string     `json:"reassign_to"`
 	ChangeID         string     `json:"change_id"`
+	Locked           bool       `json:"locked"`
 }
 
 const wantedSQL = `SELECT pg_catalog.set_config('brownie.wanted', $1, true)`
@@ -93,6 +94,7 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 	w := wanted{
 		Before: before.Name, OID: before.OID, Name: role.Name, Access: role.Access, OrganizationID: role.OrganizationID,
 		Groups: role.Groups(), AllGroups: GroupRoles, ConnectionLimit: role.ConnectionLimit, ValidUntil: role.ValidUntil, ChangeID: uuid.NewString(),
+		Locked: role.Locked,
 	}
 	if role.StatementTimeout != nil {
 		milliseconds := role.StatementTimeout.Milliseconds()
@@ -109,7 +111,7 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 			return postgres.QueryOne[roleRow](ctx, s.db, read.SQL, read.Args...)
 		})
 		if readErr == nil && made.ChangeID != nil && *made.ChangeID == w.ChangeID {
-			return made.role(), nil
+			rows, err = []roleRow{made}, nil
 		}
 	}
 	if err != nil {
@@ -117,6 +119,9 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 	}
 	if len(rows) == 0 {
 		return Role{}, errors.New("the role vanished while it was being changed")
+	}
+	if role.Locked {
+		return s.endSessions(ctx, rows[0].role())
 	}
 	return rows[0].role(), nil
 }
@@ -138,7 +143,7 @@ BEGIN
 		RAISE EXCEPTION 'role % does not exist', before USING CONSTRAINT = 'role_missing';
 	ELSIF (wanted->>'oid')::oid NOT IN (0, found.oid) THEN
 		RAISE EXCEPTION 'role % is another one now', before USING CONSTRAINT = 'role_replaced';
-	ELSIF before = session_user AND (found.rolsuper OR found.rolcreaterole) THEN
+	ELSIF before = session_user AND (found.rolsuper OR found.rolcreaterole OR (wanted->>'locked')::boolean) THEN
 		RAISE EXCEPTION 'role % is the one that makes this change', before USING CONSTRAINT = 'role_is_own';
 	ELSIF bound.role_name IS NOT NULL AND bound.organization_id IS DISTINCT FROM (wanted->>'organization_id')::uuid
 		AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = found.oid) THEN
@@ -180,8 +185,8 @@ DECLARE
 	setting record;
 BEGIN
 	SELECT * INTO found FROM pg_catalog.pg_roles WHERE rolname = role;
-	EXECUTE format('ALTER ROLE %I LOGIN INHERIT PASSWORD NULL CONNECTION LIMIT %s VALID UNTIL %L', role,
-		(wanted->>'connection_limit')::integer, coalesce(wanted->>'valid_until', 'infinity'));
+	EXECUTE format('ALTER ROLE %I %s INHERIT PASSWORD NULL CONNECTION LIMIT %s VALID UNTIL %L', role,
+		CASE WHEN (wanted->>'locked')::boolean THEN 'NOLOGIN' ELSE 'LOGIN' END, (wanted->>'connection_limit')::integer, coalesce(wanted->>'valid_until', 'infinity'));
 	IF found.rolsuper THEN EXECUTE format('ALTER ROLE %I NOSUPERUSER', role); END IF;
 	IF found.rolbypassrls THEN EXECUTE format('ALTER ROLE %I NOBYPASSRLS', role); END IF;
 	IF found.rolreplication THEN EXECUTE format('ALTER ROLE %I NOREPLICATION', role); END IF;

@@ -52,7 +52,8 @@ func TestThroughThePooler(t *testing.T) {
 	t.Run("interleaved tenants", p.testInterleavedTenants)
 	t.Run("refused logins", p.testRefusedLogins)
 	t.Run("a new role at once", p.testNewRole)
-	t.Run("expired and locked roles", p.testExpiredRole)
+	t.Run("expired roles", p.testExpiredRole)
+	t.Run("a locked role", p.testLockedRole)
 }
 
 // 50 clients of 10 tenants through the pooler, and one of each directly, send statements for 30 seconds, each of which

@@ -37,16 +37,23 @@ type Role struct {
 	// StatementTimeout is what new sessions of the role begin with; nil means the server's own.
 	StatementTimeout *time.Duration `db:"-"`
 	ValidUntil       *time.Time     `db:"valid_until"`
-	// Attributes are those of CREATE ROLE that the role has, and what else is remarkable; see [Attributes].
+	// Locked means that the role cannot log in and has no session.
+	Locked bool `db:"locked"`
+	// Attributes are those of CREATE ROLE that the role has, and what else is remarkable; see [Role.WantedAttributes].
 	Attributes []string `db:"attributes"`
 	// MemberOf are the group roles of the access levels that the role belongs to directly; see [Role.Groups].
 	MemberOf []string `db:"member_of"`
 }
 
-// Attributes are what [Role.Attributes] of every role should be, in that order. Others that it may hold are the rest of
-// CREATE ROLE's, PASSWORD, "VALID UNTIL DIFFERS" when the binding ends at another time than the role's validity, and the
-// options of memberships that are not as they should be, such as "brownie_reader WITH ADMIN".
-var Attributes = []string{"CONNECT", "INHERIT", "LOGIN"}
+// WantedAttributes are what [Role.Attributes] should be, in that order. Others that it may hold are the rest of CREATE
+// ROLE's, PASSWORD, "VALID UNTIL DIFFERS" when the binding ends at another time than the role's validity, and the options of
+// memberships that are not as they should be, such as "brownie_reader WITH ADMIN".
+func (r Role) WantedAttributes() []string {
+	if r.Locked {
+		return []string{"CONNECT", "INHERIT"}
+	}
+	return []string{"CONNECT", "INHERIT", "LOGIN"}
+}
 
 // Groups are what [Role.MemberOf] should be, in alphabetical order.
 func (r Role) Groups() []string {
@@ -103,6 +110,7 @@ const rolesSQL = `
 				AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
 			ORDER BY s.setdatabase DESC LIMIT 1) AS statement_timeout,
 		groups.member_of, 'brownie_pooled' = ANY (groups.member_of) AS pooled,
+		NOT r.rolcanlogin AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid) AS locked,
 		array_remove(ARRAY[
 			CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
 			CASE WHEN EXISTS (

@@ -66,7 +66,7 @@ func TestRoleLifecycle(t *testing.T) {
 
 	created := testdb.Must(store.CreateRole(t.Context(), role))(t)
 	want := role
-	want.OID, want.Attributes, want.MemberOf = created.OID, access.Attributes, []string{"brownie_pooled", "brownie_writer"}
+	want.OID, want.Attributes, want.MemberOf = created.OID, access.Role{}.WantedAttributes(), []string{"brownie_pooled", "brownie_writer"}
 	if got := inUTC(created); !reflect.DeepEqual(got, inUTC(want)) || created.OID == 0 {
 		t.Errorf("created %+v, want %+v", got, want)
 	}
@@ -156,7 +156,7 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:                                    func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
 		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + name:                             func(r access.Role) bool { return !slices.Contains(r.Attributes, "CONNECT") },
 		`DELETE FROM brownie.role_bindings WHERE organization_id IS NOT NULL`:                  func(r access.Role) bool { return r.Access == "" && r.OrganizationID == nil },
-		`UPDATE brownie.role_bindings SET valid_until = now()`:                                 func(r access.Role) bool { return !slices.Equal(r.Attributes, access.Attributes) },
+		`UPDATE brownie.role_bindings SET valid_until = now()`:                                 func(r access.Role) bool { return !slices.Equal(r.Attributes, access.Role{}.WantedAttributes()) },
 	} {
 		testdb.Exec(t, database, drift)
 		if drifted := testdb.Must(store.Role(t.Context(), role.Name))(t); !check(drifted) {
@@ -225,7 +225,7 @@ func TestARoleThatOwnsObjectsIsNotDropped(t *testing.T) {
 			t.Errorf("%q does not mention %s", err, part)
 		}
 	}
-	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Attributes) {
+	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Role{}.WantedAttributes()) {
 		t.Errorf("the refusal changed the role: %+v", read)
 	}
 	testdb.Exec(t, elsewhere, `DROP OWNED BY `+name)
@@ -285,7 +285,7 @@ func TestOddNames(t *testing.T) {
 		testdb.Must(store.CreateRole(t.Context(), role))(t)
 		changed := role
 		changed.Access = "admin"
-		if got := testdb.Must(store.UpdateRole(t.Context(), role, changed))(t); !slices.Equal(got.MemberOf, changed.Groups()) || !slices.Equal(got.Attributes, access.Attributes) {
+		if got := testdb.Must(store.UpdateRole(t.Context(), role, changed))(t); !slices.Equal(got.MemberOf, changed.Groups()) || !slices.Equal(got.Attributes, access.Role{}.WantedAttributes()) {
 			t.Errorf("%s: changed to %+v", name, got)
 		}
 	}
@@ -380,7 +380,7 @@ func TestADropDoesNotWaitForever(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "another session kept a lock") {
 		t.Errorf("got %v", err)
 	}
-	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Attributes) {
+	if read := testdb.Must(store.Role(t.Context(), role.Name))(t); !slices.Equal(read.Attributes, access.Role{}.WantedAttributes()) {
 		t.Errorf("the role was locked out: %+v", read)
 	}
 	if _, err := reader.Exec(t.Context(), `COMMIT`); err != nil {

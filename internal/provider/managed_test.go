@@ -127,6 +127,27 @@ resource "brownie_role" "migrator" {
 		t.Error("a role that has nothing to do with the database logs in to it")
 	}
 
+	// A compromised role is shut out, sessions included, by an owner who is no member of it.
+	session, err := connectAs(t, server, "north", "north-tenant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := strings.Replace(config("north", "writer"), `reassign_owned_to`, "locked            = true\n  reassign_owned_to", 1)
+	workspaces["north"].write(locked)
+	workspaces["north"].mustRun("apply", "-auto-approve")
+	workspaces["north"].noChanges()
+	if _, err := session.Exec(t.Context(), `SELECT 1`); err == nil {
+		t.Error("a session outlived the lock of its role")
+	}
+	if _, err := connectAs(t, server, "north", "north-tenant"); err == nil || !strings.Contains(err.Error(), "not permitted to log in") {
+		t.Errorf("a locked role logs in: %v", err)
+	}
+	workspaces["north"].write(config("north", "writer"))
+	workspaces["north"].mustRun("apply", "-auto-approve")
+	if _, err := connectAs(t, server, "north", "north-tenant"); err != nil {
+		t.Errorf("a role that is locked no longer cannot log in: %s", err)
+	}
+
 	// A migrator may do what the owner may, and Terraform works as one, but for roles.
 	migrator, err := connectAs(t, server, "north", "north-migrator")
 	if err != nil {

@@ -40,6 +40,7 @@ type roleModel struct {
 	ConnectionLimit  types.Int64       `tfsdk:"connection_limit"`
 	StatementTimeout types.String      `tfsdk:"statement_timeout"`
 	ValidUntil       timetypes.RFC3339 `tfsdk:"valid_until"`
+	Locked           types.Bool        `tfsdk:"locked"`
 	Attributes       types.Set         `tfsdk:"attributes"`
 	MemberOf         types.Set         `tfsdk:"member_of"`
 }
@@ -58,6 +59,7 @@ func roleModelFrom(r access.Role, known roleModel) roleModel {
 		Access: textOrNull(r.Access), OrganizationID: types.StringPointerValue(r.OrganizationID),
 		Pooled: types.BoolValue(r.Pooled), ConnectionLimit: int32Value(r.ConnectionLimit),
 		StatementTimeout: durationValue(r.StatementTimeout, known.StatementTimeout), ValidUntil: timeLike(r.ValidUntil, known.ValidUntil),
+		Locked:     types.BoolValue(r.Locked),
 		Attributes: setValue(r.Attributes), MemberOf: setValue(r.MemberOf),
 	}
 	return m
@@ -68,6 +70,7 @@ func (m roleModel) role() access.Role {
 		OID:  uint32(m.OID.ValueInt64()), //nolint:gosec // It comes from the server, or is none.
 		Name: m.Name.ValueString(), Access: m.Access.ValueString(), OrganizationID: m.OrganizationID.ValueStringPointer(),
 		Pooled: m.Pooled.ValueBool(), ConnectionLimit: int32Of(m.ConnectionLimit), StatementTimeout: duration(m.StatementTimeout),
+		Locked: m.Locked.ValueBool(),
 	}
 	if !m.ValidUntil.IsNull() {
 		validUntil, _ := m.ValidUntil.ValueRFC3339Time() // The type has checked it.
@@ -114,10 +117,13 @@ func roleAttributes() map[string]schema.Attribute {
 				"and the pooler refuses it; PostgreSQL itself checks such a time for passwords only (PostgreSQL manual, \"CREATE ROLE\"), " +
 				"so that it does not stop a `migrator`, who owns the schema, or a `monitor`: let their certificates expire. Never, when it is not set.",
 		},
+		"locked": optionalBool("Whether the role is shut out, as after its certificate was compromised: it may no longer log in, and its "+
+			"sessions are ended, those that a pooler holds for it included. It works within seconds, also where nobody reads certificate "+
+			"revocation lists, as PgBouncer does not. A role that may not log in but still has sessions counts as not locked.", false),
 		"attributes": schema.SetAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "The attributes that the role has (PostgreSQL manual, \"CREATE ROLE\"), and `CONNECT` for that privilege on the " +
-				"database. A role of Terraform's has `CONNECT`, `INHERIT` and `LOGIN`; any other was given by somebody else and is " +
+				"database. A role of Terraform's has `CONNECT`, `INHERIT` and, unless it is `locked`, `LOGIN`; any other was given by somebody else and is " +
 				"taken away by the next apply: also a `PASSWORD`, which only a superuser can see, options of a membership " +
 				"(`brownie_reader WITH ADMIN`), and `VALID UNTIL DIFFERS`, when the server and the pooler would let the role in until another time " +
 				"than the tenant's rows are shown.",
@@ -184,7 +190,10 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		plan.Pooled = types.BoolValue(plan.Access.ValueString() != "pooler")
 	}
 	plan.ID = plan.Name
-	plan.Attributes = setValue(access.Attributes)
+	plan.Attributes = types.SetUnknown(types.StringType)
+	if !plan.Locked.IsUnknown() {
+		plan.Attributes = setValue(access.Role{Locked: plan.Locked.ValueBool()}.WantedAttributes())
+	}
 	plan.MemberOf = types.SetUnknown(types.StringType)
 	if !plan.Access.IsUnknown() && !plan.OrganizationID.IsUnknown() && !plan.Pooled.IsUnknown() {
 		plan.MemberOf = setValue(plan.role().Groups())

@@ -92,6 +92,12 @@ data "brownie_role" "r" {
 					attributes("brownie_role.r", map[string]string{"id": "renamed-2", "member_of.#": "3"}),
 					attributes("data.brownie_role.r", map[string]string{"access": "writer", "pooled": "true", "member_of.0": "brownie_all_tenants"})),
 			},
+			{
+				Config: strings.Replace(named("renamed-2"), "access = ", "locked = true\n  access = ", 1), ConfigPlanChecks: planned("brownie_role.r", plancheck.ResourceActionUpdate),
+				Check: resource.ComposeAggregateTestCheckFunc(sameOID, attributes("brownie_role.r", map[string]string{"locked": "true", "attributes.#": "2"}),
+					attributes("data.brownie_role.r", map[string]string{"locked": "true"})),
+			},
+			{Config: named("renamed-2"), Check: attributes("brownie_role.r", map[string]string{"locked": "false", "attributes.#": "3"})},
 			{ // somebody else made a role of the next name
 				PreConfig: behindTerraformsBack(t, database, `CREATE ROLE "renamed-3"`),
 				Config:    named("renamed-3"), ExpectError: says(`a role named "renamed-3" exists already`),
