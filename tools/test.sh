@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test: unit tests, then acceptance tests, which apply real configurations with Terraform to a real
-# PostgreSQL. Called by `make test`.
+# PostgreSQL and a real Vault. Called by `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,7 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 status=0
 
-echo "==> PostgreSQL ${BROWNIE_PG_VERSION:-16} and PgBouncer for the tests"
+echo "==> PostgreSQL ${BROWNIE_PG_VERSION:-16}, PgBouncer and Vault for the tests"
 go run ./internal/devstack/cmd/devstack fetch
 
 echo "==> Unit tests $race"

@@ -90,8 +90,13 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 	return onFreePort(func(port int) (*Postgres, error) { return startOwn(ctx, o, from, port) })
 }
 
-// Fetch makes sure that what [StartPostgres] and [Postgres.StartPooler] start is on this machine.
+// Fetch makes sure that what [StartVault], [StartPostgres] and [Postgres.StartPooler] start is on this machine.
 func Fetch(ctx context.Context, o Options) error {
+	if os.Getenv("VAULT_ADDR") == "" {
+		if _, err := prepareVault(ctx, o); err != nil {
+			return err
+		}
+	}
 	major, err := majorVersion()
 	if err != nil || os.Getenv("BROWNIE_POSTGRES_URL") != "" {
 		return err
