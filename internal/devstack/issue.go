@@ -1,11 +1,13 @@
 package devstack
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"path/filepath"
 	"time"
 )
@@ -99,4 +101,14 @@ func (p *Postgres) SignAuthority(csr string) (string, error) {
 		Subject: request.Subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}, request.PublicKey)
 	return text, err
+}
+
+// RevocationList is a list (RFC 5280, section 5), in PEM, of what the server's authority has revoked, which is nothing.
+func (p *Postgres) RevocationList(thisUpdate, nextUpdate time.Time) (string, error) {
+	if p.ca == nil {
+		return "", ErrForeignServer
+	}
+	list := &x509.RevocationList{Number: big.NewInt(thisUpdate.UnixNano()), ThisUpdate: thisUpdate, NextUpdate: nextUpdate}
+	der, err := x509.CreateRevocationList(rand.Reader, list, p.ca.certificate, p.ca.key)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})), err
 }

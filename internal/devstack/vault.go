@@ -194,6 +194,30 @@ func (v *Vault) Do(ctx context.Context, method, path string, body any) (map[stri
 	return answer.Data, nil
 }
 
+// MakeAuthority makes a certificate authority on a PKI mount, below that of a PostgreSQL server of devstack's, which
+// therefore trusts whom it signs. It becomes the mount's default issuer.
+func (v *Vault) MakeAuthority(ctx context.Context, server *Postgres, mount string) error {
+	made, err := v.Do(ctx, http.MethodPost, mount+"/intermediate/generate/internal", map[string]any{"common_name": "Clients", "key_type": "ec"})
+	if err != nil {
+		return err
+	}
+	request, _ := made["csr"].(string)
+	signed, err := server.SignAuthority(request)
+	if err != nil {
+		return err
+	}
+	set, err := v.Do(ctx, http.MethodPost, mount+"/intermediate/set-signed", map[string]any{"certificate": signed + server.CAPEM()})
+	if err != nil {
+		return err
+	}
+	imported, _ := set["imported_issuers"].([]any)
+	if len(imported) == 0 {
+		return fmt.Errorf("mount %s imported no issuer", mount)
+	}
+	_, err = v.Do(ctx, http.MethodPost, mount+"/root/replace", map[string]any{"default": imported[0]})
+	return err
+}
+
 // Stop ends the server and removes everything of it. An existing one is left alone. It may be called again.
 func (v *Vault) Stop(ctx context.Context) error {
 	if v.process != nil {

@@ -217,6 +217,9 @@ func (v *Vault) send(ctx context.Context, client *api.Client, r request, result 
 		defer func() { _ = resp.Body.Close() }()
 		v.noteTime(resp.Header)
 	}
+	if r.verb == lists && nothingListed(err) {
+		return nil
+	}
 	if err != nil {
 		return v.explain(client, r, err)
 	}
@@ -227,6 +230,13 @@ func (v *Vault) send(ctx context.Context, client *api.Client, r request, result 
 		return &Error{Class: Unexpected, Doing: r.doing, Cause: "the answer is none of Vault's", Remedy: "Check that " + client.Address() + " is Vault's address", err: err}
 	}
 	return nil
+}
+
+// nothingListed tells a list without entries: Vault answers it as it does for what is missing, but without a text, which a mount
+// or path that does not exist has.
+func nothingListed(err error) bool {
+	var answered *api.ResponseError
+	return errors.As(err, &answered) && answered.StatusCode == http.StatusNotFound && len(answered.Errors) == 0
 }
 
 // auth is the part of an answer that a login gives.

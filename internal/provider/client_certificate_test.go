@@ -296,7 +296,9 @@ func TestAccProviderMakesItsLoginCertificate(t *testing.T) {
 	m := testvault.New(t)
 	server := testdb.Must(devstack.StartPostgres(t.Context(), devstack.Options{}))(t)
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
-	trust(t, m, server)
+	if err := m.MakeAuthority(t.Context(), server, m.PKI); err != nil {
+		t.Fatal(err)
+	}
 	w := newWorkspaceWith(t, m.Env(), fmt.Sprintf(`
 provider "brownie" {
   vault = { client_certificate = { mount = %q, role = %q, common_name = "postgres" } }
@@ -313,18 +315,6 @@ resource "brownie_migration" "this" {}
 	if strings.Contains(state, "BEGIN") {
 		t.Error("the state holds a certificate")
 	}
-}
-
-// trust makes the mount's authority one that a server trusts: an intermediate one of the server's own.
-func trust(t *testing.T, m *testvault.Mounts, server *devstack.Postgres) {
-	t.Helper()
-	request, _ := m.Must(http.MethodPost, m.PKI+"/intermediate/generate/internal", map[string]any{"common_name": "Clients", "key_type": "ec"})["csr"].(string)
-	signed := testdb.Must(server.SignAuthority(request))(t)
-	imported, _ := m.Must(http.MethodPost, m.PKI+"/intermediate/set-signed", map[string]any{"certificate": signed + server.CAPEM()})["imported_issuers"].([]any)
-	if len(imported) == 0 {
-		t.Fatal("no issuer was imported")
-	}
-	m.Must(http.MethodPost, m.PKI+"/root/replace", map[string]any{"default": imported[0]})
 }
 
 // An HCP Terraform workspace logs in with its run's identity and stores no secret.

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// keeper keeps one file and one server up to date.
+type keeper struct {
+	settings
+	server postgres.Config
+	log    *slog.Logger
+	// unread tells that the server has not read the file since it changed. It begins so, because nobody knows.
+	unread bool
+
+	mu      sync.Mutex
+	problem error // nil when all is well
+
+	registry    *prometheus.Registry
+	nextUpdate  *prometheus.GaugeVec
+	revoked     *prometheus.GaugeVec
+	troubled    prometheus.Gauge
+	refreshedAt prometheus.Gauge
+}
+
+func newKeeper(s settings, server postgres.Config, log *slog.Logger) *keeper {
+	gauge := func(name, help string) prometheus.GaugeOpts {
+		return prometheus.GaugeOpts{Namespace: "brownie", Subsystem: "crl", Name: name, Help: help}
+	}
+	k := &keeper{
+		settings: s, server: server, log: log, unread: true, problem: errors.New("nothing was refreshed yet"), registry: prometheus.NewRegistry(),
+		nextUpdate: prometheus.NewGaugeVec(gauge("next_update_timestamp_seconds", "When the list in the file expires, by issuer; then the server "+
+			"refuses all certificates of the issuer."), []string{"issuer"}),
+		revoked:     prometheus.NewGaugeVec(gauge("revoked_certificates", "Certificates that the list in the file names, by issuer."), []string{"issuer"}),
+		troubled:    prometheus.NewGauge(gauge("problem", "1 when the last refresh failed or a list expires too soon, else 0.")),
+		refreshedAt: prometheus.NewGauge(gauge("last_success_timestamp_seconds", "When the lists were last refreshed and read by the server.")),
+	}
+	k.troubled.Set(1)
+	k.registry.MustRegister(k.nextUpdate, k.revoked, k.troubled, k.refreshedAt)
+	return k
+}
+
+// refresh brings the file and the server up to date, and notes what is wrong.
+func (k *keeper) refresh(ctx context.Context) error {
+	lists, changed, err := k.Refresh(ctx)
+	k.unread = k.unread || changed
+	if k.unread && len(lists) > 0 {
+		err = errors.Join(err, k.reload(ctx))
+	}
+	err = errors.Join(err, k.expiry(lists))
+	k.nextUpdate.Reset()
+	k.revoked.Reset()
+	for _, list := range lists {
+		k.nextUpdate.WithLabelValues(list.Issuer).Set(float64(list.NextUpdate.Unix()))
+		k.revoked.WithLabelValues(list.Issuer).Set(float64(list.Revoked))
+		if changed {
+			k.log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires", list.NextUpdate.Format(time.RFC3339))
+		}
+	}
+	if err != nil {
+		k.troubled.Set(1)
+		k.log.Error("The revocation lists are not up to date", "problem", err)
+	} else {
+		k.troubled.Set(0)
+		k.refreshedAt.SetToCurrentTime()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.problem = err
+	return err
+}
+
+// expiry raises the alarm long before a list expires.
+func (k *keeper) expiry(lists []pki.RevocationList) error {
+	var errs []error
+	for _, list := range lists {
+		if left := time.Until(list.NextUpdate).Round(time.Second); left < k.alarmBefore {
+			errs = append(errs, fmt.Errorf("the list of %s expires at %s, in %s: from then on the server refuses all its certificates. Its authority must make "+
+				"a new one (in Vault: set auto_rebuild in <mount>/config/crl, or read <mount>/crl/rotate)", list.Issuer, list.NextUpdate.Format(time.RFC3339), left))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// moment is a row with a time of the server's clock.
+type moment struct {
+	At time.Time `db:"at"`
+}
+
+// The moment is taken before the server is told, which may be as quick as the statement itself.
+const reloadSQL = `
+	WITH asked AS MATERIALIZED (SELECT clock_timestamp() AS at)
+	SELECT at FROM asked WHERE pg_catalog.pg_reload_conf()`
+
+// reload makes the server read the file, and waits until it has. It looks with new connections, which show that a valid
+// certificate still gets in.
+func (k *keeper) reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, k.server.ConnectTimeout)
+	defer cancel()
+	asked := moment{time.Now()}
+	var err error
+	if k.pidFile != "" {
+		err = signalServer(k.pidFile)
+	} else {
+		asked, _, err = postgres.Login[moment](ctx, k.server, reloadSQL)
+	}
+	if err != nil {
+		return fmt.Errorf("the server was not told to read the lists: %w", err)
+	}
+	for k.server.Host != "" {
+		read, _, err := postgres.Login[moment](ctx, k.server, `SELECT pg_catalog.pg_conf_load_time() AS at`)
+		if err == nil && !read.At.Before(asked.At.Truncate(time.Microsecond)) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(errors.New("the server was told to read the lists, but it has not, or lets nobody in"), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	k.unread = false
+	k.log.Info("The server has read the lists")
+	return nil
+}
+
+// signalServer tells a server on this machine to read its configuration again (PostgreSQL manual, "pg_ctl").
+func signalServer(pidFile string) error {
+	text, err := os.ReadFile(pidFile) //nolint:gosec // Whoever starts the command chooses the file.
+	if err != nil {
+		return err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || pid <= 1 {
+		return fmt.Errorf("%s does not begin with the number of a process", pidFile)
+	}
+	server, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return server.Signal(syscall.SIGHUP)
+}
+
+// handler shows the state: /metrics, and /healthz, which says what is wrong.
+func (k *keeper) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(k.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		k.mu.Lock()
+		problem := k.problem
+		k.mu.Unlock()
+		if problem == nil {
+			_, _ = io.WriteString(w, "All lists are up to date.\n")
+			return
+		}
+		http.Error(w, problem.Error(), http.StatusServiceUnavailable)
+	})
+	return mux
+}

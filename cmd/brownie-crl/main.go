@@ -1,0 +1,170 @@
+// Command brownie-crl keeps the file with certificate revocation lists that a PostgreSQL server reads (ssl_crl_file) up to
+// date: it fetches the lists from the authorities, checks them, replaces the file, and makes the server read it.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+const usage = `usage: brownie-crl -ca FILE -list SOURCE ... -file FILE [flags]
+
+Keeps PostgreSQL's ssl_crl_file up to date. The server is found, and logged in to, with PGHOST, PGPORT, PGDATABASE, PGUSER,
+PGSSLROOTCERT, PGSSLCERT and PGSSLKEY, to make it read the file and to see that it still lets people in. The role needs:
+
+  GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO the_role;
+
+Once a list has expired, the server refuses this command's certificate as well. Only a unix socket (PGHOST) or -pidfile
+repairs that without a person.
+
+A SOURCE is a URL or the path of a file. For Vault, with a mount named pki below a mount named pki-root:
+
+  brownie-crl -ca root.pem -issuers https://vault.example:8200/v1/pki/ca_chain \
+    -list https://vault.example:8200/v1/pki/crl/pem -list https://vault.example:8200/v1/pki-root/crl/pem \
+    -file /var/lib/postgresql/crl/crl.pem -interval 30s -listen :9644
+
+It ends with 1 when the lists cannot be refreshed, or expire too soon; with -interval it goes on instead, logs that as an
+error, and shows it at /healthz (503) and /metrics (brownie_crl_problem).
+
+`
+
+// texts is a flag that may be given several times.
+type texts []string
+
+func (t *texts) String() string { return strings.Join(*t, ", ") }
+
+func (t *texts) Set(value string) error {
+	*t = append(*t, value)
+	return nil
+}
+
+// settings are what the flags say.
+type settings struct {
+	pki.RevocationFile
+	interval, alarmBefore time.Duration
+	listen, serverCA      string
+	pidFile               string
+}
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "brownie-crl:", err)
+		os.Exit(1) //nolint:gocritic // Nothing is left for the deferred cancel to do.
+	}
+}
+
+// run refreshes the file once, or until the context ends.
+func run(ctx context.Context, arguments []string, getenv func(string) string, log io.Writer) error {
+	s, err := parse(arguments, log)
+	if err != nil {
+		return err
+	}
+	server, err := postgres.Config{ApplicationName: "brownie-crl"}.WithEnvironment(getenv)
+	if err != nil {
+		return err
+	}
+	k := newKeeper(s, server.WithDefaults(), slog.New(slog.NewTextHandler(log, nil)))
+	if s.interval == 0 {
+		return k.refresh(ctx)
+	}
+	if s.listen != "" {
+		stop, err := k.serve(ctx, s.listen)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	for {
+		// What is wrong is logged and shown; it may be right the next time.
+		_ = k.refresh(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(s.interval):
+		}
+	}
+}
+
+func parse(arguments []string, output io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("brownie-crl", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.Usage = func() {
+		_, _ = io.WriteString(output, usage)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&s.Path, "file", "", "the server's ssl_crl_file, which is replaced")
+	flags.StringVar(&s.Authorities, "ca", "", "PEM file with the authorities that the server trusts, its ssl_ca_file")
+	flags.Var((*texts)(&s.Issuers), "issuers", "where the certificates of authorities below those are, in PEM; may be given several times")
+	flags.Var((*texts)(&s.Lists), "list", "where a revocation list is, in PEM or DER; give it for each authority")
+	flags.StringVar(&s.serverCA, "server-ca", "", "PEM file with the authorities that sign the certificates of the sources' servers (default the operating system's)")
+	flags.StringVar(&s.pidFile, "pidfile", "", "postmaster.pid of a server on this machine, which is told by a signal; the login is then only a check, and left out without PGHOST")
+	flags.DurationVar(&s.interval, "interval", 0, "how long to wait between two refreshes; 0 refreshes once")
+	flags.DurationVar(&s.alarmBefore, "alarm-before", 24*time.Hour, "raise the alarm when a list expires in less than this; make it less than what the authority leaves a list")
+	flags.StringVar(&s.listen, "listen", "", "address of /metrics (Prometheus) and /healthz, such as :9644; needs -interval")
+	if err := flags.Parse(arguments); err != nil {
+		return s, err
+	}
+	for name, missing := range map[string]bool{"-file": s.Path == "", "-ca": s.Authorities == "", "-list": len(s.Lists) == 0} {
+		if missing {
+			return s, fmt.Errorf("%s is missing; brownie-crl -h explains it", name)
+		}
+	}
+	if flags.NArg() > 0 || s.interval < 0 || s.listen != "" && s.interval == 0 {
+		return s, errors.New("there are arguments too many, -interval is negative, or -listen is given without -interval")
+	}
+	err := s.makeClient()
+	return s, err
+}
+
+// makeClient makes what asks the sources.
+func (s *settings) makeClient() error {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert,errcheck // It is documented to be one.
+	if s.serverCA != "" {
+		text, err := os.ReadFile(s.serverCA)
+		if err != nil {
+			return err
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(text) {
+			return fmt.Errorf("%s holds no certificate", s.serverCA)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	s.Client = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return nil
+}
+
+// serve shows the state until the returned function is called.
+func (k *keeper) serve(ctx context.Context, address string) (stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: k.handler(), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }() // It ends when the listener is closed.
+	k.log.Info("Listening", "address", listener.Addr().String())
+	return func() { _ = server.Close() }, nil
+}

@@ -1,0 +1,262 @@
+package pki
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// RevocationList is a certificate revocation list (RFC 5280, section 5).
+type RevocationList struct {
+	// Issuer is the subject of the authority that signed the list.
+	Issuer string
+	// ThisUpdate is when it was made. From NextUpdate on it has expired, and PostgreSQL refuses all certificates of the issuer.
+	ThisUpdate, NextUpdate time.Time
+	// Revoked is how many certificates it names.
+	Revoked int
+
+	parsed *x509.RevocationList
+}
+
+// parseRevocationLists reads lists in PEM, or one in DER.
+func parseRevocationLists(text []byte) ([]RevocationList, error) {
+	var ders [][]byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "X509 CRL" {
+			ders = append(ders, block.Bytes)
+		}
+	}
+	if len(ders) == 0 {
+		ders = [][]byte{text}
+	}
+	var lists []RevocationList
+	for _, der := range ders {
+		parsed, err := x509.ParseRevocationList(der)
+		if err != nil {
+			return nil, fmt.Errorf("it is no certificate revocation list: %w", err)
+		}
+		lists = append(lists, RevocationList{
+			Issuer: parsed.Issuer.String(), ThisUpdate: parsed.ThisUpdate.UTC(), NextUpdate: parsed.NextUpdate.UTC(),
+			Revoked: len(parsed.RevokedCertificateEntries), parsed: parsed,
+		})
+	}
+	return lists, nil
+}
+
+// signedBy tells whether an authority signed the list.
+func (l RevocationList) signedBy(authority Certificate) bool {
+	return l.parsed.CheckSignatureFrom(authority.parsed) == nil
+}
+
+func (l RevocationList) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: l.parsed.Raw})
+}
+
+// RevocationFile is a file of revocation lists that a server reads, such as PostgreSQL's ssl_crl_file.
+type RevocationFile struct {
+	Path string
+	// Authorities is the path of a PEM file with the authorities that the server trusts, its ssl_ca_file.
+	Authorities string
+	// Issuers are where the certificates of the authorities below those are, in PEM: URLs, or paths of files.
+	Issuers []string
+	// Lists are where the lists are, in PEM or DER: URLs, or paths of files.
+	Lists []string
+	// Client asks for what is at URLs.
+	Client *http.Client
+	// Now is the time; nil means the clock of this machine.
+	Now func() time.Time
+}
+
+func (f *RevocationFile) now() time.Time {
+	if f.Now == nil {
+		return time.Now()
+	}
+	return f.Now()
+}
+
+// Refresh fetches the lists and replaces the file when they differ from what it holds. A server checks the whole chain of a
+// certificate, and refuses it when the list of one of its authorities is missing or has expired (OpenSSL,
+// X509_V_FLAG_CRL_CHECK_ALL); so the file is replaced only by lists of all authorities, that those signed, that hold, and
+// that are not older than those in the file. Refresh returns the lists that the file holds in the end, also beside an error.
+func (f *RevocationFile) Refresh(ctx context.Context) (lists []RevocationList, changed bool, err error) {
+	before, text := f.held()
+	lists, err = f.fetch(ctx, before)
+	if err != nil {
+		return before, false, err
+	}
+	var wanted bytes.Buffer
+	for _, list := range lists {
+		wanted.Write(list.pem())
+	}
+	if bytes.Equal(wanted.Bytes(), text) {
+		return lists, false, nil
+	}
+	if err := replaceFile(f.Path, wanted.Bytes()); err != nil {
+		return before, false, err
+	}
+	return lists, true, nil
+}
+
+// held is what the file holds. One that is missing, or damaged, holds nothing.
+func (f *RevocationFile) held() ([]RevocationList, []byte) {
+	text, err := os.ReadFile(f.Path)
+	if err != nil || len(text) == 0 {
+		return nil, nil
+	}
+	lists, err := parseRevocationLists(text)
+	if err != nil {
+		return nil, nil
+	}
+	return lists, text
+}
+
+// fetch gets a list for each authority, ordered by the authorities' names.
+func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]RevocationList, error) {
+	authorities, err := f.authorities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []RevocationList
+	for _, source := range f.Lists {
+		text, err := f.read(ctx, source)
+		if err != nil {
+			return nil, err
+		}
+		some, err := parseRevocationLists(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", source, err)
+		}
+		all = append(all, some...)
+	}
+	var chosen []RevocationList
+	for _, authority := range authorities {
+		list, err := newest(all, authority)
+		if err != nil {
+			return nil, err
+		}
+		if !list.NextUpdate.After(f.now()) {
+			return nil, fmt.Errorf("the list of %s expired at %s: its authority must make a new one (in Vault: set auto_rebuild in <mount>/config/crl, or read <mount>/crl/rotate)",
+				list.Issuer, list.NextUpdate.Format(time.RFC3339))
+		}
+		if older := slices.IndexFunc(before, func(b RevocationList) bool { return b.signedBy(authority) && b.ThisUpdate.After(list.ThisUpdate) }); older >= 0 {
+			return nil, fmt.Errorf("the list of %s is of %s, older than the one in %s, of %s: somebody may be replaying it. If its authority was restored "+
+				"from a backup, delete the file and start again", list.Issuer, list.ThisUpdate.Format(time.RFC3339), f.Path, before[older].ThisUpdate.Format(time.RFC3339))
+		}
+		chosen = append(chosen, list)
+	}
+	return chosen, nil
+}
+
+// newest is the list of an authority.
+func newest(all []RevocationList, authority Certificate) (RevocationList, error) {
+	var found *RevocationList
+	for i, list := range all {
+		if list.signedBy(authority) && (found == nil || list.ThisUpdate.After(found.ThisUpdate)) {
+			found = &all[i]
+		}
+	}
+	if found == nil {
+		return RevocationList{}, fmt.Errorf("no source has a list that %s signed: with a file that lacks it, the server would refuse all its certificates",
+			authority.parsed.Subject)
+	}
+	return *found, nil
+}
+
+// authorities are those that the server trusts, and those below them.
+func (f *RevocationFile) authorities(ctx context.Context) ([]Certificate, error) {
+	text, err := os.ReadFile(f.Authorities)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parseCertificates(string(text))
+	if err == nil && len(all) == 0 {
+		err = errors.New("it holds no certificate")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Authorities, err)
+	}
+	trusted, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range all {
+		trusted.AddCert(c.parsed)
+	}
+	for _, source := range f.Issuers {
+		text, err := f.read(ctx, source)
+		if err != nil {
+			return nil, err
+		}
+		some, err := parseCertificates(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", source, err)
+		}
+		for _, c := range some {
+			between.AddCert(c.parsed)
+		}
+		all = append(all, some...)
+	}
+	slices.SortFunc(all, func(a, b Certificate) int {
+		return strings.Compare(a.parsed.Subject.String()+a.Serial, b.parsed.Subject.String()+b.Serial)
+	})
+	all = slices.CompactFunc(all, func(a, b Certificate) bool { return a.PEM == b.PEM })
+	for _, c := range all {
+		options := x509.VerifyOptions{Roots: trusted, Intermediates: between, CurrentTime: f.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+		if _, err := c.parsed.Verify(options); err != nil {
+			return nil, fmt.Errorf("%s is no authority that %s leads to: %w", c.parsed.Subject, f.Authorities, err)
+		}
+	}
+	return all, nil
+}
+
+// maxFetched bounds what is read from a source: a list with a million entries has about 40 MB.
+const maxFetched = 64 << 20
+
+// read gets what is at a URL, or in a file.
+func (f *RevocationFile) read(ctx context.Context, source string) ([]byte, error) {
+	if !strings.Contains(source, "://") {
+		return os.ReadFile(source)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := f.Client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", source, resp.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxFetched+1))
+	if err == nil && len(text) > maxFetched {
+		err = fmt.Errorf("%s has more than %d bytes", source, maxFetched)
+	}
+	return text, err
+}
+
+// replaceFile puts a file in another one's place at once, so that nobody reads half of it. The server must be able to read it;
+// it holds nothing secret.
+func replaceFile(path string, text []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".crl-")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}
