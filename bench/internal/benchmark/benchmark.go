@@ -18,16 +18,23 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
 
-// Main starts a server, runs the benchmark and ends the process.
+// Main starts a PostgreSQL server, runs the benchmark and ends the process.
 func Main(run func(ctx context.Context, server *devstack.Postgres) error) {
+	Run(func(ctx context.Context) error {
+		// The line makes it a server of our own: an existing one would not admit roles that have certificates only.
+		server, err := devstack.StartPostgres(ctx, devstack.Options{Log: Progress, HBA: []string{"# benchmark"}})
+		if err != nil {
+			return err
+		}
+		return errors.Join(run(ctx, server), server.Stop(context.WithoutCancel(ctx)))
+	})
+}
+
+// Run runs a benchmark that starts its servers itself, and ends the process.
+func Run(run func(ctx context.Context) error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	// The line makes it a server of our own: an existing one would not admit roles that have certificates only.
-	server, err := devstack.StartPostgres(ctx, devstack.Options{Log: Progress, HBA: []string{"# benchmark"}})
-	if err == nil {
-		err = errors.Join(run(ctx, server), server.Stop(context.WithoutCancel(ctx)))
-	}
-	if err != nil {
+	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmark:", err)
 		os.Exit(1) //nolint:gocritic // Nothing is left for the deferred cancel to do.
 	}
@@ -45,7 +52,12 @@ func Environment(ctx context.Context, server *devstack.Postgres) (string, error)
 	defer func() { _ = conn.Close(ctx) }()
 	var version string
 	err = conn.QueryRow(ctx, "SELECT split_part(current_setting('server_version'), ' ', 1)").Scan(&version)
-	return fmt.Sprintf("PostgreSQL %s, %d processors, %s/%s", version, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH), err
+	return fmt.Sprintf("PostgreSQL %s, %s", version, Machine()), err
+}
+
+// Machine describes the machine, without its name.
+func Machine() string {
+	return fmt.Sprintf("%d processors, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 }
 
 // Percentile of durations, in percent; 50 is the median.
