@@ -168,6 +168,31 @@ data "brownie_client_certificate" "none" {
 	}})
 }
 
+func TestAccCertificateAuthority(t *testing.T) {
+	m := testvault.New(t)
+	const address = "data.brownie_certificate_authority.test"
+	read := func(mount string) string {
+		return vaultBlock(m) + fmt.Sprintf("data \"brownie_certificate_authority\" \"test\" {\n  mount = %q\n}\n", mount)
+	}
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+		{
+			Config: read(m.PKI),
+			Check: attributes(address, map[string]string{
+				"common_name": "Test root", "healthy": "true", "problems.#": "0", "crl.revoked_count": "0",
+			}),
+		},
+		{
+			PreConfig: func() {
+				m.Must(http.MethodPost, m.PKI+"/config/crl", map[string]any{"expiry": "1s"})
+				m.Must(http.MethodGet, m.PKI+"/crl/rotate", nil)
+				time.Sleep(2 * time.Second)
+			},
+			Config: read(m.PKI), Check: attributes(address, map[string]string{"healthy": "false", "problems.#": "1"}),
+		},
+		{Config: read("no-such-mount"), ExpectError: says("no handler for route")},
+	}})
+}
+
 func TestAccBadClientCertificates(t *testing.T) {
 	m := testvault.New(t)
 	block := vaultBlock(m)

@@ -242,6 +242,7 @@ func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataS
 		newConfigDataSource,
 		newRoleDataSource,
 		newClientCertificateDataSource,
+		newCertificateAuthorityDataSource,
 		newTenantIsolationDataSource,
 		newLoginDataSource,
 		newMigrationStatusDataSource,

@@ -1,0 +1,59 @@
+package pki
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// Authority is what a mount issues certificates with.
+type Authority struct {
+	// Certificate is that of the mount's default issuer, with those above it as far as the mount has them.
+	Certificate
+	// List is the issuer's revocation list, nil when the mount has none.
+	List *RevocationList
+	// Problems are why servers refuse, or are about to refuse, what the authority signs; or accept what it has revoked.
+	Problems []string
+}
+
+// Authority reads the authority of a mount, and says what is wrong with it.
+func (v *Vault) Authority(ctx context.Context, mount string) (Authority, error) {
+	chain, err := v.CAChain(ctx, mount)
+	if err == nil && len(chain) == 0 {
+		err = fmt.Errorf("mount %s has no authority: %w", mount, postgres.ErrNotFound)
+	}
+	if err != nil {
+		return Authority{}, err
+	}
+	a := Authority{Certificate: chain[0]}
+	for _, issuer := range chain {
+		a.Chain = append(a.Chain, issuer.PEM)
+		a.complain(!issuer.NotAfter.After(v.Now()), "the certificate of %s expired at %s", issuer.parsed.Subject, issuer.NotAfter.Format(time.RFC3339))
+	}
+	var read struct {
+		List string `json:"certificate"`
+	}
+	err = v.do(ctx, request{verb: reads, path: mount + "/cert/crl", doing: "read the revocation list of mount " + mount, twice: true}, &read)
+	if err != nil && !errors.Is(err, postgres.ErrNotFound) {
+		return a, err
+	}
+	lists, listErr := parseRevocationLists([]byte(read.List))
+	if listErr != nil || len(lists) == 0 {
+		a.complain(true, "mount %s has no revocation list, so that servers cannot learn what was revoked", mount)
+		return a, nil
+	}
+	a.List = &lists[0]
+	a.complain(!a.List.NextUpdate.After(v.Now()), "the revocation list of %s expired at %s: servers that read it refuse all its certificates. Set auto_rebuild in "+
+		"%s/config/crl, or read %[3]s/crl/rotate", a.List.Issuer, a.List.NextUpdate.Format(time.RFC3339), mount)
+	a.complain(!a.List.signedBy(chain[0]), "the revocation list of mount %s is that of another authority, %s", mount, a.List.Issuer)
+	return a, nil
+}
+
+func (a *Authority) complain(wrong bool, format string, args ...any) {
+	if wrong {
+		a.Problems = append(a.Problems, fmt.Sprintf(format, args...))
+	}
+}
