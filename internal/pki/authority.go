@@ -40,10 +40,13 @@ func (v *Vault) Authority(ctx context.Context, mount string) (Authority, error) 
 	if err != nil && !errors.Is(err, postgres.ErrNotFound) {
 		return a, err
 	}
-	lists, listErr := parseRevocationLists([]byte(read.List))
-	if listErr != nil || len(lists) == 0 {
+	if read.List == "" {
 		a.complain(true, "mount %s has no revocation list, so that servers cannot learn what was revoked", mount)
 		return a, nil
+	}
+	lists, err := parseRevocationLists([]byte(read.List))
+	if err != nil {
+		return a, &Error{Class: Unexpected, Doing: "read the revocation list of mount " + mount, Cause: err.Error(), err: err}
 	}
 	a.List = &lists[0]
 	a.complain(!a.List.NextUpdate.After(v.Now()), "the revocation list of %s expired at %s: servers that read it refuse all its certificates. Set auto_rebuild in "+

@@ -5,11 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -346,30 +343,20 @@ resource "brownie_migration" "this" {}
 func TestAccVaultLoginWithoutASecret(t *testing.T) {
 	t.Parallel()
 	m := testvault.New(t)
-	key := testdb.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	public := testdb.Must(x509.MarshalPKIXPublicKey(&key.PublicKey))(t)
+	issuer := testvault.NewIssuer(t)
 	mount := "jwt-" + m.PKI
 	m.Must(http.MethodPost, "sys/auth/"+mount, map[string]any{"type": "jwt"})
 	t.Cleanup(func() { _, _ = m.Do(context.Background(), http.MethodDelete, "sys/auth/"+mount, nil) })
 	m.Must(http.MethodPost, "auth/"+mount+"/config", map[string]any{
-		"jwt_validation_pubkeys": []string{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))}, "bound_issuer": "https://app.terraform.io",
+		"jwt_validation_pubkeys": []string{issuer.PublicKeyPEM()}, "bound_issuer": issuer.URL,
 	})
-	m.Must(http.MethodPut, "sys/policies/acl/"+mount, map[string]any{"policy": fmt.Sprintf(`
-path "%[1]s/sign/*" { capabilities = ["update"] }
-path "%[1]s/revoke" { capabilities = ["update"] }
-path "%[1]s/certs/revoked" { capabilities = ["list"] }
-path "%[2]s/data/brownie/*" { capabilities = ["create", "update", "read"] }
-path "%[2]s/metadata/brownie/*" { capabilities = ["create", "update", "patch", "read", "delete"] }
-`, m.PKI, m.KV)})
+	m.Must(http.MethodPut, "sys/policies/acl/"+mount, map[string]any{"policy": modulesPolicy(t, m)})
 	m.Must(http.MethodPost, "auth/"+mount+"/role/terraform", map[string]any{
 		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault.example"}, "token_policies": []string{mount}, "token_ttl": "1m",
 		"bound_claims": map[string]any{"terraform_workspace_name": "prod"},
 	})
 	token := func(workspace string) string {
-		return sign(t, key, map[string]any{
-			"iss": "https://app.terraform.io", "aud": "vault.example", "sub": "organization:acme:workspace:" + workspace, "terraform_workspace_name": workspace,
-			"iat": time.Now().Unix(), "nbf": time.Now().Add(-time.Minute).Unix(), "exp": time.Now().Add(time.Hour).Unix(),
-		})
+		return issuer.WorkloadToken(t, "vault.example", "acme", "platform", workspace, "apply")
 	}
 	config := fmt.Sprintf("provider \"brownie\" {\n  vault = { jwt = { mount = %q, role = \"terraform\" } }\n}\n", mount)
 	w := newWorkspaceWith(t, []string{"VAULT_ADDR=" + m.Address, "TFC_WORKLOAD_IDENTITY_TOKEN=" + token("prod")}, config+certificate(m, ""))
@@ -387,15 +374,15 @@ path "%[2]s/metadata/brownie/*" { capabilities = ["create", "update", "patch", "
 	}
 }
 
-// sign makes a JSON Web Token (RFC 7519) with ES256.
-func sign(t *testing.T, key *ecdsa.PrivateKey, claims map[string]any) string {
+// modulesPolicy is what the module vault-pki allows Terraform to do.
+func modulesPolicy(t *testing.T, m *testvault.Mounts) string {
 	t.Helper()
-	encode := base64.RawURLEncoding.EncodeToString
-	text := encode([]byte(`{"alg":"ES256","typ":"JWT"}`)) + "." + encode(testdb.Must(json.Marshal(claims))(t))
-	sum := sha256.Sum256([]byte(text))
-	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text + "." + encode(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+	template := testdb.Must(filepath.Abs("../../modules/vault-pki/templates/terraform.hcl.tftpl"))(t)
+	w := newWorkspaceWith(t, nil, fmt.Sprintf(`
+output "policy" {
+  value = templatefile(%q, { mount = %q, roles = [%q], store = %q, prefix = "brownie" })
+}
+`, template, m.PKI, m.Role, m.KV))
+	w.mustRun("apply", "-auto-approve", "-input=false")
+	return w.mustRun("output", "-raw", "policy")
 }

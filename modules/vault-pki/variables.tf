@@ -1,0 +1,293 @@
+variable "root" {
+  type = object({
+    mount           = optional(string, "pki-root")
+    existing_issuer = optional(string)
+    common_name     = optional(string, "Brownie root")
+    ttl             = optional(string, "87600h")
+    key_type        = optional(string, "ec")
+    key_bits        = optional(number, 384)
+  })
+  default     = {}
+  nullable    = false
+  description = <<-EOT
+    The authority that signs the issuing one, and that servers and clients trust. It is not used when
+    `issuing.existing_issuer` is set.
+
+    - `mount`: path of its PKI secrets engine. Default: `pki-root`.
+    - `existing_issuer`: ID or name of an issuer that this mount has; the module then makes neither mount nor root. Default: none.
+    - `common_name`: subject of the root. Default: `Brownie root`.
+    - `ttl`: how long the root holds. Default: `87600h`, ten years.
+    - `key_type`, `key_bits`: kind of its key: `ec` (default) with 256, 384 (default) or 521, or `rsa` with 2048, 3072 or 4096.
+  EOT
+
+  validation {
+    condition     = can(regex("^[^/\\s]+(/[^/\\s]+)*$", var.root.mount))
+    error_message = "root.mount must be a path without a slash at its ends, without empty parts, and without spaces."
+  }
+  validation {
+    condition     = can(regex("^[1-9][0-9]{0,6}(h|m|s)$", var.root.ttl))
+    error_message = "root.ttl must be a whole number of hours, minutes or seconds with its unit, such as \"87600h\"."
+  }
+  validation {
+    condition     = contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[var.root.key_type == "rsa" ? "rsa" : "ec"], var.root.key_bits) && contains(["ec", "rsa"], var.root.key_type)
+    error_message = "root.key_type must be \"ec\" with key_bits 256, 384 or 521, or \"rsa\" with 2048, 3072 or 4096."
+  }
+}
+
+variable "issuing" {
+  type = object({
+    mount           = optional(string, "pki")
+    existing_issuer = optional(string)
+    common_name     = optional(string, "Brownie issuing")
+    ttl             = optional(string, "43800h")
+    key_type        = optional(string, "ec")
+    key_bits        = optional(number, 256)
+  })
+  default     = {}
+  nullable    = false
+  description = <<-EOT
+    The authority that signs servers and clients.
+
+    - `mount`: path of its PKI secrets engine. Default: `pki`.
+    - `existing_issuer`: ID or name of an issuer that this mount has; the module then makes roles and policies only. Default: none.
+    - `common_name`: subject of the authority. Another one makes a new authority with a new key beside the old one, which the
+      roles use from then on: that is how to rotate it. Default: `Brownie issuing`.
+    - `ttl`: how long the authority holds; no certificate outlives it. Default: `43800h`, five years.
+    - `key_type`, `key_bits`: as those of the root. Defaults: `ec` and 256.
+  EOT
+
+  validation {
+    condition     = can(regex("^[^/\\s]+(/[^/\\s]+)*$", var.issuing.mount))
+    error_message = "issuing.mount must be a path without a slash at its ends, without empty parts, and without spaces."
+  }
+  validation {
+    condition     = var.issuing.existing_issuer != null || var.issuing.mount != var.root.mount
+    error_message = "issuing.mount and root.mount must differ: who may use the one must not get at the other."
+  }
+  validation {
+    condition     = can(regex("^[1-9][0-9]{0,6}(h|m|s)$", var.issuing.ttl))
+    error_message = "issuing.ttl must be a whole number of hours, minutes or seconds with its unit, such as \"43800h\"."
+  }
+  validation {
+    condition     = contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[var.issuing.key_type == "rsa" ? "rsa" : "ec"], var.issuing.key_bits) && contains(["ec", "rsa"], var.issuing.key_type)
+    error_message = "issuing.key_type must be \"ec\" with key_bits 256, 384 or 521, or \"rsa\" with 2048, 3072 or 4096."
+  }
+}
+
+variable "crl" {
+  type = object({
+    expiry                    = optional(string, "72h")
+    auto_rebuild_grace_period = optional(string, "71h59m")
+  })
+  default     = {}
+  description = <<-EOT
+    The revocation lists of both mounts. Vault looks once a minute and makes a list anew when it is older than `expiry` less
+    `auto_rebuild_grace_period`: with the defaults, a revoked certificate is in the list after one to two minutes, and a list
+    has about three days left when Vault stops. Null leaves the lists as they are, for mounts that somebody else cares for.
+
+    - `expiry`: how long a list holds. From then on PostgreSQL refuses all certificates of the authority. Default: `72h`.
+    - `auto_rebuild_grace_period`: how long before its end a list is made anew. A smaller one spares Vault the work when there are
+      many thousands of revoked certificates, and lets revocations wait longer. Default: `71h59m`.
+  EOT
+
+  validation {
+    condition = var.crl == null ? true : alltrue([for duration in [var.crl.expiry, var.crl.auto_rebuild_grace_period] :
+      can(regex("^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", duration)) && duration != ""
+    ])
+    error_message = "crl.expiry and crl.auto_rebuild_grace_period must be durations with units, such as \"72h\" or \"71h59m\"."
+  }
+  validation {
+    condition = var.crl == null ? true : try(timecmp(
+      timeadd("2000-01-01T00:00:00Z", var.crl.auto_rebuild_grace_period), timeadd("2000-01-01T00:00:00Z", var.crl.expiry)
+    ) < 0, false)
+    error_message = "crl.auto_rebuild_grace_period must be shorter than crl.expiry."
+  }
+}
+
+variable "address" {
+  type        = string
+  default     = null
+  description = "URL of Vault as clients and servers reach it, such as `https://vault.example:8200`. Certificates of the issuing authority then name where its certificate, list and OCSP responder are. Default: none, they name nothing."
+
+  validation {
+    condition     = var.address == null ? true : can(regex("^https?://[^/\\s]+$", var.address))
+    error_message = "address must be a URL without a path, such as \"https://vault.example:8200\"."
+  }
+}
+
+variable "clients" {
+  type = map(object({
+    ttl                = optional(string, "168h")
+    max_ttl            = optional(string, "720h")
+    key_type           = optional(string, "ec")
+    key_bits           = optional(number)
+    issues_for_itself  = optional(bool, false)
+    managed_by_brownie = optional(bool, true)
+  }))
+  default     = {}
+  nullable    = false
+  description = <<-EOT
+    Who logs in to PostgreSQL: the key is the common name, which is the PostgreSQL role, and the name of the role of Vault that
+    can issue this name and no other. The pooler's own certificate for the server is one of them, by default `pgbouncer`.
+
+    - `ttl`, `max_ttl`: how long a certificate holds, and at the most. Defaults: `168h` and `720h`.
+    - `key_type`, `key_bits`: kind of keys that are signed: `ec` (default), `rsa`, `ed25519` or `any`, and their least size.
+      Defaults: 256 for `ec`, 2048 for `rsa`.
+    - `issues_for_itself`: its policy allows to issue its own certificates, as Vault Agent and cert-manager do, in place of
+      reading the one that Terraform stores. Default: `false`.
+    - `managed_by_brownie`: Terraform's policy allows to have its certificates signed. Default: `true`.
+  EOT
+
+  validation {
+    condition     = alltrue([for name in keys(var.clients) : can(regex("^[a-z0-9_]([a-z0-9_.-]{0,61}[a-z0-9_])?$", name))])
+    error_message = "clients: a name has 1 to 63 lower-case letters, digits, and _ . - (not at its ends, but for _). Vault issues a name in any case, so that names in upper case would not be exact, and PgBouncer takes an asterisk for a wildcard."
+  }
+  validation {
+    condition     = alltrue([for name in keys(var.clients) : !startswith(name, "server-")])
+    error_message = "clients: a name must not begin with \"server-\", as the roles for servers do."
+  }
+  validation {
+    condition     = alltrue([for c in values(var.clients) : can(regex("^[1-9][0-9]{0,6}(h|m|s)$", c.ttl)) && can(regex("^[1-9][0-9]{0,6}(h|m|s)$", c.max_ttl))])
+    error_message = "clients: ttl and max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"168h\"."
+  }
+  validation {
+    condition     = alltrue([for c in values(var.clients) : try(timecmp(timeadd("2000-01-01T00:00:00Z", c.ttl), timeadd("2000-01-01T00:00:00Z", c.max_ttl)) <= 0, true)])
+    error_message = "clients: ttl must not be longer than max_ttl."
+  }
+  validation {
+    condition     = alltrue([for c in values(var.clients) : contains(["ec", "rsa", "ed25519", "any"], c.key_type)])
+    error_message = "clients: key_type must be \"ec\", \"rsa\", \"ed25519\" or \"any\"."
+  }
+}
+
+variable "servers" {
+  type = map(object({
+    domains          = list(string)
+    allow_subdomains = optional(bool, false)
+    allow_ip_sans    = optional(bool, false)
+    ttl              = optional(string, "720h")
+    max_ttl          = optional(string, "2160h")
+    key_type         = optional(string, "ec")
+    key_bits         = optional(number)
+  }))
+  default     = {}
+  nullable    = false
+  description = <<-EOT
+    Certificates that clients check a server by, for PostgreSQL and PgBouncer: each key `x` makes a role `server-x`.
+
+    - `domains`: host names that clients connect to.
+    - `allow_subdomains`: also names below those, never a wildcard. Default: `false`.
+    - `allow_ip_sans`: also any IP address. Default: `false`.
+    - `ttl`, `max_ttl`, `key_type`, `key_bits`: as for clients. Defaults: `720h`, `2160h` and `ec`.
+  EOT
+
+  validation {
+    condition     = alltrue([for name in keys(var.servers) : can(regex("^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$", name))])
+    error_message = "servers: a key has 1 to 52 lower-case letters, digits, and - (not at its ends)."
+  }
+  validation {
+    condition = alltrue([for server in values(var.servers) : length(server.domains) > 0 && alltrue([
+      for domain in server.domains : can(regex("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", domain))
+    ])])
+    error_message = "servers: domains must name at least one host, each in lower case and without a wildcard."
+  }
+  validation {
+    condition     = alltrue([for s in values(var.servers) : can(regex("^[1-9][0-9]{0,6}(h|m|s)$", s.ttl)) && can(regex("^[1-9][0-9]{0,6}(h|m|s)$", s.max_ttl))])
+    error_message = "servers: ttl and max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"720h\"."
+  }
+  validation {
+    condition     = alltrue([for s in values(var.servers) : try(timecmp(timeadd("2000-01-01T00:00:00Z", s.ttl), timeadd("2000-01-01T00:00:00Z", s.max_ttl)) <= 0, true)])
+    error_message = "servers: ttl must not be longer than max_ttl."
+  }
+  validation {
+    condition     = alltrue([for s in values(var.servers) : contains(["ec", "rsa", "ed25519", "any"], s.key_type)])
+    error_message = "servers: key_type must be \"ec\", \"rsa\", \"ed25519\" or \"any\"."
+  }
+}
+
+variable "store" {
+  type = object({
+    mount    = optional(string, "brownie")
+    prefix   = optional(string, "clients")
+    existing = optional(bool, false)
+  })
+  default     = {}
+  nullable    = false
+  description = <<-EOT
+    The KV secrets engine, version 2, where `brownie_client_certificate` keeps keys.
+
+    - `mount`: its path. Default: `brownie`.
+    - `prefix`: path in it below which each client has its secret. Default: `clients`.
+    - `existing`: the mount exists already, and the module does not make it. Default: `false`.
+  EOT
+
+  validation {
+    condition     = alltrue([for path in [var.store.mount, var.store.prefix] : can(regex("^[^/\\s*+]+(/[^/\\s*+]+)*$", path))])
+    error_message = "store.mount and store.prefix must be paths without a slash at their ends, without empty parts, spaces, * and +."
+  }
+}
+
+variable "policy_prefix" {
+  type        = string
+  default     = "brownie"
+  nullable    = false
+  description = "Beginning of the policies' names: `<prefix>-terraform`, and `<prefix>-client-<name>` for each client. Default: `brownie`."
+
+  validation {
+    condition     = can(regex("^[a-z0-9_-]+$", var.policy_prefix))
+    error_message = "policy_prefix has lower-case letters, digits, and _ - only."
+  }
+}
+
+variable "jwt" {
+  type = object({
+    path                   = optional(string, "jwt")
+    oidc_discovery_url     = optional(string, "https://app.terraform.io")
+    oidc_discovery_ca_pem  = optional(string)
+    jwt_validation_pubkeys = optional(list(string))
+    bound_issuer           = optional(string)
+    audience               = optional(string, "vault.workload.identity")
+    token_ttl              = optional(string, "20m")
+    token_max_ttl          = optional(string, "2h")
+    workspaces = map(object({
+      organization = string
+      project      = string
+      workspace    = string
+      run_phase    = optional(string, "*")
+    }))
+  })
+  default     = null
+  description = <<-EOT
+    Logins of HCP Terraform's runs with their workload identity, so that no workspace stores a secret. Null (default) makes none.
+
+    - `path`: path of the JWT auth method, which the module makes. Default: `jwt`.
+    - `oidc_discovery_url`: where the issuer's keys are found. Default: HCP Terraform; for Terraform Enterprise its own URL.
+    - `oidc_discovery_ca_pem`: authorities of that server's certificate, in PEM. Default: those of Vault's machine.
+    - `jwt_validation_pubkeys`: the issuer's public keys in PEM, in place of the discovery, where Vault cannot reach the issuer.
+    - `bound_issuer`: the issuer that tokens must name. Default: `oidc_discovery_url`.
+    - `audience`: the audience that tokens must name; the workspace's variable `TFC_WORKLOAD_IDENTITY_AUDIENCE` is to be the
+      same. Default: `vault.workload.identity`.
+    - `token_ttl`, `token_max_ttl`: how long a login holds until it is renewed, and at the most. Defaults: `20m` and `2h`.
+    - `workspaces`: name of Vault's role => who may log in with it: exactly this `organization`, `project` and `workspace`, and
+      `run_phase` `plan`, `apply` or `*` (default).
+  EOT
+
+  validation {
+    condition = var.jwt == null ? true : alltrue(flatten([for role, w in var.jwt.workspaces : [
+      for value in [w.organization, w.project, w.workspace] : value != "" && !can(regex("[*:]", value))
+    ]]))
+    error_message = "jwt.workspaces: organization, project and workspace must be exact names, without * and : which would let others in."
+  }
+  validation {
+    condition     = var.jwt == null ? true : alltrue([for w in values(var.jwt.workspaces) : contains(["*", "plan", "apply"], w.run_phase)])
+    error_message = "jwt.workspaces: run_phase must be \"plan\", \"apply\" or \"*\"."
+  }
+  validation {
+    condition     = var.jwt == null ? true : alltrue([for d in [var.jwt.token_ttl, var.jwt.token_max_ttl] : can(regex("^[1-9][0-9]{0,6}(h|m|s)$", d))])
+    error_message = "jwt.token_ttl and jwt.token_max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"20m\"."
+  }
+  validation {
+    condition     = var.jwt == null ? true : length(var.jwt.workspaces) > 0
+    error_message = "jwt.workspaces is empty, so that nobody could log in: name a workspace, or leave jwt out."
+  }
+}
