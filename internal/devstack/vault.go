@@ -153,6 +153,12 @@ func (v *Vault) Token() string { return v.token }
 // Own tells whether devstack started the server, which may then be sealed and stopped.
 func (v *Vault) Own() bool { return v.process != nil }
 
+// OnThisHost tells whether the server reaches what listens on this machine's loopback address, which one in a container does not.
+func (v *Vault) OnThisHost() bool { return v.process != nil && v.process.container == "" }
+
+// WithToken is the same server for somebody else, or with an empty token for nobody.
+func (v *Vault) WithToken(token string) *Vault { return &Vault{Address: v.Address, token: token} }
+
 // Log is the path of the server's log, whose folder the server can write; empty for an existing server.
 func (v *Vault) Log() string {
 	if v.process == nil {

@@ -1,8 +1,8 @@
 // Command testsummary closes `make test`: it reads the event files that gotestsum wrote, tells how many tests of each
 // suite ran, and ends with one line of totals. It fails when a test failed, when a suite ran no test, and when a test
-// of a suite marked "required" was skipped.
+// of a suite marked "required" was skipped, unless it is excepted. Excepted ones that were skipped are named.
 //
-//	testsummary unit=unit.json acceptance=acceptance.json,required
+//	testsummary unit=unit.json acceptance=acceptance.json,required,except=TestNeedsMore
 package main
 
 import (
@@ -25,7 +25,8 @@ type test struct{ pkg, name string }
 // suite is one event file and what it says.
 type suite struct {
 	name                    string
-	required                bool // a skipped test is a failure
+	required                bool     // a skipped test is a failure
+	except                  []string // but not these
 	passed, failed, skipped int
 	skips                   []string
 }
@@ -51,6 +52,9 @@ func summarize(args []string) (good bool, err error) {
 			return false, err
 		}
 		fmt.Printf("%-12s %6d %7d %7d %8d\n", s.name, s.passed+s.failed, s.passed, s.failed, s.skipped)
+		for _, t := range s.skips {
+			fmt.Printf("%s: NOT RUN: %s, see above for the reason\n", s.name, t)
+		}
 		problems = append(problems, s.problems()...)
 		total.passed += s.passed
 		total.failed += s.failed
@@ -63,13 +67,20 @@ func summarize(args []string) (good bool, err error) {
 	return len(problems) == 0, nil
 }
 
-// read counts the tests of "name=file" or "name=file,required". Subtests count, as they do in gotestsum's own line. A
+// read counts the tests of "name=file", "name=file,required" or "name=file,required,except=test,except=test". Subtests count, as they do in gotestsum's own line. A
 // test without an end (its process died) and a package that failed without a failed test (it did not build) count as
 // failed.
 func read(arg string) (suite, error) {
 	name, path, _ := strings.Cut(arg, "=")
-	path, required := strings.CutSuffix(path, ",required")
-	s := suite{name: name, required: required}
+	path, settings, _ := strings.Cut(path, ",")
+	s := suite{name: name}
+	for setting := range strings.SplitSeq(settings, ",") {
+		excepted, isExcept := strings.CutPrefix(setting, "except=")
+		s.required = s.required || setting == "required"
+		if isExcept {
+			s.except = append(s.except, excepted)
+		}
+	}
 
 	file, err := os.Open(path)
 	if err != nil {
@@ -127,6 +138,9 @@ func (s suite) problems() []string {
 	}
 	if s.required {
 		for _, t := range s.skips {
+			if _, name, _ := strings.Cut(t, " "); slices.Contains(s.except, name) {
+				continue
+			}
 			found = append(found, fmt.Sprintf("%s: %s was skipped; none may be", s.name, t))
 		}
 	}
