@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The demo: starts PostgreSQL, applies the quickstart with the provider built from this tree, shows what it made, and
-# plans again. Called by `make demo` and `make demo-down`. Everything it makes is in .demo/, but for the server's folder,
-# which .demo/devstack.json names.
+# The demo: starts PostgreSQL and Vault, applies the quickstart with the provider built from this tree, shows what it made,
+# plans again, and logs in as a tenant's application. Called by `make demo` and `make demo-down`. Everything it makes is in .demo/, but for the server's folder,
+# which .demo/devstack.json and .demo/vault.json name.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 demo=$PWD/.demo
-unset "${!PG@}" # a connection of the caller's own, which libpq and pgx would mix in
+# Connections of the caller's own: libpq and pgx would mix them in, and the demo must not touch a Vault that is in use.
+unset "${!PG@}" "${!VAULT_@}"
+clients=(acme-app globex-app)
 job= # process that with_progress waits for
 
 say() { printf '\n==> %s\n' "$1"; }
@@ -27,15 +29,21 @@ with_progress() {
 	job=
 }
 
-# Makes a client certificate for each role, and tells the quickstart where they and the pooler are.
-write_certificates() {
-	local role separator=
+# Logs in through the pooler as one client with the certificate of one, and prints what the application says.
+application() {
+	local role=$1 certificate=$demo/clients/$2
+	PGHOST=${BROWNIE_POOLER_HOST:-$PGHOST} PGPORT=${BROWNIE_POOLER_PORT:-$PGPORT} PGUSER=$role PGSSLMODE=verify-full \
+		PGSSLROOTCERT=$certificate/ca.crt PGSSLCERT=$certificate/tls.crt PGSSLKEY=$certificate/tls.key \
+		"$demo/bin/application"
+}
+
+# Fetches what Vault stores for the clients, as Vault Agent would on their machines, and tells the quickstart where it is.
+fetch_certificates() {
+	local client separator=
 	printf '{"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
-	for role in "$@"; do
-		(
-			source <("$demo/bin/devstack" certificate "$demo" "$role")
-			printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$role" "$PGSSLCERT" "$PGSSLKEY"
-		)
+	for client in "${clients[@]}"; do
+		"$demo/bin/devstack" secret "$demo" "$client" >/dev/null
+		printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$client" "$demo/clients/$client/tls.crt" "$demo/clients/$client/tls.key"
 		separator=', '
 	done
 	echo '}}'
@@ -49,7 +57,7 @@ need() {
 }
 
 down() {
-	if [[ -e $demo/devstack.json ]]; then
+	if [[ -e $demo/devstack.json || -e $demo/vault.json ]]; then
 		if [[ -x $demo/bin/devstack ]]; then
 			"$demo/bin/devstack" down "$demo"
 		else
@@ -82,12 +90,12 @@ up() {
 	local version=0.0.1 platform
 	platform=$(go env GOOS)_$(go env GOARCH)
 	local mirror=$demo/plugins/registry.terraform.io/longyi-brownie/brownie/$version/$platform
-	with_progress Building go build -o "$demo/bin/devstack" ./internal/devstack/cmd/devstack
+	with_progress Building go build -o "$demo/bin/" ./internal/devstack/cmd/devstack ./examples/quickstart/application
 	CGO_ENABLED=0 with_progress Building go build -ldflags "-X main.version=$version" \
 		-o "$mirror/terraform-provider-brownie_v$version" .
 
-	say "Starting PostgreSQL ${BROWNIE_PG_VERSION:-16} and PgBouncer"
-	"$demo/bin/devstack" up "$demo" >"$demo/env"
+	say "Starting PostgreSQL ${BROWNIE_PG_VERSION:-16}, PgBouncer and Vault"
+	"$demo/bin/devstack" up "$demo" "${clients[@]}" >"$demo/env"
 	cat >"$demo/terraformrc" <<-EOF
 		provider_installation {
 		  filesystem_mirror {
@@ -99,7 +107,6 @@ up() {
 	# shellcheck source=/dev/null
 	source "$demo/env"
 	cp examples/quickstart/*.tf "$demo/quickstart"
-	write_certificates acme-app globex-app >"$demo/quickstart/demo.auto.tfvars.json"
 	cd "$demo/quickstart"
 
 	say 'terraform apply'
@@ -113,20 +120,36 @@ up() {
 	terraform output -raw table
 	echo
 
-	say 'Each tenant with its own certificate and with the other one, through PgBouncer'
-	terraform output -raw logins
-	echo
-
 	say 'Attacks on the isolation of tenants, as each kind of role, in each table'
 	terraform output -raw isolation
 	echo
 
-	say 'terraform plan, once more'
+	say 'Certificates that Vault has issued'
+	terraform output -raw certificates
+	echo
+	echo "Private keys in Terraform's state: $(grep -c 'PRIVATE KEY' terraform.tfstate || true)"
+
+	say 'terraform apply, once more, with the certificates that the applications have got from Vault by now: each logs in as each'
+	fetch_certificates >"$demo/quickstart/demo.auto.tfvars.json"
+	terraform apply -input=false -auto-approve | grep '^.*Apply complete'
 	terraform plan -input=false -detailed-exitcode | grep -v -e 'Refreshing state' -e 'Reading\.\.\.' -e 'Read complete'
+
+	say "Acme's application logs in through PgBouncer with its certificate, and reads all users that there are for it"
+	application acme-app acme-app
+
+	say "Globex's certificate is no key to Acme"
+	if application acme-app globex-app 2>&1; then
+		echo 'It was let in: that must not happen.' >&2
+		exit 1
+	fi
+
+	say 'Each tenant with its own certificate and with the other one, through PgBouncer'
+	terraform output -raw logins
+	echo
 
 	cat <<-EOF
 
-		==> The server keeps running. To look around and change something:
+		==> The servers keep running. To look around and change something:
 
 		      source .demo/env
 		      cd .demo/quickstart      # edit main.tf, then:

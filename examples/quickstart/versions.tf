@@ -5,5 +5,6 @@ terraform {
   }
 }
 
-# The connection comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY.
+# The connection comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY, that of Vault
+# from VAULT_ADDR and VAULT_TOKEN.
 provider "brownie" {}

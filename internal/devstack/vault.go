@@ -150,6 +150,14 @@ func (v *Vault) Env() []string { return []string{"VAULT_ADDR=" + v.Address, "VAU
 // Token is the administrator's token.
 func (v *Vault) Token() string { return v.token }
 
+// TokenFile is the path of a file with the administrator's token, which only the server's user can read; empty for an existing server.
+func (v *Vault) TokenFile() string {
+	if v.process == nil {
+		return ""
+	}
+	return filepath.Join(v.process.dir, "token")
+}
+
 // Own tells whether devstack started the server, which may then be sealed and stopped.
 func (v *Vault) Own() bool { return v.process != nil }
 

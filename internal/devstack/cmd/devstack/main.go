@@ -19,9 +19,11 @@ import (
 
 const usage = `usage:
   devstack fetch                     fetch the server programs, if they are needed
-  devstack up [-database NAME] DIR   start a server and a pooler that outlive this command, and print their settings
-                                     for a shell
-  devstack certificate DIR NAME      print the settings of a client that proves to be the role of that name, for a shell
+  devstack up [-database NAME] DIR CLIENT...
+                                     start a server, a pooler and a Vault that outlive this command, and print their settings
+                                     for a shell; the Vault can issue certificates for the clients
+  devstack secret DIR CLIENT         write what Vault stores for a client into DIR, and print the settings of a login with
+                                     it, for a shell
   devstack down DIR                  stop them and remove everything of them`
 
 // duplicateDatabase is PostgreSQL's code for a database that exists already, on a server that devstack did not start.
@@ -44,32 +46,42 @@ func run(ctx context.Context, arguments []string) error {
 	case len(arguments) >= 2 && arguments[0] == "up":
 		flags := flag.NewFlagSet("up", flag.ContinueOnError)
 		database := flags.String("database", "brownie_metadata", "database to create")
-		if err := flags.Parse(arguments[1:]); err != nil || flags.NArg() != 1 {
+		if err := flags.Parse(arguments[1:]); err != nil || flags.NArg() < 1 {
 			return errors.New(usage)
 		}
 		options.Detached, options.Dir = true, flags.Arg(0)
-		return up(ctx, options, *database)
-	case len(arguments) == 3 && arguments[0] == "certificate":
-		return certificate(arguments[1], arguments[2])
+		return up(ctx, options, *database, flags.Args()[1:])
+	case len(arguments) == 3 && arguments[0] == "secret":
+		return fetchSecret(ctx, arguments[1], arguments[2])
 	case len(arguments) == 2 && arguments[0] == "down":
-		server, err := devstack.Attach(arguments[1])
-		if errors.Is(err, os.ErrNotExist) {
-			return nil // nothing runs there
-		}
-		if err != nil {
-			return err
-		}
-		return server.Stop(ctx)
+		return down(ctx, arguments[1])
 	}
 	return errors.New(usage)
 }
 
-func up(ctx context.Context, options devstack.Options, database string) error {
-	if running, err := devstack.Attach(options.Dir); err == nil {
-		// What a demo left is replaced, so that each begins with an empty database.
-		if err := running.Stop(ctx); err != nil {
-			return err
-		}
+// down stops what runs in a folder, if anything does.
+func down(ctx context.Context, dir string) error {
+	server, err := devstack.Attach(dir)
+	if err == nil {
+		err = server.Stop(ctx)
+	}
+	vault, vaultErr := devstack.AttachVault(dir)
+	if vaultErr == nil {
+		vaultErr = vault.Stop(ctx)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	if errors.Is(vaultErr, os.ErrNotExist) {
+		vaultErr = nil
+	}
+	return errors.Join(err, vaultErr)
+}
+
+func up(ctx context.Context, options devstack.Options, database string, clients []string) error {
+	// What a demo left is replaced, so that each begins with an empty database.
+	if err := down(ctx, options.Dir); err != nil {
+		return err
 	}
 	server, err := devstack.StartPostgres(ctx, options)
 	if err != nil {
@@ -90,21 +102,13 @@ func up(ctx context.Context, options devstack.Options, database string) error {
 	default:
 		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 	}
-	export(settings...)
-	return nil
-}
-
-// certificate prints the settings for a client that logs in as a role.
-func certificate(dir, name string) error {
-	server, err := devstack.Attach(dir)
+	vault, err := startVault(ctx, options, server, clients)
 	if err != nil {
-		return fmt.Errorf("no server is recorded in %s, start one with devstack up: %w", dir, err)
+		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
 	}
-	issued, err := server.ClientCertificate(name)
-	if err != nil {
-		return err
-	}
-	export("PGUSER="+name, "PGSSLROOTCERT="+server.CAFile(), "PGSSLCERT="+issued.CertFile, "PGSSLKEY="+issued.KeyFile)
+	export(append(settings, "VAULT_ADDR="+vault.Address)...)
+	// The token itself is not printed.
+	fmt.Printf("VAULT_TOKEN=$(cat '%s')\nexport VAULT_TOKEN\n", vault.TokenFile())
 	return nil
 }
 

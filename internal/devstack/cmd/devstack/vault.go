@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+)
+
+// The demo's mounts, by the names that the module vault-pki gives them too.
+const (
+	pkiMount   = "pki"
+	storeMount = "brownie"
+)
+
+// startVault starts a Vault that signs clients for a server: an authority below the server's own, and a role for each
+// client, which issues that name only, as the module vault-pki makes it.
+func startVault(ctx context.Context, options devstack.Options, server *devstack.Postgres, clients []string) (*devstack.Vault, error) {
+	v, err := devstack.StartVault(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	_, err = v.Do(ctx, http.MethodPost, "sys/mounts/"+pkiMount, map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "8760h"}})
+	if err == nil {
+		_, err = v.Do(ctx, http.MethodPost, "sys/mounts/"+storeMount, map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	}
+	if err == nil {
+		err = v.MakeAuthority(ctx, server, pkiMount)
+	}
+	for _, client := range clients {
+		if err == nil {
+			_, err = v.Do(ctx, http.MethodPost, pkiMount+"/roles/"+client, map[string]any{
+				"allowed_domains": []string{client}, "allow_bare_domains": true, "allow_wildcard_certificates": false, "allow_ip_sans": false,
+				"allow_localhost": false, "cn_validations": []string{"hostname"}, "enforce_hostnames": false, "use_csr_sans": false,
+				"use_csr_common_name": false, "server_flag": false, "key_type": "ec", "max_ttl": "720h",
+			})
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("vault cannot be prepared: %w", err), v.Stop(context.WithoutCancel(ctx)))
+	}
+	return v, nil
+}
+
+// fetchSecret writes a client's key and certificate from Vault into a folder, as Vault Agent does for an application, and prints
+// the settings of a login with them.
+func fetchSecret(ctx context.Context, dir, name string) error {
+	v, err := devstack.AttachVault(dir)
+	if err != nil {
+		return fmt.Errorf("no Vault is recorded in %s, start one with devstack up: %w", dir, err)
+	}
+	secret, err := v.Do(ctx, http.MethodGet, storeMount+"/data/clients/"+name, nil)
+	if err != nil {
+		return err
+	}
+	fields, _ := secret["data"].(map[string]any)
+	folder, err := filepath.Abs(filepath.Join(dir, "clients", name))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	for _, file := range []string{"tls.key", "tls.crt", "ca.crt"} {
+		text, ok := fields[file].(string)
+		if !ok {
+			return fmt.Errorf("%s/clients/%s has no field %s", storeMount, name, file)
+		}
+		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	export("PGUSER="+name, "PGSSLROOTCERT="+filepath.Join(folder, "ca.crt"), "PGSSLCERT="+filepath.Join(folder, "tls.crt"), "PGSSLKEY="+filepath.Join(folder, "tls.key"))
+	return nil
+}
