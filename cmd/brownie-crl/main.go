@@ -23,7 +23,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-const usage = `usage: brownie-crl -ca FILE -list SOURCE ... -file FILE [flags]
+const usage = `usage: brownie-crl -ca FILE -mount URL ... -file FILE [flags]
 
 Keeps PostgreSQL's ssl_crl_file up to date. The server is found, and logged in to, with PGHOST, PGPORT, PGDATABASE, PGUSER,
 PGSSLROOTCERT, PGSSLCERT and PGSSLKEY, to make it read the file and to see that it still lets people in. The role needs:
@@ -33,11 +33,13 @@ PGSSLROOTCERT, PGSSLCERT and PGSSLKEY, to make it read the file and to see that 
 Once a list has expired, the server refuses this command's certificate as well. Only a unix socket (PGHOST) or -pidfile
 repairs that without a person.
 
-A SOURCE is a URL or the path of a file. For Vault, with a mount named pki below a mount named pki-root:
+For Vault, with a mount named pki below a mount named pki-root:
 
-  brownie-crl -ca root.pem -issuers https://vault.example:8200/v1/pki/ca_chain \
-    -list https://vault.example:8200/v1/pki/crl/pem -list https://vault.example:8200/v1/pki-root/crl/pem \
+  brownie-crl -ca root.pem -mount https://vault.example:8200/v1/pki -mount https://vault.example:8200/v1/pki-root \
     -file /var/lib/postgresql/crl/crl.pem -interval 30s -listen :9644
+
+All issuers of a mount count, old ones too, whose certificates are still in use; no token is needed. For other authorities, give
+-list for each, and -issuers for those that -ca does not name, as a URL or the path of a file.
 
 It ends with 1 when the lists cannot be refreshed, or expire too soon; with -interval it goes on instead, logs that as an
 error, and shows it at /healthz (503) and /metrics (brownie_crl_problem).
@@ -117,8 +119,9 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	}
 	flags.StringVar(&s.Path, "file", "", "the server's ssl_crl_file, which is replaced")
 	flags.StringVar(&s.Authorities, "ca", "", "PEM file with the authorities that the server trusts, its ssl_ca_file")
+	flags.Var((*texts)(&s.Mounts), "mount", "URL of a PKI mount of Vault's; may be given several times, for all mounts whose issuers sign each other")
 	flags.Var((*texts)(&s.Issuers), "issuers", "where the certificates of authorities below those are, in PEM; may be given several times")
-	flags.Var((*texts)(&s.Lists), "list", "where a revocation list is, in PEM or DER; give it for each authority")
+	flags.Var((*texts)(&s.Lists), "list", "where a revocation list is, in PEM or DER; may be given several times")
 	flags.StringVar(&s.serverCA, "server-ca", "", "PEM file with the authorities that sign the certificates of the sources' servers (default the operating system's)")
 	flags.StringVar(&s.pidFile, "pidfile", "", "postmaster.pid of a server on this machine, which is told by a signal; the login is then only a check, and left out without PGHOST")
 	flags.DurationVar(&s.interval, "interval", 0, "how long to wait between two refreshes; 0 refreshes once")
@@ -127,7 +130,7 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}
-	for name, missing := range map[string]bool{"-file": s.Path == "", "-ca": s.Authorities == "", "-list": len(s.Lists) == 0} {
+	for name, missing := range map[string]bool{"-file": s.Path == "", "-ca": s.Authorities == "", "-mount": len(s.Mounts)+len(s.Lists) == 0} {
 		if missing {
 			return s, fmt.Errorf("%s is missing; brownie-crl -h explains it", name)
 		}

@@ -69,9 +69,8 @@ func (s stand) writeRootList(holds time.Duration) {
 
 // arguments are the command's for the stand.
 func (s stand) arguments(more ...string) []string {
-	mount := s.vault.Address + "/v1/" + s.vault.PKI
 	return append([]string{
-		"-file", s.crl, "-ca", s.server.CAFile(), "-issuers", mount + "/ca_chain", "-list", mount + "/crl/pem", "-list", s.root, "-alarm-before", "1m",
+		"-file", s.crl, "-ca", s.server.CAFile(), "-mount", s.vault.Address + "/v1/" + s.vault.PKI, "-list", s.root, "-alarm-before", "1m",
 	}, more...)
 }
 
@@ -112,6 +111,15 @@ func (s stand) certificate() (postgres.Config, pki.Certificate) {
 	config := testdb.Config(s.t, s.database)
 	config.Username, config.SSLCert, config.SSLKey = s.role, c.PEM+c.ChainPEM(), testdb.Must(key.PEM())(s.t)
 	return config, c
+}
+
+// makeRole makes the role that logs in, which may do nothing else.
+func (s stand) makeRole() {
+	s.t.Helper()
+	testdb.Exec(s.t, s.database, `CREATE ROLE "`+s.role+`" LOGIN; GRANT CONNECT ON DATABASE `+s.database+` TO "`+s.role+`"`)
+	s.t.Cleanup(func() {
+		testdb.Exec(s.t, s.database, `DROP OWNED BY "`+s.role+`"; DROP ROLE "`+s.role+`"`)
+	})
 }
 
 func (s stand) logsIn(config postgres.Config) bool {
@@ -196,10 +204,7 @@ func TestRevocationReachesPostgreSQL(t *testing.T) {
 // before, keeps such lists out of the file, and puts things right as soon as there is a new one.
 func TestAnExpiredListRefusesValidCertificates(t *testing.T) {
 	s := newStand(t)
-	testdb.Exec(t, s.database, `CREATE ROLE "`+s.role+`" LOGIN; GRANT CONNECT ON DATABASE `+s.database+` TO "`+s.role+`"`)
-	t.Cleanup(func() {
-		testdb.Exec(t, s.database, `DROP OWNED BY "`+s.role+`"; DROP ROLE "`+s.role+`"`)
-	})
+	s.makeRole()
 	valid, _ := s.certificate()
 	expires := time.Now().Add(4 * time.Second)
 	s.writeRootList(time.Until(expires))
@@ -245,6 +250,42 @@ func TestAnExpiredListRefusesValidCertificates(t *testing.T) {
 	}
 	if log, err := s.refresh("-pidfile", pidFile); err != nil || !s.logsIn(valid) {
 		t.Errorf("the command does not repair the file: %v\n%s", err, log)
+	}
+}
+
+// A new authority beside the old one: certificates of both get in, without other settings.
+func TestRotationOfTheAuthority(t *testing.T) {
+	s := newStand(t)
+	s.role = "rotated-app"
+	s.makeRole()
+	if log, err := s.refresh(); err != nil {
+		t.Fatalf("%s\n%s", err, log)
+	}
+	s.useFile()
+	if _, err := s.refresh(); err != nil {
+		t.Fatal(err)
+	}
+	old, _ := s.certificate()
+	if err := s.vault.MakeAuthority(t.Context(), s.server, s.vault.PKI); err != nil {
+		t.Fatal(err)
+	}
+	next, certificate := s.certificate()
+	if log, err := s.refresh(); err != nil {
+		t.Fatalf("%s\n%s", err, log)
+	}
+	for name, config := range map[string]postgres.Config{"old": old, "new": next} {
+		if !s.logsIn(config) {
+			t.Errorf("a certificate of the %s authority is refused", name)
+		}
+	}
+	if err := s.issuer.Revoke(t.Context(), s.vault.PKI, certificate.Serial); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.refresh(); err != nil {
+		t.Fatal(err)
+	}
+	if s.logsIn(next) || !s.logsIn(old) {
+		t.Error("the revoked certificate is accepted, or the other one is not")
 	}
 }
 
@@ -296,7 +337,7 @@ func TestArguments(t *testing.T) {
 	for words, arguments := range map[string][]string{
 		"-file is missing":     {"-ca", "ca.pem", "-list", "crl.pem"},
 		"-ca is missing":       {"-file", "f", "-list", "crl.pem"},
-		"-list is missing":     {"-ca", "ca.pem", "-file", "f"},
+		"-mount is missing":    {"-ca", "ca.pem", "-file", "f"},
 		"arguments too many":   {"-ca", "ca.pem", "-file", "f", "-list", "l", "more"},
 		"holds no certificate": {"-ca", "ca.pem", "-file", "f", "-list", "l", "-server-ca", os.Args[0]},
 	} {

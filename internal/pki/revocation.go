@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -67,6 +68,9 @@ type RevocationFile struct {
 	Path string
 	// Authorities is the path of a PEM file with the authorities that the server trusts, its ssl_ca_file.
 	Authorities string
+	// Mounts are URLs of Vault's PKI mounts, such as https://vault.example:8200/v1/pki. All their issuers count, so that a new
+	// authority beside the old one needs no other settings.
+	Mounts []string
 	// Issuers are where the certificates of the authorities below those are, in PEM: URLs, or paths of files.
 	Issuers []string
 	// Lists are where the lists are, in PEM or DER: URLs, or paths of files.
@@ -122,12 +126,21 @@ func (f *RevocationFile) held() ([]RevocationList, []byte) {
 
 // fetch gets a list for each authority, ordered by the authorities' names.
 func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]RevocationList, error) {
-	authorities, err := f.authorities(ctx)
+	var found []string
+	sources := slices.Clone(f.Lists)
+	for _, mount := range f.Mounts {
+		issuers, lists, err := f.mount(ctx, strings.TrimRight(mount, "/"))
+		if err != nil {
+			return nil, err
+		}
+		found, sources = append(found, issuers...), append(sources, lists...)
+	}
+	authorities, err := f.authorities(ctx, found)
 	if err != nil {
 		return nil, err
 	}
 	var all []RevocationList
-	for _, source := range f.Lists {
+	for _, source := range sources {
 		text, err := f.read(ctx, source)
 		if err != nil {
 			return nil, err
@@ -157,6 +170,32 @@ func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]
 	return chosen, nil
 }
 
+// mount tells where the issuers of a Vault mount are, and the lists of those that it has the keys of.
+func (f *RevocationFile) mount(ctx context.Context, address string) (issuers, lists []string, err error) {
+	text, err := f.read(ctx, address+"/issuers?list=true")
+	if err != nil {
+		return nil, nil, err
+	}
+	var answer struct {
+		Data struct {
+			Keys []string `json:"keys"`
+			Info map[string]struct {
+				Key string `json:"key_id"`
+			} `json:"key_info"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil || len(answer.Data.Keys) == 0 {
+		return nil, nil, fmt.Errorf("%s has no issuer, or is no PKI mount of Vault's", address)
+	}
+	for _, id := range answer.Data.Keys {
+		issuers = append(issuers, address+"/issuer/"+id+"/pem")
+		if answer.Data.Info[id].Key != "" {
+			lists = append(lists, address+"/issuer/"+id+"/crl/pem")
+		}
+	}
+	return issuers, lists, nil
+}
+
 // newest is the list of an authority.
 func newest(all []RevocationList, authority Certificate) (RevocationList, error) {
 	var found *RevocationList
@@ -172,46 +211,66 @@ func newest(all []RevocationList, authority Certificate) (RevocationList, error)
 	return *found, nil
 }
 
-// authorities are those that the server trusts, and those below them.
-func (f *RevocationFile) authorities(ctx context.Context) ([]Certificate, error) {
-	text, err := os.ReadFile(f.Authorities)
+// authorities are those that the server trusts, and those below them, but for what has expired with all that it signed. Of
+// those that were found in a mount, the server may trust none; those that were named must be trusted.
+func (f *RevocationFile) authorities(ctx context.Context, found []string) ([]Certificate, error) {
+	trusted, err := f.certificatesAt(ctx, f.Authorities)
 	if err != nil {
 		return nil, err
 	}
-	all, err := parseCertificates(string(text))
-	if err == nil && len(all) == 0 {
-		err = errors.New("it holds no certificate")
-	}
+	named, err := f.certificatesAt(ctx, f.Issuers...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Authorities, err)
+		return nil, err
 	}
-	trusted, between := x509.NewCertPool(), x509.NewCertPool()
+	others, err := f.certificatesAt(ctx, found...)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(trusted, named, others)
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range trusted {
+		roots.AddCert(c.parsed)
+	}
 	for _, c := range all {
-		trusted.AddCert(c.parsed)
+		between.AddCert(c.parsed)
 	}
-	for _, source := range f.Issuers {
+	unfit := map[string]bool{}
+	for _, c := range all {
+		_, err := c.parsed.Verify(x509.VerifyOptions{
+			Roots: roots, Intermediates: between, CurrentTime: f.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		})
+		expired := !c.NotAfter.After(f.now())
+		if err != nil && !expired && slices.ContainsFunc(named, func(n Certificate) bool { return n.PEM == c.PEM }) {
+			return nil, fmt.Errorf("%s is no authority that %s leads to: %w", c.parsed.Subject, f.Authorities, err)
+		}
+		unfit[c.PEM] = expired || err != nil
+	}
+	all = slices.DeleteFunc(all, func(c Certificate) bool { return unfit[c.PEM] })
+	if len(all) == 0 {
+		return nil, fmt.Errorf("all authorities in %s have expired", f.Authorities)
+	}
+	slices.SortFunc(all, func(a, b Certificate) int {
+		return strings.Compare(a.parsed.Subject.String()+a.Serial, b.parsed.Subject.String()+b.Serial)
+	})
+	return slices.CompactFunc(all, func(a, b Certificate) bool { return a.PEM == b.PEM }), nil
+}
+
+// certificatesAt reads the certificates that are at some sources. Each must have one.
+func (f *RevocationFile) certificatesAt(ctx context.Context, sources ...string) ([]Certificate, error) {
+	var all []Certificate
+	for _, source := range sources {
 		text, err := f.read(ctx, source)
 		if err != nil {
 			return nil, err
 		}
 		some, err := parseCertificates(string(text))
+		if err == nil && len(some) == 0 {
+			err = errors.New("it holds no certificate")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", source, err)
 		}
-		for _, c := range some {
-			between.AddCert(c.parsed)
-		}
 		all = append(all, some...)
-	}
-	slices.SortFunc(all, func(a, b Certificate) int {
-		return strings.Compare(a.parsed.Subject.String()+a.Serial, b.parsed.Subject.String()+b.Serial)
-	})
-	all = slices.CompactFunc(all, func(a, b Certificate) bool { return a.PEM == b.PEM })
-	for _, c := range all {
-		options := x509.VerifyOptions{Roots: trusted, Intermediates: between, CurrentTime: f.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
-		if _, err := c.parsed.Verify(options); err != nil {
-			return nil, fmt.Errorf("%s is no authority that %s leads to: %w", c.parsed.Subject, f.Authorities, err)
-		}
 	}
 	return all, nil
 }
