@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -23,6 +24,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
@@ -312,10 +314,9 @@ func TestAccClientCertificateWithoutARole(t *testing.T) {
 	}
 }
 
-// The provider logs in with a certificate that it makes itself, and revokes it when it is done.
-func TestAccProviderMakesItsLoginCertificate(t *testing.T) {
-	t.Parallel()
-	m := testvault.New(t)
+// ownLogin is a workspace whose provider logs in to a server of its own with a certificate that it makes itself.
+func ownLogin(t *testing.T, m *testvault.Mounts, ttl, config string) (workspace, *devstack.Postgres) {
+	t.Helper()
 	server := testdb.Must(devstack.StartPostgres(t.Context(), devstack.Options{}))(t)
 	t.Cleanup(func() { _ = server.Stop(context.Background()) })
 	if err := m.MakeAuthority(t.Context(), server, m.PKI); err != nil {
@@ -323,11 +324,18 @@ func TestAccProviderMakesItsLoginCertificate(t *testing.T) {
 	}
 	w := newWorkspaceWith(t, m.Env(), fmt.Sprintf(`
 provider "brownie" {
-  vault = { client_certificate = { mount = %q, role = %q, common_name = "postgres" } }
+  vault = { client_certificate = { mount = %q, role = %q, common_name = "postgres", ttl = %q } }
 }
-resource "brownie_migration" "this" {}
-`, m.PKI, m.Role))
+`, m.PKI, m.Role, ttl)+config)
 	w.env = append(w.env, "PGHOST="+server.Host(), fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile())
+	return w, server
+}
+
+// The provider logs in with a certificate that it makes itself, and revokes it when it is done.
+func TestAccProviderMakesItsLoginCertificate(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w, _ := ownLogin(t, m, "15m", `resource "brownie_migration" "this" {}`)
 	testdb.Must(w.apply())(t)
 	w.noChanges()
 	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) < 2 {
@@ -337,6 +345,47 @@ resource "brownie_migration" "this" {}
 	if strings.Contains(state, "BEGIN") {
 		t.Error("the state holds a certificate")
 	}
+}
+
+// An apply that takes longer than a certificate holds goes on with another one.
+func TestAccLoginCertificateInALongApply(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w, server := ownLogin(t, m, "8s", `
+resource "brownie_migration" "this" {}
+resource "terraform_data" "long" {
+  provisioner "local-exec" { command = "touch waits && sleep 12" }
+  depends_on = [brownie_migration.this]
+}
+resource "brownie_organization" "acme" {
+  name                = "Acme"
+  slug                = "acme"
+  deletion_protection = false
+  depends_on          = [terraform_data.long]
+}
+`)
+	// The connections are ended meanwhile, or the pool would use an old one.
+	ended := make(chan error, 1)
+	go func() {
+		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
+			if _, err := os.Stat(filepath.Join(w.dir, "waits")); err == nil {
+				time.Sleep(9 * time.Second)
+				conn, err := pgx.Connect(context.Background(), server.URL("postgres"))
+				if err == nil {
+					_, err = conn.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'terraform%'`)
+					_ = conn.Close(context.Background())
+				}
+				ended <- err
+				return
+			}
+		}
+		ended <- errors.New("the apply did not come to the pause")
+	}()
+	testdb.Must(w.apply())(t)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	w.noChanges()
 }
 
 // An HCP Terraform workspace logs in with its run's identity and stores no secret.
