@@ -3,6 +3,7 @@ package provider_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,7 +19,14 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider"
 )
 
-func TestMain(m *testing.M) { testdb.Main(m, testvault.Stop) }
+func TestMain(m *testing.M) {
+	search, err := traceLogs()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	testdb.Main(m, testvault.Stop, search, removeBuiltProvider)
+}
 
 var factories = map[string]func() (tfprotov6.ProviderServer, error){
 	"brownie": providerserver.NewProtocol6WithError(provider.New("test")()),

@@ -82,7 +82,7 @@ func TestAccClientCertificate(t *testing.T) {
 	}
 	inPlace := planned(theCertificate, plancheck.ResourceActionUpdate)
 	empty := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+	certificateTest(t, m, []resource.TestStep{
 		{
 			Config: block + certificate(m, `ttl = "24h"`),
 			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 0), remember, attributes(theCertificate, map[string]string{
@@ -164,7 +164,7 @@ data "brownie_client_certificate" "none" {
 				return nil
 			},
 		},
-	}})
+	}...)
 }
 
 func TestAccCertificateAuthority(t *testing.T) {
@@ -173,7 +173,7 @@ func TestAccCertificateAuthority(t *testing.T) {
 	read := func(mount string) string {
 		return vaultBlock(m) + fmt.Sprintf("data \"brownie_certificate_authority\" \"test\" {\n  mount = %q\n}\n", mount)
 	}
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+	certificateTest(t, m, []resource.TestStep{
 		{
 			Config: read(m.PKI),
 			Check: attributes(address, map[string]string{
@@ -189,7 +189,7 @@ func TestAccCertificateAuthority(t *testing.T) {
 			Config: read(m.PKI), Check: attributes(address, map[string]string{"healthy": "false", "problems.#": "1"}),
 		},
 		{Config: read("no-such-mount"), ExpectError: says("no handler for route")},
-	}})
+	}...)
 }
 
 func TestAccBadClientCertificates(t *testing.T) {
@@ -202,7 +202,7 @@ func TestAccBadClientCertificates(t *testing.T) {
 		return resource.TestStep{Config: config, ExpectError: says(words)}
 	}
 	whole := certificate(m, "")
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+	certificateTest(t, m, []resource.TestStep{
 		bad(`csr_pem = "x"`, `csr_pem is no certificate signing request in PEM`),
 		bad(`ttl = "1d"`, `ttl is "1d": it must be a positive duration`),
 		bad("ttl = \"1h\"\nrenew_before = \"2h\"", `each apply would renew the certificate`),
@@ -215,7 +215,7 @@ func TestAccBadClientCertificates(t *testing.T) {
 		fails(block+strings.Replace(whole, `"app"`+"\n", `"other"`+"\n", 1), `unknown role`),
 		fails(strings.Replace(block, m.Token(), "wrong", 1)+whole, `permission denied`),
 		fails("provider \"brownie\" {\n  vault = { address = \"http://127.0.0.1:1\", token = \"x\" }\n}\n"+whole, `127.0.0.1:1 does not answer`),
-	}})
+	}...)
 	if valid, _ := m.Serials(); len(valid) != 0 {
 		t.Errorf("failed applies left %v", valid)
 	}
@@ -279,7 +279,7 @@ resource "brownie_client_certificate" "app" {
 `, m.PKI, m.Role, csr)
 	}
 	first, second := signingRequest(t), signingRequest(t)
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+	certificateTest(t, m, []resource.TestStep{
 		{
 			Config: config(first),
 			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 0), resource.TestCheckNoResourceAttr(theCertificate, "store_version"),
@@ -287,7 +287,7 @@ resource "brownie_client_certificate" "app" {
 		},
 		{Config: config(second), ConfigPlanChecks: planned(theCertificate, plancheck.ResourceActionUpdate), Check: onlyValid(m, 1)},
 		{Config: config(second) + "\n# the same", ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
-	}})
+	}...)
 }
 
 func signingRequest(t *testing.T) string {
@@ -304,6 +304,7 @@ func TestAccClientCertificateWithoutARole(t *testing.T) {
 	database := testdb.Migrated(t)
 	w := newWorkspace(t, database, certificate(m, ""))
 	w.env = append(w.env, m.Env()...)
+	w.searchFor(m.Token())
 	warning := says(`The database has no role "acme-app" that may log in`)
 	if output := w.mustRun("plan", "-input=false"); !warning.MatchString(output) {
 		t.Errorf("no warning:\n%s", output)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
@@ -18,12 +19,15 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
+var providerIsBuilt atomic.Bool
+
 // builtProvider compiles the provider once and returns a Terraform CLI configuration that uses it.
 var builtProvider = sync.OnceValues(func() (cliConfig string, err error) {
 	folder, err := os.MkdirTemp("", "brownie-provider-")
 	if err != nil {
 		return "", err
 	}
+	providerIsBuilt.Store(true)
 	build := exec.Command("go", "build", "-o", folder, "../..")
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, output)
@@ -35,6 +39,18 @@ var builtProvider = sync.OnceValues(func() (cliConfig string, err error) {
 }
 `, folder), 0o600)
 })
+
+// removeBuiltProvider removes what [builtProvider] has made, if anything.
+func removeBuiltProvider() error {
+	if !providerIsBuilt.Load() {
+		return nil
+	}
+	cliConfig, err := builtProvider()
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Dir(cliConfig))
+}
 
 // workspace is a folder in which Terraform's command runs with the compiled provider, as people use it.
 type workspace struct {
@@ -58,8 +74,25 @@ func newWorkspaceWith(t *testing.T, env []string, config string) workspace {
 	w := workspace{t: t, dir: t.TempDir()}
 	w.env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+cliConfig, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "NO_COLOR=1")
 	w.env = append(w.env, env...)
+	for _, setting := range env {
+		if name, token, _ := strings.Cut(setting, "="); name == "VAULT_TOKEN" || name == "TFC_WORKLOAD_IDENTITY_TOKEN" {
+			w.searchFor(token)
+		}
+	}
 	w.write(config)
 	return w
+}
+
+// searchFor has everything logged, and in the end searches all files that Terraform has written, plans and their JSON included,
+// for a token and for private keys.
+func (w *workspace) searchFor(token string) {
+	w.env = append(w.env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.dir, "trace.log"))
+	w.t.Cleanup(func() {
+		found, err := findSecretInFiles(w.dir, token)
+		if err != nil || len(found) > 0 {
+			w.t.Errorf("%v\n%s", err, strings.Join(found, "\n"))
+		}
+	})
 }
 
 func (w workspace) write(config string) {
@@ -106,13 +139,17 @@ func (w workspace) apply() (output string, err error) {
 // noChanges fails the test unless a plan is empty.
 func (w workspace) noChanges() {
 	w.t.Helper()
-	output, err := w.run("plan", "-input=false", "-detailed-exitcode")
+	output, err := w.run("plan", "-input=false", "-detailed-exitcode", "-out=tfplan")
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 2 {
 		w.t.Fatalf("the plan is not empty:\n%s", output)
 	}
 	if err != nil {
 		w.t.Fatalf("%s\n%s", err, output)
+	}
+	// For those who search what Terraform has written.
+	if err := os.WriteFile(filepath.Join(w.dir, "plan.json"), []byte(w.mustRun("show", "-json", "tfplan")), 0o600); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
