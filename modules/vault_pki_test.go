@@ -142,7 +142,11 @@ func (m vaultPKI) testNames(t *testing.T) {
 		}
 	}
 	for _, more := range []map[string]any{
-		{"alt_names": "globex-app"}, {"alt_names": "*.acme-app"}, {"ip_sans": "127.0.0.1"}, {"uri_sans": "spiffe://x"}, {"user_ids": "x"},
+		{"alt_names": "globex-app"},
+		{"alt_names": "*.acme-app"},
+		{"ip_sans": "127.0.0.1"},
+		{"uri_sans": "spiffe://x"},
+		{"user_ids": "x"},
 		{"other_sans": "1.3.6.1.4.1.311.20.2.3;UTF8:globex-app"},
 	} {
 		more["common_name"] = "acme-app"

@@ -236,7 +236,7 @@ func (r *clientCertificateResource) ImportState(ctx context.Context, req resourc
 	parts := certificateImport.FindStringSubmatch(req.ID)
 	if parts == nil {
 		resp.Diagnostics.AddError("Cannot import "+clientCertificateNoun, fmt.Sprintf("The import ID is %q; it must be the PKI mount and the serial number, "+
-			"such as pki/39:dd:2e:90, and for a stored certificate also the store's mount and path: pki/39:dd:2e:90@secret:brownie/acme-app.", req.ID))
+			"such as pki/39:dd:2e:90, and for a stored certificate also the store's mount and path: pki/39:dd:2e:90@brownie:clients/acme-app.", req.ID))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("mount"), parts[1])...)

@@ -348,6 +348,39 @@ func TestAccProviderMakesItsLoginCertificate(t *testing.T) {
 	}
 }
 
+// A certificate that lives in memory only configures another provider, in the plan and in the apply, and is revoked after each.
+func TestAccEphemeralCertificateConfiguresAProvider(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w, _ := ownLogin(t, m, "15m", fmt.Sprintf(`
+ephemeral "brownie_client_certificate" "short" {
+  mount       = %q
+  role        = %q
+  common_name = "postgres"
+  ttl         = "10m"
+}
+provider "brownie" {
+  alias    = "short"
+  username = "postgres"
+  sslcert  = "${ephemeral.brownie_client_certificate.short.certificate_pem}${ephemeral.brownie_client_certificate.short.ca_chain_pem}"
+  sslkey   = ephemeral.brownie_client_certificate.short.private_key_pem
+}
+resource "brownie_migration" "this" {}
+resource "brownie_organization" "acme" {
+  provider            = brownie.short
+  name                = "Acme"
+  slug                = "acme"
+  deletion_protection = false
+  depends_on          = [brownie_migration.this]
+}
+`, m.PKI, m.Role))
+	testdb.Must(w.apply())(t)
+	w.noChanges()
+	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) < 4 {
+		t.Errorf("%v are still valid, %v were revoked", valid, revoked)
+	}
+}
+
 // An apply that takes longer than a certificate holds goes on with another one.
 func TestAccLoginCertificateInALongApply(t *testing.T) {
 	t.Parallel()
@@ -369,16 +402,17 @@ resource "brownie_organization" "acme" {
 	ended := make(chan error, 1)
 	go func() {
 		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
-			if _, err := os.Stat(filepath.Join(w.dir, "waits")); err == nil {
-				time.Sleep(9 * time.Second)
-				conn, err := pgx.Connect(context.Background(), server.URL("postgres"))
-				if err == nil {
-					_, err = conn.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'terraform%'`)
-					_ = conn.Close(context.Background())
-				}
-				ended <- err
-				return
+			if _, err := os.Stat(filepath.Join(w.dir, "waits")); err != nil {
+				continue
 			}
+			time.Sleep(9 * time.Second)
+			conn, err := pgx.Connect(context.Background(), server.URL("postgres"))
+			if err == nil {
+				_, err = conn.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'terraform%'`)
+				_ = conn.Close(context.Background())
+			}
+			ended <- err
+			return
 		}
 		ended <- errors.New("the apply did not come to the pause")
 	}()

@@ -55,7 +55,7 @@ func traceLogs() (search func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Setenv("TF_LOG_PATH_MASK", filepath.Join(dir, "%s.log")); err != nil { //nolint:usetesting // It is for all tests.
+	if err := os.Setenv("TF_LOG_PATH_MASK", filepath.Join(dir, "%s.log")); err != nil {
 		return nil, err
 	}
 	return func() error {

@@ -1,6 +1,6 @@
 # The certificate that an application reads now.
 data "brownie_client_certificate" "acme_app" {
-  store = { mount = "secret", path = "brownie/acme-app" }
+  store = { mount = "brownie", path = "clients/acme-app" }
 }
 
 output "acme_app_expires_at" {

@@ -6,11 +6,11 @@ resource "brownie_role" "acme_app" {
 
 # The provider makes the key; it goes to Vault's KV store and nowhere else.
 resource "brownie_client_certificate" "acme_app" {
-  role         = "client-acme-app"
+  role         = "acme-app"
   common_name  = brownie_role.acme_app.name
   ttl          = "720h"
   renew_before = "240h"
-  store        = { mount = "secret", path = "brownie/acme-app" }
+  store        = { mount = "brownie", path = "clients/acme-app" }
 
   # Clients have a day to read the new certificate before the old one is revoked.
   revoke_after = "24h"
@@ -18,7 +18,7 @@ resource "brownie_client_certificate" "acme_app" {
 
 # Somebody else keeps the key, and gives a signing request.
 resource "brownie_client_certificate" "reports" {
-  role        = "client-acme-reports"
+  role        = "acme-reports"
   common_name = "acme-reports"
   csr_pem     = var.reports_csr
 }

@@ -47,7 +47,7 @@ func NewIssuer(t testing.TB) *Issuer {
 		}
 	})
 	answer("/keys", func() any {
-		point, _ := key.PublicKey.Bytes() //nolint:errcheck // A key that was just made is on its curve.
+		point, _ := key.PublicKey.Bytes() // A key that was just made is on its curve.
 		return map[string]any{"keys": []any{map[string]string{
 			"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": encoded(point[1:33]), "y": encoded(point[33:]),
 		}}}
