@@ -92,19 +92,21 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 
 // Fetch makes sure that what [StartVault], [StartPostgres] and [Postgres.StartPooler] start is on this machine.
 func Fetch(ctx context.Context, o Options) error {
-	if os.Getenv("VAULT_ADDR") == "" {
-		if _, err := prepareVault(ctx, o); err != nil {
+	major, err := majorVersion()
+	if err != nil {
+		return err
+	}
+	if os.Getenv("BROWNIE_POSTGRES_URL") == "" {
+		if _, err := prepareSource(ctx, o, major); err != nil {
+			return err
+		}
+		if _, err := preparePooler(ctx, o); err != nil {
 			return err
 		}
 	}
-	major, err := majorVersion()
-	if err != nil || os.Getenv("BROWNIE_POSTGRES_URL") != "" {
-		return err
+	if os.Getenv("VAULT_ADDR") == "" {
+		_, err = prepareVault(ctx, o)
 	}
-	if _, err = prepareSource(ctx, o, major); err != nil {
-		return err
-	}
-	_, err = preparePooler(ctx, o)
 	return err
 }
 
