@@ -75,7 +75,6 @@ func (k *keeper) refresh(ctx context.Context) error {
 	}
 	if err != nil {
 		k.troubled.Set(1)
-		k.log.Error("The revocation lists are not up to date", "problem", err)
 	} else {
 		k.troubled.Set(0)
 		k.refreshedAt.SetToCurrentTime()
@@ -121,7 +120,8 @@ func (k *keeper) reload(ctx context.Context) error {
 		asked, _, err = postgres.Login[moment](ctx, k.server, reloadSQL)
 	}
 	if err != nil {
-		return fmt.Errorf("the server was not told to read the lists: %w", err)
+		return fmt.Errorf("the server was not told to read the lists (if it refuses everybody because of those that it has, only -pidfile or a unix socket "+
+			"repairs that): %w", err)
 	}
 	for k.server.Host != "" {
 		read, _, err := postgres.Login[moment](ctx, k.server, `SELECT pg_catalog.pg_conf_load_time() AS at`)

@@ -87,6 +87,9 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 	if err != nil {
 		return err
 	}
+	if server.Host == "" && s.pidFile == "" {
+		return errors.New("no server would read the file: name it by PGHOST, with PGUSER and, but for a unix socket, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY; or by -pidfile")
+	}
 	k := newKeeper(s, server.WithDefaults(), slog.New(slog.NewTextHandler(log, nil)))
 	if s.interval == 0 {
 		return k.refresh(ctx)
@@ -99,8 +102,10 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 		defer stop()
 	}
 	for {
-		// What is wrong is logged and shown; it may be right the next time.
-		_ = k.refresh(ctx)
+		// What is wrong is shown; it may be right the next time.
+		if err := k.refresh(ctx); err != nil {
+			k.log.Error("The revocation lists are not up to date", "problem", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -133,6 +138,11 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	for name, missing := range map[string]bool{"-file": s.Path == "", "-ca": s.Authorities == "", "-mount": len(s.Mounts)+len(s.Lists) == 0} {
 		if missing {
 			return s, fmt.Errorf("%s is missing; brownie-crl -h explains it", name)
+		}
+	}
+	for _, mount := range s.Mounts {
+		if !strings.Contains(mount, "://") {
+			return s, fmt.Errorf("-mount is %q; it must be a URL, such as https://vault.example:8200/v1/pki", mount)
 		}
 	}
 	if flags.NArg() > 0 || s.interval < 0 || s.listen != "" && s.interval == 0 {

@@ -112,8 +112,8 @@ up() {
 	say 'terraform apply'
 	terraform init -input=false >"$demo/init.log" || { cat "$demo/init.log" && exit 1; }
 	# The plan is long; what is done, and the outputs, say the same.
-	terraform plan -input=false -out="$demo/tfplan" | grep '^.*Plan:'
-	terraform apply -input=false "$demo/tfplan" | sed '/^.*Outputs:/,$d'
+	terraform plan -no-color -input=false -out="$demo/tfplan" | grep '^.*Plan:'
+	terraform apply -no-color -input=false "$demo/tfplan" | sed '/^.*Outputs:/,$d'
 	rm "$demo/tfplan"
 
 	say 'What the database holds now, read back through the data sources'
@@ -129,10 +129,10 @@ up() {
 	echo
 	echo "Private keys in Terraform's state: $(grep -c 'PRIVATE KEY' terraform.tfstate || true)"
 
-	say 'terraform apply, once more, with the certificates that the applications have got from Vault by now: each logs in as each'
+	say 'The applications fetch their certificates from Vault; Terraform tries the logins with them, and plans once more'
 	fetch_certificates >"$demo/quickstart/demo.auto.tfvars.json"
-	terraform apply -input=false -auto-approve | grep '^.*Apply complete'
-	terraform plan -input=false -detailed-exitcode | grep -v -e 'Refreshing state' -e 'Reading\.\.\.' -e 'Read complete'
+	terraform apply -no-color -input=false -auto-approve >"$demo/apply.log" || { cat "$demo/apply.log" && exit 1; }
+	terraform plan -no-color -input=false -detailed-exitcode | grep -v -e 'Refreshing state' -e 'Reading\.\.\.' -e 'Read complete'
 
 	say "Acme's application logs in through PgBouncer with its certificate, and reads all users that there are for it"
 	application acme-app acme-app

@@ -203,6 +203,19 @@ func (k Key) csr(r Request) (string, error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
 }
 
+// CSRCommonName is the common name that a certificate signing request asks for, empty when it asks for none or is damaged.
+func CSRCommonName(text string) string {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return ""
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return ""
+	}
+	return request.Subject.CommonName
+}
+
 // CheckCSR says what is wrong with a certificate signing request, or nothing.
 func CheckCSR(text string) string {
 	if strings.Contains(text, "PRIVATE KEY") {

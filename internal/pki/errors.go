@@ -87,7 +87,8 @@ func (v *Vault) explain(client *api.Client, r request, err error) error {
 	case http.StatusForbidden:
 		e.Class = Permission
 		e.Cause = "permission denied"
-		e.Remedy = fmt.Sprintf("The token may have expired, or its policies lack the capability %q on %s", r.verb, r.path)
+		e.Remedy = fmt.Sprintf("The token may have expired, its policies may lack the capability %q on %s, or there is no such mount or role: Vault answers "+
+			"all of these alike", r.verb, r.path)
 		if strings.Contains(r.path, "/login") {
 			e.Cause = strings.Join(answered.Errors, "; ")
 			e.Remedy = "Check the role's bound claims and audiences, and that the token is not expired"

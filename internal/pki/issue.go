@@ -20,6 +20,31 @@ type Wanted struct {
 	RevokeAfter time.Duration
 }
 
+// renewalDue is when a certificate is renewed. A third of the life that was asked for, where it was: certificates may begin in the past.
+func (w Wanted) renewalDue(c Certificate) time.Time {
+	before := w.RenewBefore
+	if before == 0 {
+		before = w.TTL / 3
+	}
+	if before == 0 {
+		before = c.Lifetime() / 3
+	}
+	return c.NotAfter.Add(-before)
+}
+
+// RenewalError is a certificate that would be renewed by each apply.
+type RenewalError struct {
+	Request Request
+	Due     time.Time
+	Holds   time.Duration
+}
+
+func (e *RenewalError) Error() string {
+	return fmt.Sprintf("role %s of mount %s made a certificate that holds for %s, and its renewal was due at %s already, so that each apply would renew "+
+		"it. The certificate was revoked. Set renew_before to less than that, or raise ttl", e.Request.Role, e.Request.Mount, e.Holds.Round(time.Second),
+		e.Due.Format(time.RFC3339))
+}
+
 // Issued is a certificate and what is remembered with it. It holds no secret.
 type Issued struct {
 	Certificate
@@ -101,7 +126,7 @@ func mayHaveHappened(err error) bool {
 // make has a certificate signed, for a new key unless the owner has one. before is called with the key.
 func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key Key, c Certificate, err error) {
 	if w.CSR != "" {
-		c, err = v.sign(ctx, w.Request, w.CSR)
+		c, err = v.signInTime(ctx, w, w.CSR)
 		return key, c, err
 	}
 	if key, err = newKey(w.KeyType); err != nil {
@@ -116,7 +141,7 @@ func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key
 			return key, c, err
 		}
 	}
-	if c, err = v.sign(ctx, w.Request, csr); err != nil && mayHaveHappened(err) {
+	if c, err = v.signInTime(ctx, w, csr); err != nil && mayHaveHappened(err) {
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 		defer cancel()
 		if public, keyErr := key.publicKey(); keyErr == nil {
@@ -124,6 +149,18 @@ func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key
 		}
 	}
 	return key, c, err
+}
+
+// signInTime has a request signed, and refuses a certificate that would have to be renewed at once.
+func (v *Vault) signInTime(ctx context.Context, w Wanted, csr string) (Certificate, error) {
+	c, err := v.sign(ctx, w.Request, csr)
+	if err != nil {
+		return c, err
+	}
+	if due, now := w.renewalDue(c), v.Now(); !due.After(now) {
+		return Certificate{}, errors.Join(&RenewalError{w.Request, due, c.NotAfter.Sub(now)}, v.Revoke(ctx, w.Mount, c.Serial))
+	}
+	return c, nil
 }
 
 // revokeKey revokes all certificates of a key and returns their serial numbers.
@@ -163,7 +200,10 @@ func (v *Vault) Renew(ctx context.Context, old Issued, was, w Wanted) (renewed I
 	if err != nil {
 		return old, revoked, err
 	}
-	renewed = Issued{Certificate: c, Superseded: append(slices.Clone(old.Superseded), Superseded{was.Mount, old.Serial, v.Now().Add(w.RevokeAfter)})}
+	renewed = Issued{Certificate: c, Superseded: slices.Clone(old.Superseded)}
+	if old.RevokedAt == nil && old.NotAfter.After(v.Now()) {
+		renewed.Superseded = append(renewed.Superseded, Superseded{was.Mount, old.Serial, v.Now().Add(w.RevokeAfter)})
+	}
 	if w.Store != nil {
 		if renewed.Version, err = v.publish(ctx, *w.Store, known.Latest, c, key); err != nil {
 			after, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
@@ -283,11 +323,7 @@ func (v *Vault) Check(ctx context.Context, i Issued, w Wanted) (found Issued, re
 	if i.RevokedAt != nil {
 		return i, "it was revoked outside Terraform at " + i.RevokedAt.Format(time.RFC3339), nil
 	}
-	before := w.RenewBefore
-	if before == 0 {
-		before = i.Lifetime() / 3
-	}
-	if due := i.NotAfter.Add(-before); !due.After(now) {
+	if due := w.renewalDue(i.Certificate); !due.After(now) {
 		return i, fmt.Sprintf("it expires at %s, and renewal was due at %s", i.NotAfter.Format(time.RFC3339), due.Format(time.RFC3339)), nil
 	}
 	if w.Role == "" {
@@ -365,8 +401,12 @@ func (v *Vault) Read(ctx context.Context, mount, serial string, s *Store) (Issue
 	if s == nil {
 		return Issued{Certificate: c}, nil
 	}
-	known, err := v.published(ctx, *s)
-	return Issued{Certificate: c, Version: known.Latest}, err
+	stored, err := v.Stored(ctx, *s)
+	if err == nil && stored.Serial != c.Serial {
+		err = &Error{Class: Refused, Doing: fmt.Sprintf("find certificate %s of mount %s at %s", serial, mount, s), Cause: fmt.Sprintf(
+			"the certificate there is serial %s for %s", stored.Serial, stored.CommonName), Remedy: "Correct the serial number, or the store"}
+	}
+	return Issued{Certificate: c, Version: stored.Version}, err
 }
 
 // Stored reads the certificate of a store, without its key. It returns [postgres.ErrNotFound] when none is there.

@@ -47,7 +47,7 @@ func (l *LoginCertificate) Get(ctx context.Context) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.current, l.renewAt = &pair, c.NotAfter.Add(-c.Lifetime()/3)
+	l.current, l.renewAt = &pair, (Wanted{Request: l.request}).renewalDue(c)
 	return l.current, nil
 }
 

@@ -91,7 +91,7 @@ func (f *RevocationFile) now() time.Time {
 // Refresh fetches the lists and replaces the file when they differ from what it holds. A server checks the whole chain of a
 // certificate, and refuses it when the list of one of its authorities is missing or has expired (OpenSSL,
 // X509_V_FLAG_CRL_CHECK_ALL); so the file is replaced only by lists of all authorities, that those signed, that hold, and
-// that are not older than those in the file. Refresh returns the lists that the file holds in the end, also beside an error.
+// that are not older than those in the file. What the file has of other authorities stays until it expires. Refresh returns the lists that the file holds in the end, also beside an error.
 func (f *RevocationFile) Refresh(ctx context.Context) (lists []RevocationList, changed bool, err error) {
 	before, text := f.held()
 	lists, err = f.fetch(ctx, before)
@@ -126,31 +126,33 @@ func (f *RevocationFile) held() ([]RevocationList, []byte) {
 
 // fetch gets a list for each authority, ordered by the authorities' names.
 func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]RevocationList, error) {
-	var found []string
-	sources := slices.Clone(f.Lists)
+	var issuers, sources []string
 	for _, mount := range f.Mounts {
-		issuers, lists, err := f.mount(ctx, strings.TrimRight(mount, "/"))
+		some, lists, err := f.mount(ctx, strings.TrimRight(mount, "/"))
 		if err != nil {
 			return nil, err
 		}
-		found, sources = append(found, issuers...), append(sources, lists...)
+		issuers, sources = append(issuers, some...), append(sources, lists...)
 	}
-	authorities, err := f.authorities(ctx, found)
+	authorities, err := f.authorities(ctx, issuers)
 	if err != nil {
 		return nil, err
 	}
-	var all []RevocationList
-	for _, source := range sources {
-		text, err := f.read(ctx, source)
-		if err != nil {
-			return nil, err
-		}
-		some, err := parseRevocationLists(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", source, err)
-		}
-		all = append(all, some...)
+	all, err := f.listsAt(ctx, f.Lists)
+	if err != nil {
+		return nil, err
 	}
+	for _, list := range all {
+		if !slices.ContainsFunc(authorities, list.signedBy) {
+			return nil, fmt.Errorf("the list of %s is signed by none of the authorities, so that the server would not get the lists that belong to it. Name the "+
+				"mount (-mount), or where that authority's certificate is (-issuers)", list.Issuer)
+		}
+	}
+	found, err := f.listsAt(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, found...)
 	var chosen []RevocationList
 	for _, authority := range authorities {
 		list, err := newest(all, authority)
@@ -167,14 +169,36 @@ func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]
 		}
 		chosen = append(chosen, list)
 	}
+	for _, list := range before {
+		if !slices.ContainsFunc(authorities, list.signedBy) && list.NextUpdate.After(f.now()) {
+			chosen = append(chosen, list)
+		}
+	}
 	return chosen, nil
+}
+
+// listsAt reads the lists that are at some sources.
+func (f *RevocationFile) listsAt(ctx context.Context, sources []string) ([]RevocationList, error) {
+	var all []RevocationList
+	for _, source := range sources {
+		text, err := f.read(ctx, source)
+		if err != nil {
+			return nil, err
+		}
+		some, err := parseRevocationLists(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", source, err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 // mount tells where the issuers of a Vault mount are, and the lists of those that it has the keys of.
 func (f *RevocationFile) mount(ctx context.Context, address string) (issuers, lists []string, err error) {
 	text, err := f.read(ctx, address+"/issuers?list=true")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%s cannot be asked for its issuers; it must be the URL of a PKI mount of Vault's, such as https://vault.example:8200/v1/pki: %w", address, err)
 	}
 	var answer struct {
 		Data struct {

@@ -173,7 +173,7 @@ var (
 // requestAttributes are what a certificate is asked for with, in the resource and in the ephemeral resource.
 var requestDescriptions = map[string]string{
 	"mount":        "Mount of Vault's PKI secrets engine. Default: `" + defaultPKIMount + "`.",
-	"role":         "The engine's role, which decides what may be issued.",
+	"role":         "The engine's role, which decides what may be issued. An import does not know it.",
 	"common_name":  "Common name, at most 64 characters: the name of the PostgreSQL role that logs in with the certificate.",
 	"ttl":          "How long the certificate holds, as a duration with a unit, such as `\"720h\"`. More than the role's `max_ttl` is an error. Default: the role's `ttl`.",
 	"dns_names":    "Alternative names. Leave them out for clients: PgBouncer would take one for the user's name.",
@@ -207,20 +207,21 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			Validators:          []validator.String{stringvalidator.OneOf(pki.KeyTypes()...), stringvalidator.ConflictsWith(path.MatchRoot("csr_pem"))},
 			MarkdownDescription: described["key_type"] + " One of " + list(pki.KeyTypes()) + ". Default: `" + pki.DefaultKeyType + "`.",
 		},
-		"csr_pem": optionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of `csr_pem` and `store` is needed.",
-			signingRequest, stringvalidator.ExactlyOneOf(path.MatchRoot("store"))),
+		"csr_pem": optionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of `csr_pem` and `store` is needed. "+
+			"Its common name must be that of the resource, or empty. Each renewal certifies the same key again, until you give another request.", signingRequest),
 		"store": schema.SingleNestedAttribute{
 			Optional: true,
 			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets engine, version 2, with the fields " +
 				"`tls.key`, `tls.crt` (with the chain) and `ca.crt`, as in a Kubernetes TLS secret. The key is nowhere else. What somebody else " +
-				"has stored there is never overwritten unawares.",
+				"has stored there is never overwritten unawares. At another path a new pair is stored, and the secret at the old path is deleted at once. " +
+				"Exactly one of `csr_pem` and `store` is needed.",
 			Attributes: map[string]schema.Attribute{
 				"mount": requiredString("Mount of the KV secrets engine.", vaultPath),
 				"path":  requiredString("Path of the secret.", vaultPath),
 			},
 		},
 		"renew_before": optionalString("How long before it expires the certificate is renewed, by the first apply from then on, as a duration with a unit. "+
-			"Default: a third of the certificate's life.", positiveDuration),
+			"Default: a third of `ttl`, or of the certificate's life.", positiveDuration),
 		"revoke_after": optionalString("How long a certificate that was renewed stays valid, as a duration with a unit; it is revoked by the first apply from "+
 			"then on. Default: it is revoked at once, when the new one is published.", positiveDuration),
 		"revoke_on_destroy": optionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case.", true),

@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
 )
 
 var (
@@ -47,6 +49,14 @@ func (r *clientCertificateResource) ValidateConfig(ctx context.Context, req reso
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &config)...); resp.Diagnostics.HasError() {
 		return
 	}
+	if !config.Store.IsUnknown() && !config.CSRPEM.IsUnknown() && config.Store.IsNull() == config.CSRPEM.IsNull() {
+		resp.Diagnostics.AddAttributeError(path.Root("store"), "Invalid store", "Exactly one of store and csr_pem must be set: store, when the provider makes the "+
+			"key and Vault keeps it; csr_pem, when you keep the key and give a signing request.")
+	}
+	if name := pki.CSRCommonName(config.CSRPEM.ValueString()); name != "" && !config.CommonName.IsUnknown() && name != config.CommonName.ValueString() {
+		resp.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Invalid csr_pem", fmt.Sprintf("csr_pem is a request of %q and common_name is %q: whoever has "+
+			"that key would become %[2]s. Correct one of them.", name, config.CommonName.ValueString()))
+	}
 	ttl, before := duration(config.TTL), duration(config.RenewBefore)
 	if ttl != nil && before != nil && *before >= *ttl {
 		resp.Diagnostics.AddAttributeError(path.Root("renew_before"), "Invalid renew_before", fmt.Sprintf("renew_before is %q and ttl is %q: each apply "+
@@ -71,10 +81,7 @@ func (r *clientCertificateResource) ModifyPlan(ctx context.Context, req resource
 		return
 	}
 	if plan.differs(state) || state.RenewalDue.ValueBool() {
-		if state.RenewalDue.ValueBool() {
-			resp.Diagnostics.AddWarning("Certificate is renewed", fmt.Sprintf("The apply renews the certificate %s for %s, because %s.",
-				state.ID.ValueString(), state.CommonName.ValueString(), state.RenewalReason.ValueString()))
-		}
+		plan.warnOfRenewal(state, &resp.Diagnostics)
 		plan.renewed()
 	} else {
 		plan.unchanged(state)
@@ -83,6 +90,27 @@ func (r *clientCertificateResource) ModifyPlan(ctx context.Context, req resource
 		}
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
+}
+
+// warnOfRenewal says why another certificate is made, and what becomes of this one. The name is in the summary because Terraform shows but one of
+// several warnings with the same one.
+func (m clientCertificateModel) warnOfRenewal(state clientCertificateModel, diags *diag.Diagnostics) {
+	reason := "its arguments change"
+	if state.RenewalDue.ValueBool() {
+		reason = state.RenewalReason.ValueString()
+	}
+	then := "Once the new one is there, this one is revoked."
+	if !m.RevokeAfter.IsNull() {
+		then = fmt.Sprintf("This one stays valid for %s (revoke_after), and the first apply after that revokes it.", m.RevokeAfter.ValueString())
+	}
+	if !state.RevokedAt.IsNull() {
+		then = "If its key is compromised, also lock the role (locked in brownie_role): PgBouncer does not notice revocations, and open sessions go on."
+		if m.CSRPEM.Equal(state.CSRPEM) && !m.CSRPEM.IsNull() {
+			then += " The same key is certified again. To have it shut out, give the signing request of another key."
+		}
+	}
+	diags.AddWarning(fmt.Sprintf("Certificate of %s is renewed", state.CommonName.ValueString()), fmt.Sprintf("The apply renews the certificate %s for %s, "+
+		"because %s. %s", state.ID.ValueString(), state.CommonName.ValueString(), reason, then))
 }
 
 // renewed marks what another certificate changes.
@@ -117,7 +145,7 @@ func (r *clientCertificateResource) warnOfMissingRole(ctx context.Context, commo
 		return
 	}
 	if names, known := r.logins(ctx); known && !slices.Contains(names, commonName.ValueString()) {
-		diags.AddAttributeWarning(path.Root("common_name"), "There is no such role", fmt.Sprintf("The database has no role %q that may log in, so that the "+
+		diags.AddAttributeWarning(path.Root("common_name"), fmt.Sprintf("There is no role %q", commonName.ValueString()), fmt.Sprintf("The database has no role %q that may log in, so that the "+
 			"certificate opens nothing, unless the same apply makes the role. Names are compared letter by letter.", commonName.ValueString()))
 	}
 }
@@ -197,7 +225,7 @@ func (r *clientCertificateResource) Update(ctx context.Context, req resource.Upd
 		issued, revoked, err = r.vault.Settle(ctx, issued)
 	}
 	if len(revoked) > 0 {
-		resp.Diagnostics.AddWarning("Certificates were revoked", fmt.Sprintf("Of %s, these serial numbers were revoked: %s. Servers learn it from the next "+
+		resp.Diagnostics.AddWarning("Certificates of "+plan.CommonName.ValueString()+" were revoked", fmt.Sprintf("Of %s, these serial numbers were revoked: %s. Servers learn it from the next "+
 			"certificate revocation list that they read.", plan.CommonName.ValueString(), strings.Join(revoked, ", ")))
 	}
 	if err != nil {

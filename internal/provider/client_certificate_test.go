@@ -204,11 +204,17 @@ func TestAccBadClientCertificates(t *testing.T) {
 	whole := certificate(m, "")
 	certificateTest(t, m, []resource.TestStep{
 		bad(`csr_pem = "x"`, `csr_pem is no certificate signing request in PEM`),
+		bad(fmt.Sprintf("csr_pem = <<-EOT\n%s\nEOT", signingRequest(t)), `Exactly one of store and csr_pem must be set`),
+		{
+			Config:   block + strings.Replace(strings.Replace(whole, "store ", "# store ", 1), `"acme-app"`, `"globex-app"`+"\n  csr_pem = <<-EOT\n"+signingRequest(t)+"\n  EOT", 1),
+			PlanOnly: true, ExpectError: says(`csr_pem is a request of "acme-app" and common_name is "globex-app"`),
+		},
+		fails(block+certificate(m, `renew_before = "800h"`), `so that each apply would renew it`),
 		bad(`ttl = "1d"`, `ttl is "1d": it must be a positive duration`),
 		bad("ttl = \"1h\"\nrenew_before = \"2h\"", `each apply would renew the certificate`),
 		bad(`key_type = "dsa"`, `ecdsa-p256`),
 		bad(`ip_addresses = ["10.0.0"]`, `it must be an IP address`),
-		{Config: block + strings.Replace(whole, "store ", "# store ", 1), PlanOnly: true, ExpectError: says(`No attribute specified when one (and only one) of`)},
+		{Config: block + strings.Replace(whole, "store ", "# store ", 1), PlanOnly: true, ExpectError: says(`Exactly one of store and csr_pem must be set`)},
 		fails(block+certificate(m, `ttl = "7200h"`), `raise max_ttl`),
 		fails(block+strings.ReplaceAll(whole, m.PKI, "nowhere"), `Vault cannot sign a certificate for acme-app with role app of mount nowhere`),
 		fails(block+strings.ReplaceAll(whole, m.KV, "nowhere"), `Vault cannot store certificate`),

@@ -72,6 +72,7 @@ func guiltyAttribute(err error) string {
 		blocked      *access.BlockedError
 		unknown      *access.MissingError
 		ttl          *pki.TTLError
+		renewal      *pki.RenewalError
 		occupied     *pki.OccupiedError
 	)
 	switch {
@@ -95,6 +96,8 @@ func guiltyAttribute(err error) string {
 		return unknown.Attribute
 	case errors.As(err, &ttl):
 		return "ttl"
+	case errors.As(err, &renewal):
+		return "renew_before"
 	case errors.As(err, &occupied):
 		return "store"
 	}

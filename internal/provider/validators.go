@@ -64,7 +64,7 @@ var (
 		return ""
 	}}
 	noSpaces         = matching(regexp.MustCompile(`^\S*$`), "it must not contain white space")
-	positiveDuration = check{"it must be a positive duration with a unit, such as \"10s\"", func(value string) string {
+	positiveDuration = check{"it must be a positive duration with units (h, m, s), such as \"10s\" or \"720h\"", func(value string) string {
 		if duration, err := time.ParseDuration(value); err != nil || duration <= 0 {
 			return fmt.Sprintf("is %q", value)
 		}

@@ -50,7 +50,7 @@ output "jwt" {
   value       = { for name, role in vault_jwt_auth_backend_role.workspace : name => { mount = role.backend, role = role.role_name } }
 }
 
-output "crl_paths" {
-  description = "Paths, after Vault's address, of the revocation lists of all authorities, for `brownie-crl -list`."
-  value       = [for mount in concat([var.issuing.mount], local.makes_issuing ? [var.root.mount] : []) : "/v1/${mount}/crl/pem"]
+output "mount_paths" {
+  description = "Paths, after Vault's address, of the mounts of all authorities, for `brownie-crl -mount`."
+  value       = [for mount in concat([var.issuing.mount], local.makes_issuing ? [var.root.mount] : []) : "/v1/${mount}"]
 }
