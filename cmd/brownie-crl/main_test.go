@@ -159,7 +159,7 @@ func TestRevocationReachesPostgreSQL(t *testing.T) {
 		t.Fatal("a valid certificate is refused")
 	}
 
-	if err := s.issuer.Revoke(t.Context(), s.vault.PKI, certificate.Serial); err != nil {
+	if err := s.issuer.Revoke(t.Context(), s.vault.PKI, certificate); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -297,7 +297,7 @@ func TestRotationOfTheAuthority(t *testing.T) {
 			t.Errorf("a certificate of the %s authority is refused", name)
 		}
 	}
-	if err := s.issuer.Revoke(t.Context(), s.vault.PKI, certificate.Serial); err != nil {
+	if err := s.issuer.Revoke(t.Context(), s.vault.PKI, certificate); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.refresh(); err != nil {

@@ -216,6 +216,20 @@ func CSRCommonName(text string) string {
 	return request.Subject.CommonName
 }
 
+// csrPublicKey is as that of a certificate with the key of a request.
+func csrPublicKey(text string) (string, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return "", errors.New("it is no certificate signing request in PEM")
+	}
+	request, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(request.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:]), nil
+}
+
 // CheckCSR says what is wrong with a certificate signing request, or nothing.
 func CheckCSR(text string) string {
 	if strings.Contains(text, "PRIVATE KEY") {

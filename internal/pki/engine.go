@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -30,22 +28,41 @@ func (r Request) doing() string {
 	return fmt.Sprintf("sign a certificate for %s with role %s of mount %s", r.CommonName, r.Role, r.Mount)
 }
 
-// TTLError is a lifetime that a role does not allow.
-type TTLError struct {
-	Request Request
-	Got     time.Duration
+// MismatchError is a certificate that is not what was asked for. It was revoked, if it could be.
+type MismatchError struct {
+	// Attribute is the argument that the role, or the request, does not agree with.
+	Attribute string
+	Problem   string
 }
 
-func (e *TTLError) Error() string {
-	return fmt.Sprintf("ttl is %s, but role %s of mount %s made a certificate that holds for %s only: its max_ttl, or the authority's own "+
-		"life, ends before. The certificate was revoked. Lower ttl, or raise max_ttl", e.Request.TTL, e.Request.Role, e.Request.Mount, e.Got.Round(time.Second))
-}
+func (e *MismatchError) Error() string { return e.Problem }
 
 // leeway is how much a lifetime may differ from what was asked for.
 const leeway = time.Minute
 
-// sign has a request signed, in one round trip.
-func (v *Vault) sign(ctx context.Context, r Request, csr string) (Certificate, error) {
+// mismatch says why a certificate is not what was asked for, nil if it is.
+func (v *Vault) mismatch(w Wanted, c Certificate) error {
+	holds := c.NotAfter.Sub(v.Now())
+	made := fmt.Sprintf("role %s of mount %s made a certificate", w.Role, w.Mount)
+	switch due := w.renewalDue(c); {
+	case c.CommonName != w.CommonName:
+		return &MismatchError{"csr_pem", fmt.Sprintf("%s for %q instead of %q, as csr_pem asks for. Correct one of them", made, c.CommonName, w.CommonName)}
+	case len(w.DNSNames) > len(c.DNSNames) || len(w.IPAddresses) > len(c.IPAddresses):
+		return &MismatchError{"csr_pem", fmt.Sprintf("%s with the alternative names %q and %q, which come from csr_pem. Leave dns_names and ip_addresses out", made,
+			c.DNSNames, c.IPAddresses)}
+	case w.TTL > 0 && holds < w.TTL-leeway:
+		return &MismatchError{"ttl", fmt.Sprintf("ttl is %s, but %s that holds for %s only: its max_ttl, or the authority's own life, ends before. Lower ttl, or "+
+			"raise max_ttl", w.TTL, made, holds.Round(time.Second))}
+	case !due.After(v.Now()):
+		return &MismatchError{"renew_before", fmt.Sprintf("%s that holds for %s, and its renewal was due at %s already, so that each apply would renew it. Set "+
+			"renew_before to less than that, or raise ttl", made, holds.Round(time.Second), due.Format(time.RFC3339))}
+	}
+	return nil
+}
+
+// sign has a request signed, in one round trip. A certificate beside an error is valid, and unwanted.
+func (v *Vault) sign(ctx context.Context, w Wanted, csr string) (Certificate, error) {
+	r := w.Request
 	body := map[string]any{
 		"csr": csr, "common_name": r.CommonName, "alt_names": strings.Join(r.DNSNames, ","), "ip_sans": strings.Join(r.IPAddresses, ","),
 		// PgBouncer would take an alternative name for the user's name.
@@ -65,13 +82,16 @@ func (v *Vault) sign(ctx context.Context, r Request, csr string) (Certificate, e
 	}
 	c, err := parseCertificate(signed.Certificate)
 	if err != nil {
-		return Certificate{}, &Error{Class: Unexpected, Doing: call.doing, Cause: err.Error(), err: err}
+		return Certificate{}, &Error{Class: Unexpected, Doing: call.doing, Cause: err.Error(), unsure: true, err: err}
 	}
 	if c.Chain = signed.Chain; len(c.Chain) == 0 && signed.Issuer != "" {
 		c.Chain = []string{signed.Issuer}
 	}
-	if got := c.NotAfter.Sub(v.Now()); r.TTL > 0 && got < r.TTL-leeway {
-		return Certificate{}, errors.Join(&TTLError{r, got}, v.Revoke(ctx, r.Mount, c.Serial))
+	if err := v.mismatch(w, c); err != nil {
+		if _, revokeErr := v.revoke(ctx, superseded(r.Mount, c, time.Time{})); revokeErr != nil {
+			return c, errors.Join(err, revokeErr)
+		}
+		return Certificate{}, err
 	}
 	return c, nil
 }
@@ -97,18 +117,37 @@ func (v *Vault) Certificate(ctx context.Context, mount, serial string) (Certific
 	return c, nil
 }
 
-// Revoke revokes a certificate. One that is revoked, that has expired, or that the mount does not know any more, needs no
-// revocation.
-func (v *Vault) Revoke(ctx context.Context, mount, serial string) error {
-	err := v.do(ctx, request{
-		verb: writes, path: mount + "/revoke", body: map[string]any{"serial_number": serial}, twice: true,
-		doing: fmt.Sprintf("revoke certificate %s of mount %s", serial, mount),
-	}, nil)
-	var failed *Error
-	if errors.As(err, &failed) && (failed.Class == Missing || failed.Class == Refused && strings.Contains(failed.Cause, "not found")) {
-		return nil
-	}
+// Revoke revokes a certificate. One that is revoked, or has expired, needs no revocation.
+func (v *Vault) Revoke(ctx context.Context, mount string, c Certificate) error {
+	_, err := v.revoke(ctx, superseded(mount, c, time.Time{}))
 	return err
+}
+
+// revoke revokes a certificate and tells since when it is revoked. The zero time means that it needs none: it has expired, or the
+// mount has tidied it away.
+func (v *Vault) revoke(ctx context.Context, s Superseded) (at time.Time, err error) {
+	call := request{
+		verb: writes, path: s.Mount + "/revoke", body: map[string]any{"serial_number": s.Serial}, twice: true,
+		doing: fmt.Sprintf("revoke certificate %s of mount %s", s.Serial, s.Mount),
+	}
+	var answer struct {
+		Time int64 `json:"revocation_time"`
+	}
+	err = v.do(ctx, call, &answer)
+	var failed *Error
+	if errors.As(err, &failed) && failed.Class == Refused && strings.Contains(failed.Cause, "not found") {
+		// The mount does not store what it issues, or has tidied it away.
+		c, parseErr := parseCertificate(s.PEM)
+		if parseErr != nil || !c.NotAfter.After(v.Now()) {
+			return time.Time{}, nil
+		}
+		call.body = map[string]any{"certificate": s.PEM}
+		err = v.do(ctx, call, &answer)
+	}
+	if err != nil || answer.Time == 0 {
+		return time.Time{}, err
+	}
+	return time.Unix(answer.Time, 0), nil
 }
 
 type keyList struct {
@@ -128,7 +167,7 @@ func (v *Vault) revokedAt(ctx context.Context, mount, serial string) (*time.Time
 	}
 	c, err := v.Certificate(ctx, mount, serial)
 	if errors.Is(err, postgres.ErrNotFound) {
-		return nil, nil //nolint:nilnil // It was tidied away, which happens after it has expired.
+		return nil, nil //nolint:nilnil // The mount does not store what it issues.
 	}
 	return c.RevokedAt, err
 }
@@ -166,33 +205,4 @@ func (v *Vault) CAChain(ctx context.Context, mount string) ([]Certificate, error
 		return nil, err
 	}
 	return parseCertificates(read.Bundle)
-}
-
-// searchers bounds how many certificates are read at once.
-const searchers = 4
-
-// withKey looks for the certificates of a key that are valid, among all that a mount has issued.
-func (v *Vault) withKey(ctx context.Context, mount, publicKey string) ([]string, error) {
-	var all keyList
-	err := v.do(ctx, request{verb: lists, path: mount + "/certs", doing: "list the certificates of mount " + mount, twice: true}, &all)
-	if err != nil {
-		return nil, err
-	}
-	found := make([]string, len(all.Keys))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(searchers)
-	for i, each := range all.Keys {
-		group.Go(func() error {
-			c, err := v.Certificate(ctx, mount, each)
-			if errors.Is(err, postgres.ErrNotFound) {
-				return nil
-			}
-			if err == nil && c.publicKey() == publicKey && c.RevokedAt == nil && c.NotAfter.After(v.Now()) {
-				found[i] = c.Serial
-			}
-			return err
-		})
-	}
-	err = group.Wait()
-	return slices.DeleteFunc(found, func(serial string) bool { return serial == "" }), err
 }

@@ -38,13 +38,15 @@ const (
 	Refused           // Vault does not do what was asked for, such as a name that a role does not allow
 )
 
-// Error is a failed request, worded for people. [errors.Is] finds [postgres.ErrNotFound] in one of class [Missing].
+// Error is a failed request, worded for people. [errors.Is] finds [postgres.ErrNotFound] in one that says that a certificate or
+// secret does not exist, but not where the mount does not: then nobody knows what exists.
 type Error struct {
 	Class  Class
 	Doing  string
 	Cause  string
 	Remedy string
-	unsent bool // whether Vault certainly did nothing
+	unsure bool // whether Vault may have done it all the same
+	absent bool
 	err    error
 }
 
@@ -58,10 +60,22 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause, if it is one that others know.
 func (e *Error) Unwrap() error {
-	if e.Class == Missing {
+	if e.absent {
 		return postgres.ErrNotFound
 	}
+	if errors.Is(e.err, postgres.ErrNotFound) {
+		return nil
+	}
 	return e.err
+}
+
+// mayHaveHappened tells failures after which Vault may have done what it was asked for all the same.
+func mayHaveHappened(err error) bool {
+	var failed *Error
+	if errors.As(err, &failed) {
+		return failed.unsure
+	}
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func isClass(err error, class Class) bool {
@@ -70,15 +84,18 @@ func isClass(err error, class Class) bool {
 }
 
 // explain words what the library says. Its own text repeats the URL and the status, and for a damaged address the value.
-func (v *Vault) explain(client *api.Client, r request, err error) error {
+func (v *Vault) explain(ctx context.Context, client *api.Client, r request, err error) error {
 	e := &Error{Doing: r.doing, err: err}
 	var answered *api.ResponseError
 	if !errors.As(err, &answered) {
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		if ctx.Err() != nil {
 			return fmt.Errorf("vault was asked to %s: %w", r.doing, err)
 		}
-		e.unsent = notSent(err)
+		e.unsure = !notSent(err)
 		e.Class, e.Cause = Unreachable, fmt.Sprintf("%s does not answer (%s)", client.Address(), innermost(err))
+		if errors.Is(err, context.DeadlineExceeded) {
+			e.Cause = fmt.Sprintf("%s does not answer within %s", client.Address(), client.ClientTimeout())
+		}
 		e.Remedy = "Check vault.address, that Vault runs there, and vault.ca_cert, and apply again"
 		return e
 	}
@@ -95,14 +112,21 @@ func (v *Vault) explain(client *api.Client, r request, err error) error {
 		}
 	case http.StatusNotFound:
 		e.Class = Missing
-		if e.Cause == "" {
+		e.absent = e.Cause == ""
+		if e.absent {
 			e.Cause = "there is nothing at " + r.path
 		}
-		e.Remedy = "Check the mount and the name"
+		e.Remedy = "Check the mount, the namespace and the name. If the mount was removed on purpose, take what was in it out of Terraform's state " +
+			"(terraform state rm)"
 	case http.StatusTooManyRequests:
 		e.Class, e.Cause = RateLimited, "it answers no more requests for now (a rate limit quota)"
 		e.Remedy = "Apply again later, with a smaller -parallelism, or raise the quota"
 	case http.StatusServiceUnavailable:
+		if answered.RawError {
+			e.Class, e.unsure = Unreachable, true
+			e.Cause, e.Remedy = "what stands in front of it answers that it is unavailable", "Check the proxy, and apply again"
+			break
+		}
 		e.Class, e.Cause = Sealed, "it is sealed, or not the active node of its cluster"
 		e.Remedy = "Unseal it (vault operator unseal), and apply again"
 	case http.StatusBadRequest:
@@ -117,7 +141,7 @@ func (v *Vault) explain(client *api.Client, r request, err error) error {
 		if e.Cause == "" {
 			e.Cause = fmt.Sprintf("status %d", answered.StatusCode)
 		}
-		e.Remedy = "Look into Vault's log, and apply again"
+		e.Remedy, e.unsure = "Look into Vault's log, and apply again", true
 	}
 	return e
 }

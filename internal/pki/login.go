@@ -16,7 +16,15 @@ type LoginCertificate struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	renewAt time.Time
-	serials []string
+	made    []Certificate
+}
+
+// LoginError is a login certificate that cannot be made. It hides its cause from [errors.Is]: that Vault lacks a mount must not be taken for
+// the lack of what the database was to be asked for.
+type LoginError struct{ Cause string }
+
+func (e *LoginError) Error() string {
+	return "the provider's own login certificate (vault.client_certificate) cannot be made: " + e.Cause
 }
 
 // LoginCertificate returns one that is made at the first use.
@@ -36,9 +44,9 @@ func (l *LoginCertificate) Get(ctx context.Context) (*tls.Certificate, error) {
 	}
 	c, key, err := l.vault.Pair(ctx, l.request)
 	if err != nil {
-		return nil, err
+		return nil, &LoginError{err.Error()}
 	}
-	l.serials = append(l.serials, c.Serial)
+	l.made = append(l.made, c)
 	text, err := key.PEM()
 	if err != nil {
 		return nil, err
@@ -56,9 +64,9 @@ func (l *LoginCertificate) Close(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var errs []error
-	for _, serial := range l.serials {
-		errs = append(errs, l.vault.Revoke(ctx, l.request.Mount, serial))
+	for _, c := range l.made {
+		errs = append(errs, l.vault.Revoke(ctx, l.request.Mount, c))
 	}
-	l.current, l.serials = nil, nil
+	l.current, l.made = nil, nil
 	return errors.Join(errs...)
 }

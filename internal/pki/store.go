@@ -1,11 +1,14 @@
 package pki
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -20,9 +23,44 @@ const (
 	keyField       = "tls.key"
 	certField      = "tls.crt"
 	authorityField = "ca.crt"
-	// intentField, of a secret's custom metadata, is the public key for which a certificate is about to be signed.
-	intentField = "brownie_public_key_sha256"
 )
+
+// note is what a secret's custom metadata tells of a renewal that is under way, so that what it leaves when it is interrupted
+// is found again.
+type note struct {
+	// Replaces is the serial number of the certificate that is renewed. Once another one is known, the note is of the past.
+	Replaces string
+	// Mount is where the new one is signed, and Key is the public key that it gets.
+	Mount, Key string
+	// MovesTo is where the new one is stored instead, empty if it is stored here.
+	MovesTo Store
+}
+
+// The note's fields in the custom metadata.
+const (
+	replacesField  = "brownie_replaces"
+	mountField     = "brownie_pki_mount"
+	keyNoteField   = "brownie_public_key_sha256"
+	moveMountField = "brownie_moves_to_mount"
+	movePathField  = "brownie_moves_to_path"
+)
+
+// nothing stands for an empty value, which Vault refuses.
+const nothing = "-"
+
+func noteFrom(custom map[string]string) note {
+	value := func(field string) string { return strings.TrimPrefix(custom[field], nothing) }
+	return note{
+		Replaces: value(replacesField), Mount: value(mountField), Key: value(keyNoteField), MovesTo: Store{value(moveMountField), value(movePathField)},
+	}
+}
+
+func (n note) fields() map[string]string {
+	return map[string]string{
+		replacesField: cmp.Or(n.Replaces, nothing), mountField: cmp.Or(n.Mount, nothing), keyNoteField: cmp.Or(n.Key, nothing),
+		moveMountField: cmp.Or(n.MovesTo.Mount, nothing), movePathField: cmp.Or(n.MovesTo.Path, nothing),
+	}
+}
 
 // publish stores a certificate with its key as the version after known, and returns the new version. A version that
 // somebody else has written is a conflict.
@@ -40,14 +78,20 @@ func (v *Vault) publish(ctx context.Context, s Store, known int64, c Certificate
 			"data":    map[string]string{keyField: text, certField: c.bundle(), authorityField: c.authority()},
 		},
 	}, &stored)
+	if err == nil && stored.Version == 0 {
+		// A store of version 1 takes everything for a secret, and has no check-and-set.
+		err = &Error{Class: Refused, Doing: "store a certificate at " + s.String(), Cause: s.Mount + " is no KV store of version 2", Remedy: "Name one that is"}
+		after, cancel := afterwards(ctx)
+		defer cancel()
+		err = errors.Join(err, v.do(after, request{verb: deletes, path: s.Mount + "/data/" + s.Path, doing: "delete " + s.String(), twice: true}, nil))
+	}
 	return stored.Version, err
 }
 
 // published is what is stored, without the secret itself. Version is 0 when nothing is there, or was deleted.
 type published struct {
 	Version int64
-	// Intent is the public key of the last certificate that was about to be signed for this place.
-	Intent string
+	Note    note
 	// exists tells that there is at least a deleted version, or metadata; Latest is the number that check-and-set needs.
 	exists bool
 	Latest int64
@@ -69,8 +113,10 @@ func (v *Vault) published(ctx context.Context, s Store) (published, error) {
 	if err != nil {
 		return published{}, err
 	}
-	p := published{Version: read.Version, Latest: read.Version, Intent: read.Custom[intentField], exists: true}
-	if current := read.Versions[strconv.FormatInt(read.Version, 10)]; current.Deleted != "" || current.Destroyed {
+	p := published{Version: read.Version, Latest: read.Version, Note: noteFrom(read.Custom), exists: true}
+	current := read.Versions[strconv.FormatInt(read.Version, 10)]
+	// The time may be one in the future (delete_version_after).
+	if deleted, err := time.Parse(time.RFC3339, current.Deleted); current.Destroyed || err == nil && !deleted.After(v.Now()) {
 		p.Version = 0
 	}
 	return p, nil
@@ -106,14 +152,20 @@ func (v *Vault) storedCertificate(ctx context.Context, s Store) (Certificate, er
 	return c, nil
 }
 
-// intend notes for which key a certificate is about to be signed, so that one is found again that was signed and then lost.
-func (v *Vault) intend(ctx context.Context, s Store, known published, key Key) error {
+// intend notes for which key a certificate is about to be signed.
+func (v *Vault) intend(ctx context.Context, s Store, known published, replaces, mount string, key Key) error {
 	public, err := key.publicKey()
 	if err != nil {
 		return err
 	}
-	custom := map[string]any{"custom_metadata": map[string]string{intentField: public}}
-	call := request{verb: patches, path: s.Mount + "/metadata/" + s.Path, body: custom, doing: "prepare the renewal of " + s.String(), twice: true}
+	return v.annotate(ctx, s, known, note{Replaces: replaces, Mount: mount, Key: public})
+}
+
+// annotate writes a note, in place of the one that is there.
+func (v *Vault) annotate(ctx context.Context, s Store, known published, n note) error {
+	call := request{
+		verb: patches, path: s.Mount + "/metadata/" + s.Path, body: map[string]any{"custom_metadata": n.fields()}, doing: "prepare the renewal of " + s.String(), twice: true,
+	}
 	if !known.exists {
 		call.verb = writes // There is nothing to patch.
 	}

@@ -27,6 +27,8 @@ type Config struct {
 	JWT *JWT
 	// Unknown names the attributes whose values are not known yet. Such a configuration never connects.
 	Unknown []string
+	// RetryWait is how long to wait before a request is sent again; zero means about a second.
+	RetryWait time.Duration
 	// Now is the time; nil means the clock of this machine.
 	Now func() time.Time
 }
@@ -95,6 +97,10 @@ func (v *Vault) client() (*api.Client, error) {
 	}
 	client.SetMaxRetries(retries)
 	client.SetCheckRetry(mayRetry)
+	if v.config.RetryWait > 0 {
+		client.SetMinRetryWait(v.config.RetryWait)
+		client.SetMaxRetryWait(v.config.RetryWait)
+	}
 	if v.config.Namespace != "" {
 		client.SetNamespace(v.config.Namespace)
 	}
@@ -121,8 +127,11 @@ func mayRetry(ctx context.Context, resp *http.Response, err error) (bool, error)
 		return harmless || notSent(err), nil
 	}
 	switch resp.StatusCode {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusPreconditionFailed:
+	case http.StatusTooManyRequests, http.StatusPreconditionFailed:
 		return true, nil // Vault has done nothing.
+	case http.StatusServiceUnavailable:
+		// Vault itself has done nothing; a proxy may have lost its answer.
+		return harmless || strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json"), nil
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return harmless, nil
 	}
@@ -197,6 +206,7 @@ func (v *Vault) do(ctx context.Context, r request, result any) error {
 
 // send reads the whole answer into result.
 func (v *Vault) send(ctx context.Context, client *api.Client, r request, result any) error {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, client.ClientTimeout())
 	defer cancel()
 	if r.twice {
@@ -221,13 +231,15 @@ func (v *Vault) send(ctx context.Context, client *api.Client, r request, result 
 		return nil
 	}
 	if err != nil {
-		return v.explain(client, r, err)
+		return v.explain(caller, client, r, err)
 	}
 	if resp == nil || resp.StatusCode == http.StatusNoContent {
 		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(result); err != nil && !errors.Is(err, io.EOF) {
-		return &Error{Class: Unexpected, Doing: r.doing, Cause: "the answer is none of Vault's", Remedy: "Check that " + client.Address() + " is Vault's address", err: err}
+		return &Error{
+			Class: Unexpected, Doing: r.doing, Cause: "the answer is none of Vault's", Remedy: "Check that " + client.Address() + " is Vault's address", unsure: true, err: err,
+		}
 	}
 	return nil
 }
@@ -274,9 +286,14 @@ func (v *Vault) logIn(ctx context.Context, client *api.Client) error {
 		verb: writes, path: "auth/" + strings.Trim(j.Mount, "/") + "/login", body: map[string]any{"role": j.Role, "jwt": j.Token},
 		doing: fmt.Sprintf("log in with the role %s of the JWT method %s", j.Role, j.Mount), twice: true,
 	}
-	client.ClearToken()
+	// Others may still be using the old token.
+	stranger, err := client.CloneWithHeaders()
+	if err != nil {
+		return err
+	}
+	stranger.ClearToken()
 	got = auth{}
-	if err := v.send(ctx, client, r, &got); err != nil {
+	if err := v.send(ctx, stranger, r, &got); err != nil {
 		return err
 	}
 	client.SetToken(got.Auth.Token)
@@ -295,6 +312,21 @@ func (v *Vault) keep(got auth, now time.Time) bool {
 	return got.Auth.Lifetime == 0 || got.Auth.Lifetime > 30
 }
 
+// Close ends the login, if Vault gave one for an identity.
+func (v *Vault) Close(ctx context.Context) error {
+	v.login.Lock()
+	defer v.login.Unlock()
+	if !v.loggedIn {
+		return nil
+	}
+	client, err := v.open()
+	if err != nil {
+		return err
+	}
+	v.loggedIn = false
+	return v.send(ctx, client, request{verb: writes, path: "auth/token/revoke-self", doing: "end the login", twice: true}, nil)
+}
+
 // answer is what all requests for the same thing get.
 type answer struct {
 	once sync.Once
@@ -311,7 +343,13 @@ func (v *Vault) shared(ctx context.Context, r request, result any) error {
 		v.once[string(r.verb)+r.path] = a
 	}
 	v.mu.Unlock()
-	a.once.Do(func() { a.err = v.do(ctx, r, &a.text) })
+	a.once.Do(func() {
+		if a.err = v.do(ctx, r, &a.text); a.err != nil {
+			v.mu.Lock()
+			delete(v.once, string(r.verb)+r.path) // The next one may be luckier.
+			v.mu.Unlock()
+		}
+	})
 	if a.err != nil || a.text == nil {
 		return a.err
 	}

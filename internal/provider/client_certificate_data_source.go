@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/datasourcevalidator"
@@ -12,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 var (
@@ -86,6 +89,11 @@ func (d *clientCertificateDataSource) Read(ctx context.Context, req datasource.R
 	}
 	if err == nil {
 		found, err = d.vault.Read(ctx, mount, serial, nil)
+		if model.Store != nil && errors.Is(err, postgres.ErrNotFound) {
+			resp.Diagnostics.AddAttributeError(path.Root("mount"), "Cannot read "+clientCertificateNoun, fmt.Sprintf("%s holds the certificate with the serial number "+
+				"%s, which mount %s has not issued. Correct mount.", wanted.value.ValueString(), serial, mount))
+			return
+		}
 	}
 	if err != nil {
 		addLookupError(&resp.Diagnostics, clientCertificateNoun, err, wanted)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
@@ -59,10 +60,12 @@ func (e *clientCertificateEphemeral) Schema(_ context.Context, _ ephemeral.Schem
 			"mount":       schema.StringAttribute{Optional: true, Validators: []validator.String{vaultPath}, MarkdownDescription: described["mount"]},
 			"role":        schema.StringAttribute{Required: true, Validators: []validator.String{notBlank}, MarkdownDescription: described["role"]},
 			"common_name": schema.StringAttribute{Required: true, Validators: commonName, MarkdownDescription: described["common_name"]},
-			"ttl":         schema.StringAttribute{Optional: true, Validators: []validator.String{positiveDuration}, MarkdownDescription: described["ttl"]},
-			"dns_names":   schema.SetAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: described["dns_names"]},
+			"ttl":         schema.StringAttribute{Optional: true, Validators: []validator.String{wholeSeconds}, MarkdownDescription: described["ttl"]},
+			"dns_names": schema.SetAttribute{
+				Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.ValueStringsAre(notBlank)}, MarkdownDescription: described["dns_names"],
+			},
 			"ip_addresses": schema.SetAttribute{
-				Optional: true, ElementType: types.StringType, MarkdownDescription: described["ip_addresses"],
+				Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.ValueStringsAre(ipAddress)}, MarkdownDescription: described["ip_addresses"],
 			},
 			"key_type": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf(pki.KeyTypes()...)},
@@ -82,7 +85,7 @@ func (e *clientCertificateEphemeral) Schema(_ context.Context, _ ephemeral.Schem
 // openedKey is where the framework keeps what Close needs.
 const openedKey = "certificate"
 
-type openedCertificate struct{ Mount, Serial string }
+type openedCertificate struct{ Mount, Serial, PEM string }
 
 func (e *clientCertificateEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, resp *ephemeral.OpenResponse) {
 	var model clientCertificateEphemeralModel
@@ -102,7 +105,7 @@ func (e *clientCertificateEphemeral) Open(ctx context.Context, req ephemeral.Ope
 		return
 	}
 	// First of all, so that it is revoked whatever happens next.
-	remembered, err := json.Marshal(openedCertificate{request.Mount, certificate.Serial})
+	remembered, err := json.Marshal(openedCertificate{request.Mount, certificate.Serial, certificate.PEM})
 	if err == nil {
 		resp.Diagnostics.Append(resp.Private.SetKey(ctx, openedKey, remembered)...)
 	}
@@ -123,7 +126,7 @@ func (e *clientCertificateEphemeral) Close(ctx context.Context, req ephemeral.Cl
 	if diags.HasError() || json.Unmarshal(remembered, &known) != nil {
 		return
 	}
-	if err := e.vault.Revoke(ctx, known.Mount, known.Serial); err != nil {
+	if err := e.vault.Revoke(ctx, known.Mount, pki.Certificate{Serial: known.Serial, PEM: known.PEM}); err != nil {
 		addError(&resp.Diagnostics, "close", clientCertificateNoun, known.Serial, err)
 	}
 }

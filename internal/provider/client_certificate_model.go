@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,15 +58,18 @@ type storeModel struct {
 }
 
 type supersededModel struct {
-	Mount    types.String      `tfsdk:"mount"`
-	Serial   types.String      `tfsdk:"serial"`
-	RevokeAt timetypes.RFC3339 `tfsdk:"revoke_at"`
+	Mount          types.String      `tfsdk:"mount"`
+	Serial         types.String      `tfsdk:"serial"`
+	CertificatePEM types.String      `tfsdk:"certificate_pem"`
+	Store          *storeModel       `tfsdk:"store"`
+	RevokeAt       timetypes.RFC3339 `tfsdk:"revoke_at"`
 }
 
 var (
 	storeType      = types.ObjectType{AttrTypes: map[string]attr.Type{"mount": types.StringType, "path": types.StringType}}
 	supersededType = types.ObjectType{AttrTypes: map[string]attr.Type{
-		"mount": types.StringType, "serial": types.StringType, "revoke_at": timetypes.RFC3339Type{},
+		"mount": types.StringType, "serial": types.StringType, "certificate_pem": types.StringType, "store": storeType,
+		"revoke_at": timetypes.RFC3339Type{},
 	}}
 )
 
@@ -74,6 +78,9 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 	m.ID, m.CertificatePEM, m.CAChainPEM = types.StringValue(i.Serial), types.StringValue(i.PEM), types.StringValue(i.ChainPEM())
 	m.NotBefore, m.NotAfter, m.FingerprintSHA256 = timeValue(i.NotBefore), timeValue(i.NotAfter), types.StringValue(i.Fingerprint())
 	m.CommonName = types.StringValue(i.CommonName)
+	if i.Mount != "" {
+		m.Mount = types.StringValue(i.Mount)
+	}
 	m.RevokedAt = timetypes.NewRFC3339Null()
 	if i.RevokedAt != nil {
 		m.RevokedAt = timeValue(*i.RevokedAt)
@@ -84,7 +91,11 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 	}
 	m.RenewalDue, m.RenewalReason = types.BoolValue(false), types.StringNull()
 	superseded := each(i.Superseded, func(s pki.Superseded) supersededModel {
-		return supersededModel{types.StringValue(s.Mount), types.StringValue(s.Serial), timeValue(s.RevokeAt)}
+		shown := supersededModel{types.StringValue(s.Mount), types.StringValue(s.Serial), types.StringValue(s.PEM), nil, timeValue(s.RevokeAt)}
+		if s.Store != nil {
+			shown.Store = &storeModel{types.StringValue(s.Store.Mount), types.StringValue(s.Store.Path)}
+		}
+		return shown
 	})
 	m.Superseded, _ = types.ListValueFrom(ctx, supersededType, superseded) // Such a list always has the type.
 }
@@ -93,11 +104,18 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 func (m clientCertificateModel) issued(ctx context.Context) (pki.Issued, error) {
 	certificate, err := pki.Known(m.CertificatePEM.ValueString(), certificatesOf(m.CAChainPEM.ValueString()))
 	i := pki.Issued{Certificate: certificate, Version: m.StoreVersion.ValueInt64()}
+	if revoked, diags := m.RevokedAt.ValueRFC3339Time(); !m.RevokedAt.IsNull() && !diags.HasError() {
+		i.RevokedAt = &revoked
+	}
 	var superseded []supersededModel
 	m.Superseded.ElementsAs(ctx, &superseded, false)
 	for _, s := range superseded {
 		at, _ := s.RevokeAt.ValueRFC3339Time() // It is the provider's own.
-		i.Superseded = append(i.Superseded, pki.Superseded{Mount: s.Mount.ValueString(), Serial: s.Serial.ValueString(), RevokeAt: at})
+		known := pki.Superseded{Mount: s.Mount.ValueString(), Serial: s.Serial.ValueString(), PEM: s.CertificatePEM.ValueString(), RevokeAt: at}
+		if s.Store != nil {
+			known.Store = &pki.Store{Mount: s.Store.Mount.ValueString(), Path: s.Store.Path.ValueString()}
+		}
+		i.Superseded = append(i.Superseded, known)
 	}
 	return i, err
 }
@@ -140,9 +158,31 @@ func (m clientCertificateModel) differs(state clientCertificateModel) bool {
 	if state.Role.IsNull() {
 		return false
 	}
+	for _, values := range []types.String{m.TTL, m.KeyType, m.CSRPEM} {
+		if values.IsUnknown() {
+			return true
+		}
+	}
 	sameTTL := m.TTL.Equal(state.TTL) || sameDuration(m.TTL.ValueString(), state.TTL.ValueString())
-	return !sameTTL || !m.Role.Equal(state.Role) || !m.DNSNames.Equal(state.DNSNames) || !m.IPAddresses.Equal(state.IPAddresses) ||
-		!m.KeyType.Equal(state.KeyType) || !m.CSRPEM.Equal(state.CSRPEM)
+	sameKey := orDefault(m.KeyType, pki.DefaultKeyType) == orDefault(state.KeyType, pki.DefaultKeyType)
+	sameRequest := strings.TrimSpace(m.CSRPEM.ValueString()) == strings.TrimSpace(state.CSRPEM.ValueString())
+	return !sameTTL || !sameKey || !sameRequest || !m.Role.Equal(state.Role) || !m.DNSNames.Equal(state.DNSNames) || !sameAddresses(m.IPAddresses, state.IPAddresses)
+}
+
+// sameAddresses tells whether two sets have the same IP addresses, however they are written.
+func sameAddresses(one, other types.Set) bool {
+	if one.IsUnknown() || other.IsUnknown() || one.IsNull() != other.IsNull() {
+		return one.Equal(other)
+	}
+	parsed := func(set types.Set) []string {
+		all := stringsOf(set)
+		for i, address := range all {
+			all[i] = net.ParseIP(address).String()
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	return slices.Equal(parsed(one), parsed(other))
 }
 
 var (
@@ -156,6 +196,13 @@ var (
 	}}
 	ipAddress = check{"it must be an IP address", func(value string) string {
 		if net.ParseIP(value) == nil {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	}}
+	// Vault reckons in seconds, and takes less than one for nothing.
+	wholeSeconds = check{"it must be a duration of whole seconds with units (h, m, s), such as \"720h\"", func(value string) string {
+		if d, err := time.ParseDuration(value); err != nil || d <= 0 || d%time.Second != 0 {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
@@ -191,7 +238,7 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 		"role":        requiredString(described["role"], notBlank),
 		"common_name": requiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", commonName...),
 		"ttl": schema.StringAttribute{
-			Optional: true, Validators: []validator.String{positiveDuration}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},
+			Optional: true, Validators: []validator.String{wholeSeconds}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},
 			MarkdownDescription: described["ttl"],
 		},
 		"dns_names": schema.SetAttribute{
@@ -213,7 +260,8 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			Optional: true,
 			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets engine, version 2, with the fields " +
 				"`tls.key`, `tls.crt` (with the chain) and `ca.crt`, as in a Kubernetes TLS secret. The key is nowhere else. What somebody else " +
-				"has stored there is never overwritten unawares. At another path a new pair is stored, and the secret at the old path is deleted at once. " +
+				"has stored there is never overwritten unawares. At another path a new pair is stored, and the secret at the old path is deleted when its " +
+				"certificate is revoked. " +
 				"Exactly one of `csr_pem` and `store` is needed.",
 			Attributes: map[string]schema.Attribute{
 				"mount": requiredString("Mount of the KV secrets engine.", vaultPath),
@@ -248,8 +296,16 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 		"superseded": schema.ListNestedAttribute{
 			Computed: true, MarkdownDescription: "Certificates that another one has replaced and that are still to be revoked.",
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-				"mount":  schema.StringAttribute{Computed: true, MarkdownDescription: "Mount that issued the certificate."},
-				"serial": schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
+				"mount":           schema.StringAttribute{Computed: true, MarkdownDescription: "Mount that issued the certificate."},
+				"serial":          schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
+				"certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
+				"store": schema.SingleNestedAttribute{
+					Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, when `store` has changed; else null.",
+					Attributes: map[string]schema.Attribute{
+						"mount": schema.StringAttribute{Computed: true, MarkdownDescription: "Mount of the KV secrets engine."},
+						"path":  schema.StringAttribute{Computed: true, MarkdownDescription: "Path of the secret."},
+					},
+				},
 				"revoke_at": schema.StringAttribute{
 					Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "The first apply from then on revokes it (RFC 3339, UTC).",
 				},

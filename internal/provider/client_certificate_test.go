@@ -90,6 +90,8 @@ func TestAccClientCertificate(t *testing.T) {
 			}), resource.TestMatchResourceAttr(theCertificate, "certificate_pem", regexp.MustCompile("^-+BEGIN CERTIFICATE-+")),
 				resource.TestMatchResourceAttr(theCertificate, "fingerprint_sha256", regexp.MustCompile("^[0-9a-f]{64}$"))),
 		},
+		{Config: block + certificate(m, "ttl = \"1440m\"\nkey_type = \"ecdsa-p256\""), Check: onlyValid(m, 0)},
+		{Config: block + certificate(m, `ttl = "1440m"`), Check: onlyValid(m, 0)},
 		{Config: block + certificate(m, `ttl = "1440m"`), ConfigPlanChecks: empty},
 		{
 			ResourceName: theCertificate, ImportState: true, ImportStateVerify: true,
@@ -210,7 +212,7 @@ func TestAccBadClientCertificates(t *testing.T) {
 			PlanOnly: true, ExpectError: says(`csr_pem is a request of "acme-app" and common_name is "globex-app"`),
 		},
 		fails(block+certificate(m, `renew_before = "800h"`), `so that each apply would renew it`),
-		bad(`ttl = "1d"`, `ttl is "1d": it must be a positive duration`),
+		bad(`ttl = "1d"`, `ttl is "1d": it must be a duration of whole seconds with units (h, m, s), such as "720h"`),
 		bad("ttl = \"1h\"\nrenew_before = \"2h\"", `each apply would renew the certificate`),
 		bad(`key_type = "dsa"`, `ecdsa-p256`),
 		bad(`ip_addresses = ["10.0.0"]`, `it must be an IP address`),
@@ -329,13 +331,77 @@ func ownLogin(t *testing.T, m *testvault.Mounts, ttl, config string) (workspace,
 	if err := m.MakeAuthority(t.Context(), server, m.PKI); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorkspaceWith(t, m.Env(), fmt.Sprintf(`
+	w := newWorkspaceWith(t, m.Env(), loginBlock(m.PKI, m.Role, ttl)+config)
+	w.env = append(w.env, "PGHOST="+server.Host(), fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile())
+	return w, server
+}
+
+func loginBlock(mount, role, ttl string) string {
+	return fmt.Sprintf(`
 provider "brownie" {
   vault = { client_certificate = { mount = %q, role = %q, common_name = "postgres", ttl = %q } }
 }
-`, m.PKI, m.Role, ttl)+config)
-	w.env = append(w.env, "PGHOST="+server.Host(), fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile())
-	return w, server
+`, mount, role, ttl)
+}
+
+// Without a login nothing is known: neither that objects are gone, nor that they are there.
+func TestAccALoginCertificateThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	const config = `
+resource "brownie_migration" "this" {}
+resource "brownie_organization" "acme" {
+  name       = "Acme"
+  slug       = "acme"
+  depends_on = [brownie_migration.this]
+}
+`
+	w, _ := ownLogin(t, m, "15m", config)
+	testdb.Must(w.apply())(t)
+	w.mustRun("state", "rm", "brownie_migration.this") // It would be asked first, and fail.
+	m.Must(http.MethodPost, m.PKI+"/roles/short", map[string]any{"allow_any_name": true, "enforce_hostnames": false, "key_type": "any", "max_ttl": "5m"})
+	for words, block := range map[string]string{
+		`no handler for route`: loginBlock("nowhere", m.Role, "15m"),
+		`unknown role`:         loginBlock(m.PKI, "nobody", "15m"),
+		`ttl is 15m0s, but`:    loginBlock(m.PKI, "short", "15m"),
+	} {
+		w.write(block + config)
+		for _, command := range [][]string{{"plan", "-input=false"}, {"destroy", "-auto-approve", "-input=false"}} {
+			output, err := w.run(command...)
+			if err == nil || !says("the provider's own login certificate (vault.client_certificate) cannot be made").MatchString(output) || !says(words).MatchString(output) {
+				t.Errorf("%s: %v\n%s", command[0], err, output)
+			}
+		}
+	}
+	if list := w.mustRun("state", "list"); !strings.Contains(list, "brownie_organization.acme") {
+		t.Errorf("the organization was forgotten: %s", list)
+	}
+}
+
+// What is not known yet is named.
+func TestAccVaultThatIsNotKnownYet(t *testing.T) {
+	t.Parallel()
+	for attribute, value := range map[string]string{
+		"jwt":                `jwt = terraform_data.later.output`,
+		"client_certificate": `client_certificate = { role = terraform_data.later.id, common_name = "x" }`,
+	} {
+		w := newWorkspaceWith(t, []string{"VAULT_ADDR=http://127.0.0.1:1", "VAULT_TOKEN="}, fmt.Sprintf(`
+resource "terraform_data" "later" {
+  input = { role = timestamp() }
+}
+provider "brownie" {
+  host  = "127.0.0.1"
+  vault = {
+    %s
+  }
+}
+data "brownie_certificate_authority" "this" {}
+`, value))
+		output, err := w.run("plan", "-input=false")
+		if err == nil || !says("vault."+attribute+" is not known yet").MatchString(output) {
+			t.Errorf("%s: %v\n%s", attribute, err, output)
+		}
+	}
 }
 
 // The provider logs in with a certificate that it makes itself, and revokes it when it is done.

@@ -71,8 +71,7 @@ func guiltyAttribute(err error) string {
 		sessions     *access.SessionsError
 		blocked      *access.BlockedError
 		unknown      *access.MissingError
-		ttl          *pki.TTLError
-		renewal      *pki.RenewalError
+		mismatch     *pki.MismatchError
 		occupied     *pki.OccupiedError
 	)
 	switch {
@@ -94,10 +93,8 @@ func guiltyAttribute(err error) string {
 		return "reassign_owned_to"
 	case errors.As(err, &unknown):
 		return unknown.Attribute
-	case errors.As(err, &ttl):
-		return "ttl"
-	case errors.As(err, &renewal):
-		return "renew_before"
+	case errors.As(err, &mismatch):
+		return mismatch.Attribute
 	case errors.As(err, &occupied):
 		return "store"
 	}

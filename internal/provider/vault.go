@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,12 +23,12 @@ import (
 )
 
 type vaultModel struct {
-	Address           types.String           `tfsdk:"address"`
-	Token             types.String           `tfsdk:"token"`
-	Namespace         types.String           `tfsdk:"namespace"`
-	CACert            types.String           `tfsdk:"ca_cert"`
-	JWT               *jwtModel              `tfsdk:"jwt"`
-	ClientCertificate *loginCertificateModel `tfsdk:"client_certificate"`
+	Address           types.String `tfsdk:"address"`
+	Token             types.String `tfsdk:"token"`
+	Namespace         types.String `tfsdk:"namespace"`
+	CACert            types.String `tfsdk:"ca_cert"`
+	JWT               types.Object `tfsdk:"jwt"`
+	ClientCertificate types.Object `tfsdk:"client_certificate"`
 }
 
 type jwtModel struct {
@@ -89,7 +90,7 @@ func vaultAttribute() schema.Attribute {
 					"role":        schema.StringAttribute{Required: true, MarkdownDescription: "The engine's role."},
 					"common_name": schema.StringAttribute{Required: true, MarkdownDescription: "Common name, which is the login role. It is the default of `username`."},
 					"ttl": schema.StringAttribute{
-						Optional: true, Validators: []validator.String{positiveDuration},
+						Optional: true, Validators: []validator.String{wholeSeconds},
 						MarkdownDescription: "How long each certificate holds, as a duration with a unit. Default: `\"15m\"`.",
 					},
 				},
@@ -110,25 +111,36 @@ func (p *brownieProvider) vault(ctx context.Context, object types.Object, diags 
 	config := pki.Config{
 		Address: m.Address.ValueString(), Token: m.Token.ValueString(), Namespace: m.Namespace.ValueString(), CACert: m.CACert.ValueString(),
 	}
-	known := map[string]attr.Value{"address": m.Address, "token": m.Token, "namespace": m.Namespace, "ca_cert": m.CACert}
-	if m.JWT != nil {
-		known["jwt"] = m.JWT.Token
-		config.JWT = &pki.JWT{Mount: orDefault(m.JWT.Mount, "jwt"), Role: m.JWT.Role.ValueString(), Token: orDefault(m.JWT.Token, os.Getenv(workloadToken))}
+	var jwt jwtModel
+	if !m.JWT.IsNull() && !m.JWT.IsUnknown() {
+		diags.Append(m.JWT.As(ctx, &jwt, basetypes.ObjectAsOptions{})...)
+		config.JWT = &pki.JWT{Mount: orDefault(jwt.Mount, "jwt"), Role: jwt.Role.ValueString(), Token: orDefault(jwt.Token, os.Getenv(workloadToken))}
 	}
-	for _, name := range []string{"address", "token", "namespace", "ca_cert", "jwt"} {
-		if value := known[name]; value != nil && value.IsUnknown() {
-			config.Unknown = append(config.Unknown, name)
+	var certificate loginCertificateModel
+	if !m.ClientCertificate.IsNull() && !m.ClientCertificate.IsUnknown() {
+		diags.Append(m.ClientCertificate.As(ctx, &certificate, basetypes.ObjectAsOptions{})...)
+	}
+	for _, known := range []struct {
+		name   string
+		values []attr.Value
+	}{
+		{"address", []attr.Value{m.Address}}, {"token", []attr.Value{m.Token}}, {"namespace", []attr.Value{m.Namespace}}, {"ca_cert", []attr.Value{m.CACert}},
+		{"jwt", []attr.Value{m.JWT, jwt.Mount, jwt.Role, jwt.Token}},
+		{"client_certificate", []attr.Value{m.ClientCertificate, certificate.Mount, certificate.Role, certificate.CommonName, certificate.TTL}},
+	} {
+		if slices.ContainsFunc(known.values, attr.Value.IsUnknown) {
+			config.Unknown = append(config.Unknown, known.name)
 		}
 	}
 	v := pki.New(config)
-	if m.ClientCertificate == nil {
+	opened.add(v)
+	if m.ClientCertificate.IsNull() {
 		return v, nil
 	}
 	request := pki.Request{
-		Mount: orDefault(m.ClientCertificate.Mount, defaultPKIMount), Role: m.ClientCertificate.Role.ValueString(),
-		CommonName: m.ClientCertificate.CommonName.ValueString(), TTL: 15 * time.Minute,
+		Mount: orDefault(certificate.Mount, defaultPKIMount), Role: certificate.Role.ValueString(), CommonName: certificate.CommonName.ValueString(), TTL: 15 * time.Minute,
 	}
-	if ttl := duration(m.ClientCertificate.TTL); ttl != nil {
+	if ttl := duration(certificate.TTL); ttl != nil {
 		request.TTL = *ttl
 	}
 	login := v.LoginCertificate(request)
@@ -143,28 +155,34 @@ func orDefault(value types.String, standard string) string {
 	return value.ValueString()
 }
 
-// loginCertificates are those that this process has made. Terraform's protocol tells a provider nothing when its work is done,
-// but that its process ends.
-type loginCertificates struct {
+// closers are what this process has opened. Terraform's protocol tells a provider nothing when its work is done, but that its
+// process ends.
+type closers struct {
 	mu  sync.Mutex
-	all []*pki.LoginCertificate
+	all []closer
 }
 
-var opened loginCertificates
-
-func (l *loginCertificates) add(certificate *pki.LoginCertificate) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(l.all, certificate)
+type closer interface {
+	Close(ctx context.Context) error
 }
 
-// Close revokes what the providers of this process have made for themselves. Terraform waits two seconds for it.
+var opened closers
+
+func (c *closers) add(one closer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, one)
+}
+
+// Close revokes the certificates that the providers of this process have made for themselves, and ends their logins. Terraform waits two
+// seconds for it.
 func Close(ctx context.Context) error {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
 	var errs []error
-	for _, certificate := range opened.all {
-		errs = append(errs, certificate.Close(ctx))
+	// What was opened last needs what was opened before.
+	for _, one := range slices.Backward(opened.all) {
+		errs = append(errs, one.Close(ctx))
 	}
 	opened.all = nil
 	return errors.Join(errs...)

@@ -1,0 +1,391 @@
+package pki_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+func isStored(t *testing.T, m *testvault.Mounts, s *pki.Store) bool {
+	t.Helper()
+	_, err := m.Do(t.Context(), http.MethodGet, s.Mount+"/metadata/"+s.Path, nil)
+	return err == nil
+}
+
+// lossy is a way to Vault on which the first request of a path is answered by nothing, or by a status, before or after Vault has done it.
+func lossy(t *testing.T, m *testvault.Mounts, method, path string, after bool, status int) *pki.Vault {
+	t.Helper()
+	proxy := httputil.NewSingleHostReverseProxy(testdb.Must(url.Parse(m.Address))(t))
+	var hit atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != method || !strings.Contains(r.URL.Path, path) || hit.Swap(true) {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		if after {
+			proxy.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		if status == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(server.Close)
+	return pki.New(pki.Config{Address: server.URL, Token: m.Token(), RetryWait: 10 * time.Millisecond})
+}
+
+func csrOf(t *testing.T, name string) string {
+	t.Helper()
+	key := testdb.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	der := testdb.Must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key))(t)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+// What somebody else has stored is neither taken over nor deleted, whatever was seen of it before.
+func TestOthersSecrets(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, w := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
+	found, reason, err := v.Check(t.Context(), i, w)
+	if err != nil || !strings.Contains(reason, "holds something else now") {
+		t.Errorf("%q, %v", reason, err)
+	}
+	if err := v.Retire(t.Context(), found, w, true); err != nil || !isStored(t, m, w.Store) {
+		t.Errorf("the other's secret is gone, or: %v", err)
+	}
+
+	// Another resource has its certificate at the same path, and has renewed it there.
+	w = wanted(m, "globex-app")
+	i = testdb.Must(v.Issue(t.Context(), w))(t)
+	m.Must(http.MethodDelete, m.KV+"/metadata/"+w.Store.Path, nil)
+	others := w
+	others.CommonName = "initech-app"
+	other := testdb.Must(v.Issue(t.Context(), others))(t)
+	other, _, err = v.Renew(t.Context(), other, others, others)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, reason, err = client(m).Check(t.Context(), i, w)
+	if err != nil || found.Serial != i.Serial || !strings.Contains(reason, "for initech-app") {
+		t.Errorf("%s, %q, %v", found.Serial, reason, err)
+	}
+	if err := client(m).Retire(t.Context(), i, w, true); err != nil || !isStored(t, m, w.Store) {
+		t.Errorf("the other's certificate is gone, or: %v", err)
+	}
+	if valid, _ := m.Serials(); !slices.Equal(valid, []string{other.Serial}) {
+		t.Errorf("%v are valid", valid)
+	}
+	if _, err := v.Read(t.Context(), m.PKI, i.Serial, w.Store); err == nil || !strings.Contains(err.Error(), other.Serial) {
+		t.Errorf("an import with the store of another: %v", err)
+	}
+}
+
+// A certificate that moves to another store or mount, and is interrupted anywhere, ends as one: also when the move is given up.
+func TestInterruptedMoves(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"store", "mount"} {
+		for _, step := range []string{"/metadata/", "/sign/", "/data/", "/revoke"} {
+			for _, then := range []string{"again", "back", "destroy"} {
+				t.Run(what+" after "+strings.Trim(step, "/")+", then "+then, func(t *testing.T) {
+					t.Parallel()
+					m, n := testvault.New(t), testvault.New(t)
+					v, was := client(m), wanted(m, "acme-app")
+					i := testdb.Must(v.Issue(t.Context(), was))(t)
+					w := was
+					if what == "store" {
+						w.Store = &pki.Store{Mount: m.KV, Path: "brownie/moved"}
+					} else {
+						w.Mount, w.Role = n.PKI, n.Role
+					}
+					if _, _, err := cut(t, m, step, true).Renew(t.Context(), i, was, w); err == nil {
+						t.Fatal("it was not interrupted")
+					}
+					found, _, err := client(m).Check(t.Context(), i, was)
+					if err != nil {
+						t.Fatal(err)
+					}
+					known := was // as the state after the refresh says
+					if found.Mount != "" {
+						known.Mount = found.Mount
+					}
+					if then == "back" {
+						w = was
+					}
+					if then != "destroy" {
+						if found, _, err = client(m).Renew(t.Context(), found, known, w); err != nil {
+							t.Fatal(err)
+						}
+						oldValid, _ := m.Serials()
+						newValid, _ := n.Serials()
+						if valid := append(oldValid, newValid...); !slices.Equal(valid, []string{found.Serial}) {
+							t.Errorf("%v are valid, and %s is known", valid, found.Serial)
+						}
+						known = w
+					}
+					if err := client(m).Retire(t.Context(), found, known, true); err != nil {
+						t.Fatal(err)
+					}
+					oldValid, _ := m.Serials()
+					newValid, _ := n.Serials()
+					if len(oldValid)+len(newValid) != 0 {
+						t.Errorf("%v, %v are valid in the end", oldValid, newValid)
+					}
+					for _, store := range []*pki.Store{was.Store, {Mount: m.KV, Path: "brownie/moved"}} {
+						if isStored(t, m, store) {
+							t.Errorf("%s is left", store)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// The secret at the old place stays for as long as its certificate, and what could not be deleted is deleted later.
+func TestTheOldSecretOfAMove(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, was := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), was))(t)
+	w := was
+	w.Store, w.RevokeAfter = &pki.Store{Mount: m.KV, Path: "brownie/moved"}, time.Second
+	i, _, err := v.Renew(t.Context(), i, was, w)
+	if err != nil || !isStored(t, m, was.Store) || len(i.Superseded) != 1 {
+		t.Fatalf("%+v, %v", i.Superseded, err)
+	}
+	time.Sleep(time.Second)
+	i, _, err = lossy(t, m, http.MethodDelete, "/metadata/", false, http.StatusForbidden).Settle(t.Context(), i)
+	if err == nil || len(i.Superseded) != 1 {
+		t.Fatalf("%+v, %v", i.Superseded, err)
+	}
+	if i, _, err = v.Settle(t.Context(), i); err != nil || len(i.Superseded) != 0 || isStored(t, m, was.Store) {
+		t.Errorf("%+v, %v", i.Superseded, err)
+	}
+	oneValid(t, m, i, w.Store)
+}
+
+// A mount that is not there is an error: nobody knows what became of what was in it.
+func TestMountsThatAreGone(t *testing.T) {
+	t.Parallel()
+	for _, which := range []string{"PKI", "KV"} {
+		m := testvault.New(t)
+		v, w := client(m), wanted(m, "acme-app")
+		i := testdb.Must(v.Issue(t.Context(), w))(t)
+		if which == "PKI" {
+			w.Mount = "nowhere"
+		} else {
+			store := *w.Store
+			store.Mount = "nowhere"
+			w.Store = &store
+		}
+		err := v.Retire(t.Context(), i, w, true)
+		if err == nil || errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") || !strings.Contains(err.Error(), "terraform state rm") {
+			t.Errorf("%s: %v", which, err)
+		}
+	}
+}
+
+// A mount may hold back what it issues; its certificates are revoked all the same.
+func TestCertificatesThatAreNotStored(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	m.SetRole(map[string]any{"no_store": true})
+	v, w := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	if _, reason, err := v.Check(t.Context(), i, w); err != nil || reason != "" {
+		t.Errorf("%q, %v", reason, err)
+	}
+	renewed, revoked, err := v.Renew(t.Context(), i, w, w)
+	if err != nil || !slices.Equal(revoked, []string{i.Serial}) {
+		t.Errorf("revoked %v, %v", revoked, err)
+	}
+	if err := v.Retire(t.Context(), renewed, w, true); err != nil {
+		t.Error(err)
+	}
+	if list := fmt.Sprint(m.Must("LIST", m.PKI+"/certs/revoked", nil)["keys"]); !strings.Contains(list, i.Serial) || !strings.Contains(list, renewed.Serial) {
+		t.Errorf("Vault has revoked %s", list)
+	}
+}
+
+// Settings of a KV store do not look like somebody's deletion, and another kind of store is refused with nothing left in it.
+func TestStoresOfOtherKinds(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	m.Must(http.MethodPost, m.KV+"/config", map[string]any{"delete_version_after": "720h", "cas_required": true, "max_versions": 1})
+	v, w := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	if _, reason, err := v.Check(t.Context(), i, w); err != nil || reason != "" {
+		t.Errorf("%q, %v", reason, err)
+	}
+	renewed, _, err := v.Renew(t.Context(), i, w, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneValid(t, m, renewed, w.Store)
+
+	first := m.KV + "-one"
+	m.Must(http.MethodPost, "sys/mounts/"+first, map[string]any{"type": "kv", "options": map[string]any{"version": "1"}})
+	t.Cleanup(func() { m.Must(http.MethodDelete, "sys/mounts/"+first, nil) })
+	other := wanted(m, "globex-app")
+	other.Store.Mount = first
+	i, err = v.Issue(t.Context(), other)
+	if err == nil || !strings.Contains(err.Error(), "is no KV store of version 2") || i.Serial != "" {
+		t.Errorf("%s, %v", i.Serial, err)
+	}
+	if data, err := m.Do(t.Context(), http.MethodGet, first+"/data/"+other.Store.Path, nil); err == nil {
+		t.Errorf("left in the store: %v fields", len(data))
+	}
+	oneValid(t, m, renewed, w.Store)
+}
+
+// An answer that is lost on the way changes nothing of what is published, and nothing is signed twice.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, w := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	renewed, _, err := lossy(t, m, http.MethodPut, "/data/", true, 0).Renew(t.Context(), i, w, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneValid(t, m, renewed, w.Store)
+
+	// A proxy says that Vault is unavailable, after Vault has signed.
+	for _, status := range []int{0, http.StatusServiceUnavailable, http.StatusBadGateway} {
+		other := wanted(m, fmt.Sprintf("lost-%d", status))
+		if lost, err := lossy(t, m, http.MethodPut, "/sign/", true, status).Issue(t.Context(), other); err == nil || lost.Serial != "" {
+			t.Errorf("%d: %s, %v", status, lost.Serial, err)
+		}
+	}
+	oneValid(t, m, renewed, w.Store)
+}
+
+// The owner's key is certified once, also after a renewal was interrupted.
+func TestInterruptedRenewalOfASigningRequest(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, w := client(m), wanted(m, "acme-app")
+	w.Store, w.CSR = nil, csrOf(t, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	if _, _, err := cut(t, m, "/sign/", true).Renew(t.Context(), i, w, w); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	renewed, revoked, err := client(m).Renew(t.Context(), i, w, w)
+	if valid, _ := m.Serials(); err != nil || !slices.Equal(valid, []string{renewed.Serial}) || len(revoked) != 2 {
+		t.Errorf("%v are valid, %s is known, revoked %v, %v", valid, renewed.Serial, revoked, err)
+	}
+	if _, _, err := cut(t, m, "/sign/", true).Renew(t.Context(), renewed, w, w); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	if err := client(m).Retire(t.Context(), renewed, w, true); err != nil {
+		t.Fatal(err)
+	}
+	if valid, _ := m.Serials(); len(valid) != 0 {
+		t.Errorf("%v are valid in the end", valid)
+	}
+}
+
+// What a role makes of a request is compared with what was asked for.
+func TestCertificatesThatAreNotWanted(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	for attribute, change := range map[string]func(*pki.Wanted){
+		"csr_pem":      func(w *pki.Wanted) { w.Store, w.CSR = nil, csrOf(t, "globex-app") },
+		"renew_before": func(w *pki.Wanted) { w.TTL, w.RenewBefore = 0, 1000*time.Hour },
+		"ttl":          func(w *pki.Wanted) { w.TTL = 1000 * time.Hour },
+	} {
+		w := wanted(m, "acme-app")
+		change(&w)
+		i, err := client(m).Issue(t.Context(), w)
+		var mismatch *pki.MismatchError
+		if !errors.As(err, &mismatch) || mismatch.Attribute != attribute || i.Serial != "" {
+			t.Errorf("%s: %s, %v", attribute, i.Serial, err)
+		}
+	}
+	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) != 3 {
+		t.Errorf("%v are valid, %v revoked", valid, revoked)
+	}
+	// Who may not revoke gets the certificate to remember.
+	w := wanted(m, "acme-app")
+	w.Store, w.CSR, w.TTL = nil, csrOf(t, "acme-app"), 1000*time.Hour
+	v := pki.New(pki.Config{Address: m.Address, Token: m.TokenWith(fmt.Sprintf(`path "%s/sign/app" { capabilities = ["update"] }`, m.PKI))})
+	i, err := v.Issue(t.Context(), w)
+	if valid, _ := m.Serials(); err == nil || !slices.Equal(valid, []string{i.Serial}) {
+		t.Errorf("%v are valid, %s is known, %v", valid, i.Serial, err)
+	}
+}
+
+// A renewal that Vault refuses leaves nothing that later plans have to look for.
+func TestARefusedRenewalCostsNothingLater(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, w := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	bad := w
+	bad.Role = "other"
+	i, _, err := v.Renew(t.Context(), i, w, bad)
+	if err == nil {
+		t.Fatal("it was not refused")
+	}
+	way := watched(t, m)
+	if _, reason, err := pki.New(pki.Config{Address: way.URL, Token: m.Token()}).Check(t.Context(), i, w); err != nil || reason != "" || len(way.seen) != 4 {
+		t.Errorf("%q, %v, requests %q", reason, err, way.seen)
+	}
+}
+
+// Certificates that begin in the past are neither due at once, nor made for each login.
+func TestCertificatesThatBeginInThePast(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	m.Must(http.MethodPost, m.PKI+"/root/rotate/internal", map[string]any{"common_name": "New root", "key_type": "ec", "issuer_name": "new", "not_before_duration": "1h"})
+	m.Must(http.MethodPost, m.PKI+"/root/replace", map[string]any{"default": "new"})
+	m.SetRole(map[string]any{"not_before_duration": "10m"})
+	v, w := client(m), wanted(m, "acme-app")
+	w.TTL = 4 * time.Minute
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	if _, reason, err := v.Check(t.Context(), i, w); err != nil || reason != "" {
+		t.Errorf("%q, %v", reason, err)
+	}
+	login := v.LoginCertificate(pki.Request{Mount: m.PKI, Role: m.Role, CommonName: "brownie-terraform", TTL: 4 * time.Minute})
+	for range 3 {
+		testdb.Must(login.Get(t.Context()))(t)
+	}
+	if valid, _ := m.Serials(); len(valid) != 2 {
+		t.Errorf("%v are valid", valid)
+	}
+}
+
+// A Vault that never answers is told from one that refuses.
+func TestAVaultThatHangs(t *testing.T) {
+	t.Setenv("VAULT_CLIENT_TIMEOUT", "1s")
+	released := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-released }))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(released) })
+	_, err := pki.New(pki.Config{Address: server.URL, Token: "x"}).Certificate(t.Context(), "pki", "01:02")
+	var failed *pki.Error
+	if !errors.As(err, &failed) || failed.Class != pki.Unreachable || !strings.Contains(err.Error(), "does not answer within 1s") {
+		t.Errorf("got %v", err)
+	}
+}
