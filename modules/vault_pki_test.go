@@ -23,6 +23,7 @@ type vaultPKI struct {
 	issuer *testvault.Issuer
 	// pki, kv and jwt are the module's mounts, and prefix begins the names of its policies.
 	pki, kv, jwt, prefix string
+	config               string
 }
 
 func applyVaultPKI(t *testing.T) vaultPKI {
@@ -35,7 +36,7 @@ func applyVaultPKI(t *testing.T) vaultPKI {
 	if v.OnThisHost() {
 		keys = fmt.Sprintf("oidc_discovery_ca_pem = %q", m.issuer.CAPEM())
 	}
-	m.write(fmt.Sprintf(`
+	m.config = fmt.Sprintf(`
 provider "vault" {
   skip_child_token = true
 }
@@ -68,7 +69,6 @@ module "roles_only" {
   source        = "./vault-pki"
   issuing       = { mount = module.pki.mount, existing_issuer = "default" }
   store         = { mount = module.pki.stores["acme-app"].mount, existing = true }
-  crl           = null
   policy_prefix = "%[3]s-second"
   clients       = { globex-app = {} }
 }
@@ -76,7 +76,8 @@ module "roles_only" {
 output "root" {
   value = module.pki.root_certificate_pem
 }
-`, m.pki, m.kv, m.prefix, m.jwt, m.issuer.URL, keys))
+`, m.pki, m.kv, m.prefix, m.jwt, m.issuer.URL, keys)
+	m.write(m.config)
 	m.initialize()
 	t.Cleanup(func() { m.must("destroy", "-auto-approve", "-input=false") })
 	m.must("apply", "-auto-approve", "-input=false")
@@ -117,6 +118,55 @@ func TestAccVaultPKI(t *testing.T) {
 	t.Run("certificates", m.testCertificates)
 	t.Run("policies", m.testPolicies)
 	t.Run("login of a workspace", m.testLogin)
+	t.Run("rotation of the root", m.testRotation)
+}
+
+// A new root is made, trusted, and signs then; what the old one has signed stays valid.
+func (m vaultPKI) testRotation(t *testing.T) {
+	old, err := m.ask("acme-app", map[string]any{"common_name": "acme-app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const root = `root          = { mount = "module-root" }`
+	for _, step := range []string{
+		`root          = { mount = "module-root", also = ["module-root-next"], common_name = "Next root" }`,
+		`root          = { mount = "module-root-next", also = ["module-root"], common_name = "Next root" }`,
+	} {
+		m.write(strings.Replace(m.config, root, step, 1))
+		m.must("apply", "-auto-approve", "-input=false")
+		if output, err := m.terraform("plan", "-input=false", "-detailed-exitcode"); err != nil {
+			t.Errorf("a second plan: %s\n%s", err, output)
+		}
+	}
+	next, err := m.ask("acme-app", map[string]any{"common_name": "acme-app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.verify(t, old, "Brownie root")
+	m.verify(t, next, "Next root")
+}
+
+// verify fails unless a certificate leads to a root of that name which everybody is told to trust.
+func (m vaultPKI) verify(t *testing.T, c *x509.Certificate, root string) {
+	t.Helper()
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(m.must("output", "-raw", "root"))) {
+		t.Fatal("the output holds no root")
+	}
+	issuers, _ := m.vault.Must("LIST", m.pki+"/issuers", nil)["keys"].([]any)
+	for _, issuer := range issuers {
+		text, _ := m.vault.Must(http.MethodGet, fmt.Sprintf("%s/issuer/%s/json", m.pki, issuer), nil)["certificate"].(string)
+		between.AppendCertsFromPEM([]byte(text))
+	}
+	chains, err := c.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: c.ExtKeyUsage})
+	if err != nil {
+		t.Errorf("%s: %s", c.Subject, err)
+		return
+	}
+	// The same key of the issuing authority is signed by both roots.
+	if !slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return chain[len(chain)-1].Subject.CommonName == root }) {
+		t.Errorf("%s does not lead to %s", c.Subject, root)
+	}
 }
 
 func (m vaultPKI) testNames(t *testing.T) {
@@ -174,19 +224,8 @@ func (m vaultPKI) testCertificates(t *testing.T) {
 	if !slices.Equal(server.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) {
 		t.Errorf("a server's certificate: %v", server.ExtKeyUsage)
 	}
-	// What clients and servers are given as root leads to both, over the issuing authority.
-	roots, between := x509.NewCertPool(), x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(m.must("output", "-raw", "root"))) {
-		t.Fatal("the output holds no root")
-	}
-	chain := m.vault.Must(http.MethodGet, m.pki+"/cert/ca_chain", nil)
-	text, _ := chain["certificate"].(string)
-	between.AppendCertsFromPEM([]byte(text))
-	for _, c := range []*x509.Certificate{client, server} {
-		if _, err := c.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: c.ExtKeyUsage}); err != nil {
-			t.Errorf("%s: %s", c.Subject, err)
-		}
-	}
+	m.verify(t, client, "Brownie root")
+	m.verify(t, server, "Brownie root")
 }
 
 // may tells whether a token is allowed to do something, whether it then works or not.
@@ -225,8 +264,24 @@ func (m vaultPKI) testPolicies(t *testing.T) {
 			[]string{"PUT pki/issue/acme_writer", "PUT pki/sign/acme_writer"},
 			[]string{"PUT pki/issue/acme-app", "GET kv/data/clients/acme_writer", "PUT pki/revoke"},
 		},
+		"server-exact": {
+			[]string{"PUT pki/issue/server-exact", "PUT pki/sign/server-exact"},
+			[]string{"PUT pki/issue/server-below", "PUT pki/issue/acme-app", "PUT pki/revoke", "GET kv/data/clients/acme-app"},
+		},
 	} {
 		token := tokenOf(policy)
+		// What Vault's role does not refuse, the policy does.
+		for _, parameters := range []map[string]any{
+			{"not_after": "2040-01-01T00:00:00Z"}, {"NOT_AFTER": "2040-01-01T00:00:00Z"}, {"alt_names": "root@acme-app"}, {"alt_names": []string{"acme-app", "x@acme-app"}},
+		} {
+			for _, request := range cases.may {
+				method, path, _ := strings.Cut(request, " ")
+				email := parameters["alt_names"] != nil && policy == "server-exact" // It has no role that issues any.
+				if (strings.Contains(path, "/issue/") || strings.Contains(path, "/sign/")) && !email && m.may(t, token, method, strings.Replace(path, "pki/", m.pki+"/", 1), parameters) {
+					t.Errorf("%s: %s with %v is allowed", policy, request, parameters)
+				}
+			}
+		}
 		for allowed, requests := range map[bool][]string{true: cases.may, false: cases.mayNot} {
 			for _, request := range requests {
 				method, path, _ := strings.Cut(request, " ")

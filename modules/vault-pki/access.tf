@@ -32,6 +32,17 @@ resource "vault_policy" "client" {
   })
 }
 
+# What a server needs: certificates for its names.
+resource "vault_policy" "server" {
+  for_each = var.servers
+
+  name = "${var.policy_prefix}-server-${each.key}"
+  policy = templatefile("${path.module}/templates/server.hcl.tftpl", {
+    mount = var.issuing.mount
+    role  = "server-${each.key}"
+  })
+}
+
 resource "vault_jwt_auth_backend" "hcp_terraform" {
   count = var.jwt == null ? 0 : 1
 

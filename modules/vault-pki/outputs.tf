@@ -11,8 +11,8 @@ output "issuer" {
 }
 
 output "root_certificate_pem" {
-  description = "Certificate of the root, for PostgreSQL's `ssl_ca_file` and clients' `sslrootcert`; null when the module made no root."
-  value       = local.makes_root ? vault_pki_secret_backend_root_cert.root[0].certificate : null
+  description = "Certificates of all roots that the module made, for PostgreSQL's `ssl_ca_file` and clients' `sslrootcert`; null when it made none."
+  value       = length(local.roots) > 0 ? join("\n", [for root in vault_pki_secret_backend_root_cert.root : trimspace(root.certificate)]) : null
 }
 
 output "ca_chain_pem" {
@@ -38,10 +38,11 @@ output "stores" {
 }
 
 output "policies" {
-  description = "Names of the policies: `terraform`, and `clients` by their names."
+  description = "Names of the policies: `terraform`, and `clients` and `servers` by their names."
   value = {
     terraform = vault_policy.terraform.name
     clients   = { for name, policy in vault_policy.client : name => policy.name }
+    servers   = { for name, policy in vault_policy.server : name => policy.name }
   }
 }
 
@@ -52,5 +53,5 @@ output "jwt" {
 
 output "mount_paths" {
   description = "Paths, after Vault's address, of the mounts of all authorities, for `brownie-crl -mount`."
-  value       = [for mount in concat([var.issuing.mount], local.makes_issuing ? [var.root.mount] : []) : "/v1/${mount}"]
+  value       = [for mount in distinct(concat([var.issuing.mount], local.makes_issuing ? [var.root.mount] : [], tolist(local.roots))) : "/v1/${mount}"]
 }

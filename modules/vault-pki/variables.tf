@@ -1,6 +1,7 @@
 variable "root" {
   type = object({
     mount           = optional(string, "pki-root")
+    also            = optional(list(string), [])
     existing_issuer = optional(string)
     common_name     = optional(string, "Brownie root")
     ttl             = optional(string, "87600h")
@@ -14,18 +15,28 @@ variable "root" {
     `issuing.existing_issuer` is set.
 
     - `mount`: path of its PKI secrets engine. Default: `pki-root`.
-    - `existing_issuer`: ID or name of an issuer that this mount has; the module then makes neither mount nor root. Default: none.
-    - `common_name`: subject of the root. Default: `Brownie root`.
-    - `ttl`: how long the root holds. Default: `87600h`, ten years.
+    - `also`: paths of further mounts with a root each, which signs nothing: the next one, before it is trusted everywhere, or
+      the previous one, as long as something that it signed is in use. Default: none.
+    - `existing_issuer`: ID or name of an issuer that this mount has; the module then makes no root there. Default: none.
+    - `common_name`: subject of roots that are made. One that exists is never changed. Default: `Brownie root`.
+    - `ttl`: how long such a root holds. Default: `87600h`, ten years.
     - `key_type`, `key_bits`: kind of its key: `ec` (default) with 256, 384 (default) or 521, or `rsa` with 2048, 3072 or 4096.
   EOT
 
   validation {
-    condition     = can(regex("^[^/\\s]+(/[^/\\s]+)*$", var.root.mount))
-    error_message = "root.mount must be a path without a slash at its ends, without empty parts, and without spaces."
+    condition     = can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", var.root.mount))
+    error_message = "root.mount must be a path without a slash at its ends, without empty parts, and without spaces, quotes, * and +."
   }
   validation {
-    condition     = can(regex("^[1-9][0-9]{0,6}(h|m|s)$", var.root.ttl))
+    condition     = var.root.existing_issuer != ""
+    error_message = "root.existing_issuer must be null, or the ID or name of an issuer."
+  }
+  validation {
+    condition     = alltrue([for path in coalesce(var.root.also, []) : try(can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", path)) && path != var.root.mount, false)])
+    error_message = "root.also: each must be a path other than root.mount, without a slash at its ends, spaces, quotes, * and +."
+  }
+  validation {
+    condition     = can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", var.root.ttl))
     error_message = "root.ttl must be a whole number of hours, minutes or seconds with its unit, such as \"87600h\"."
   }
   validation {
@@ -52,20 +63,31 @@ variable "issuing" {
     - `existing_issuer`: ID or name of an issuer that this mount has; the module then makes roles and policies only. Default: none.
     - `common_name`: subject of the authority. Another one makes a new authority with a new key beside the old one, which the
       roles use from then on: that is how to rotate it. Default: `Brownie issuing`.
-    - `ttl`: how long the authority holds; no certificate outlives it. Default: `43800h`, five years.
+    - `ttl`: how long the authority holds; no certificate outlives it. Another one has the same key signed anew, also beside the
+      old one. Default: `43800h`, five years.
     - `key_type`, `key_bits`: as those of the root. Defaults: `ec` and 256.
   EOT
 
   validation {
-    condition     = can(regex("^[^/\\s]+(/[^/\\s]+)*$", var.issuing.mount))
-    error_message = "issuing.mount must be a path without a slash at its ends, without empty parts, and without spaces."
+    condition     = can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", var.issuing.mount))
+    error_message = "issuing.mount must be a path without a slash at its ends, without empty parts, and without spaces, quotes, * and +."
   }
   validation {
-    condition     = var.issuing.existing_issuer != null || var.issuing.mount != var.root.mount
+    condition     = var.issuing.existing_issuer != ""
+    error_message = "issuing.existing_issuer must be null, or the ID or name of an issuer."
+  }
+  validation {
+    condition     = var.issuing.existing_issuer != null || !contains(concat([var.root.mount], var.root.also), var.issuing.mount)
     error_message = "issuing.mount and root.mount must differ: who may use the one must not get at the other."
   }
   validation {
-    condition     = can(regex("^[1-9][0-9]{0,6}(h|m|s)$", var.issuing.ttl))
+    condition = var.issuing.existing_issuer != null || try(
+      timecmp(timeadd("2000-01-01T00:00:00Z", var.issuing.ttl), timeadd("2000-01-01T00:00:00Z", var.root.ttl)) <= 0, true
+    )
+    error_message = "issuing.ttl must not be longer than root.ttl."
+  }
+  validation {
+    condition     = can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", var.issuing.ttl))
     error_message = "issuing.ttl must be a whole number of hours, minutes or seconds with its unit, such as \"43800h\"."
   }
   validation {
@@ -76,31 +98,34 @@ variable "issuing" {
 
 variable "crl" {
   type = object({
-    expiry                    = optional(string, "72h")
-    auto_rebuild_grace_period = optional(string, "71h59m")
+    expiry        = optional(string, "72h")
+    rebuild_after = optional(string, "1m")
+    safety_buffer = optional(string, "72h")
   })
   default     = {}
+  nullable    = false
   description = <<-EOT
-    The revocation lists of both mounts. Vault looks once a minute and makes a list anew when it is older than `expiry` less
-    `auto_rebuild_grace_period`: with the defaults, a revoked certificate is in the list after one to two minutes, and a list
-    has about three days left when Vault stops. Null leaves the lists as they are, for mounts that somebody else cares for.
+    The revocation lists of the mounts that the module makes.
 
     - `expiry`: how long a list holds. From then on PostgreSQL refuses all certificates of the authority. Default: `72h`.
-    - `auto_rebuild_grace_period`: how long before its end a list is made anew. A smaller one spares Vault the work when there are
-      many thousands of revoked certificates, and lets revocations wait longer. Default: `71h59m`.
+    - `rebuild_after`: how old a list gets until it is made anew, with what was revoked meanwhile; Vault looks once a minute. More spares
+      Vault the work when there are many thousands of revoked certificates, and lets revocations wait longer. Default: `1m`.
+    - `safety_buffer`: how long certificates are remembered after they expired, when they leave the lists and the mount. Default: `72h`.
   EOT
 
   validation {
-    condition = var.crl == null ? true : alltrue([for duration in [var.crl.expiry, var.crl.auto_rebuild_grace_period] :
-      can(regex("^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", duration)) && duration != ""
-    ])
-    error_message = "crl.expiry and crl.auto_rebuild_grace_period must be durations with units, such as \"72h\" or \"71h59m\"."
+    condition     = alltrue([for duration in [var.crl.expiry, var.crl.rebuild_after, var.crl.safety_buffer] : can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", duration))])
+    error_message = "crl: each must be a whole number of hours, minutes or seconds with its unit, such as \"72h\"."
   }
   validation {
-    condition = var.crl == null ? true : try(timecmp(
-      timeadd("2000-01-01T00:00:00Z", var.crl.auto_rebuild_grace_period), timeadd("2000-01-01T00:00:00Z", var.crl.expiry)
-    ) < 0, false)
-    error_message = "crl.auto_rebuild_grace_period must be shorter than crl.expiry."
+    condition     = try(timecmp("2000-01-01T01:00:00Z", timeadd("2000-01-01T00:00:00Z", var.crl.expiry)) <= 0, true)
+    error_message = "crl.expiry must be at least \"1h\": a list that expires before it is fetched shuts everybody out."
+  }
+  validation {
+    condition = try(timecmp(
+      timeadd(timeadd("2000-01-01T00:00:00Z", var.crl.rebuild_after), var.crl.rebuild_after), timeadd("2000-01-01T00:00:00Z", var.crl.expiry)
+    ) <= 0, true)
+    error_message = "crl.rebuild_after must be at most half of crl.expiry."
   }
 }
 
@@ -131,15 +156,15 @@ variable "clients" {
     can issue this name and no other. The pooler's own certificate for the server is one of them, by default `pgbouncer`.
 
     - `ttl`, `max_ttl`: how long a certificate holds, and at the most. Defaults: `168h` and `720h`.
-    - `key_type`, `key_bits`: kind of keys that are signed: `ec` (default), `rsa`, `ed25519` or `any`, and their least size.
-      Defaults: 256 for `ec`, 2048 for `rsa`.
+    - `key_type`, `key_bits`: kind of keys that are signed: `ec` (default), `rsa`, `ed25519` or `any`, and their size. Defaults: 256
+      for `ec`, at least 2048 for `rsa`. With `any` a client cannot have a key made for it (`issues_for_itself`), only sign one.
     - `issues_for_itself`: its policy allows to issue its own certificates, as Vault Agent and cert-manager do, in place of
       reading the one that Terraform stores. Default: `false`.
     - `managed_by_brownie`: Terraform's policy allows to have its certificates signed. Default: `true`.
   EOT
 
   validation {
-    condition     = alltrue([for name in keys(var.clients) : can(regex("^[a-z0-9_]([a-z0-9_.-]{0,61}[a-z0-9_])?$", name))])
+    condition     = alltrue([for name in keys(var.clients) : can(regex("^[a-z0-9_]([a-z0-9_.-]{0,61}[a-z0-9_])?$", name)) && !strcontains(name, "..")])
     error_message = "clients: a name has 1 to 63 lower-case letters, digits, and _ . - (not at its ends, but for _). Vault issues a name in any case, so that names in upper case would not be exact, and PgBouncer takes an asterisk for a wildcard."
   }
   validation {
@@ -147,16 +172,23 @@ variable "clients" {
     error_message = "clients: a name must not begin with \"server-\", as the roles for servers do."
   }
   validation {
-    condition     = alltrue([for c in values(var.clients) : can(regex("^[1-9][0-9]{0,6}(h|m|s)$", c.ttl)) && can(regex("^[1-9][0-9]{0,6}(h|m|s)$", c.max_ttl))])
+    condition     = alltrue([for client in values(var.clients) : try(contains(["ec", "rsa", "ed25519", "any"], client.key_type), false)])
+    error_message = "clients: each must be an object, and key_type \"ec\", \"rsa\", \"ed25519\" or \"any\"."
+  }
+  validation {
+    condition     = alltrue([for client in values(var.clients) : try(client.key_bits, null) == null ? true : try(contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[client.key_type], client.key_bits), false)])
+    error_message = "clients: key_bits must be 256, 384 or 521 with key_type \"ec\", 2048, 3072 or 4096 with \"rsa\", and left out with others."
+  }
+  validation {
+    condition = alltrue([for client in values(var.clients) : try(
+      timecmp(timeadd("2000-01-01T00:00:00Z", client.ttl), timeadd("2000-01-01T00:00:00Z", client.max_ttl)) <= 0 &&
+      (var.issuing.existing_issuer != null || timecmp(timeadd("2000-01-01T00:00:00Z", client.max_ttl), timeadd("2000-01-01T00:00:00Z", var.issuing.ttl)) < 0), true
+    )])
+    error_message = "clients: ttl must not be longer than max_ttl, and max_ttl must be shorter than issuing.ttl."
+  }
+  validation {
+    condition     = alltrue([for client in values(var.clients) : try(can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", client.ttl)) && can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", client.max_ttl)), false)])
     error_message = "clients: ttl and max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"168h\"."
-  }
-  validation {
-    condition     = alltrue([for c in values(var.clients) : try(timecmp(timeadd("2000-01-01T00:00:00Z", c.ttl), timeadd("2000-01-01T00:00:00Z", c.max_ttl)) <= 0, true)])
-    error_message = "clients: ttl must not be longer than max_ttl."
-  }
-  validation {
-    condition     = alltrue([for c in values(var.clients) : contains(["ec", "rsa", "ed25519", "any"], c.key_type)])
-    error_message = "clients: key_type must be \"ec\", \"rsa\", \"ed25519\" or \"any\"."
   }
 }
 
@@ -186,22 +218,29 @@ variable "servers" {
     error_message = "servers: a key has 1 to 52 lower-case letters, digits, and - (not at its ends)."
   }
   validation {
-    condition = alltrue([for server in values(var.servers) : length(server.domains) > 0 && alltrue([
+    condition = alltrue([for server in values(var.servers) : try(length(server.domains) > 0 && alltrue([
       for domain in server.domains : can(regex("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", domain))
-    ])])
+    ]), false)])
     error_message = "servers: domains must name at least one host, each in lower case and without a wildcard."
   }
   validation {
-    condition     = alltrue([for s in values(var.servers) : can(regex("^[1-9][0-9]{0,6}(h|m|s)$", s.ttl)) && can(regex("^[1-9][0-9]{0,6}(h|m|s)$", s.max_ttl))])
+    condition     = alltrue([for server in values(var.servers) : try(contains(["ec", "rsa", "ed25519", "any"], server.key_type), false)])
+    error_message = "servers: each must be an object, and key_type \"ec\", \"rsa\", \"ed25519\" or \"any\"."
+  }
+  validation {
+    condition     = alltrue([for server in values(var.servers) : try(server.key_bits, null) == null ? true : try(contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[server.key_type], server.key_bits), false)])
+    error_message = "servers: key_bits must be 256, 384 or 521 with key_type \"ec\", 2048, 3072 or 4096 with \"rsa\", and left out with others."
+  }
+  validation {
+    condition = alltrue([for server in values(var.servers) : try(
+      timecmp(timeadd("2000-01-01T00:00:00Z", server.ttl), timeadd("2000-01-01T00:00:00Z", server.max_ttl)) <= 0 &&
+      (var.issuing.existing_issuer != null || timecmp(timeadd("2000-01-01T00:00:00Z", server.max_ttl), timeadd("2000-01-01T00:00:00Z", var.issuing.ttl)) < 0), true
+    )])
+    error_message = "servers: ttl must not be longer than max_ttl, and max_ttl must be shorter than issuing.ttl."
+  }
+  validation {
+    condition     = alltrue([for server in values(var.servers) : try(can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", server.ttl)) && can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", server.max_ttl)), false)])
     error_message = "servers: ttl and max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"720h\"."
-  }
-  validation {
-    condition     = alltrue([for s in values(var.servers) : try(timecmp(timeadd("2000-01-01T00:00:00Z", s.ttl), timeadd("2000-01-01T00:00:00Z", s.max_ttl)) <= 0, true)])
-    error_message = "servers: ttl must not be longer than max_ttl."
-  }
-  validation {
-    condition     = alltrue([for s in values(var.servers) : contains(["ec", "rsa", "ed25519", "any"], s.key_type)])
-    error_message = "servers: key_type must be \"ec\", \"rsa\", \"ed25519\" or \"any\"."
   }
 }
 
@@ -222,7 +261,7 @@ variable "store" {
   EOT
 
   validation {
-    condition     = alltrue([for path in [var.store.mount, var.store.prefix] : can(regex("^[^/\\s*+]+(/[^/\\s*+]+)*$", path))])
+    condition     = alltrue([for path in [var.store.mount, var.store.prefix] : can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", path))])
     error_message = "store.mount and store.prefix must be paths without a slash at their ends, without empty parts, spaces, * and +."
   }
 }
@@ -273,21 +312,33 @@ variable "jwt" {
   EOT
 
   validation {
-    condition = var.jwt == null ? true : alltrue(flatten([for role, w in var.jwt.workspaces : [
-      for value in [w.organization, w.project, w.workspace] : value != "" && !can(regex("[*:]", value))
-    ]]))
+    condition     = var.jwt == null ? true : try(length(var.jwt.workspaces) > 0, false)
+    error_message = "jwt.workspaces is empty, so that nobody could log in: name a workspace, or leave jwt out."
+  }
+  validation {
+    condition     = var.jwt == null ? true : alltrue([for role in try(keys(var.jwt.workspaces), []) : can(regex("^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$", role))])
+    error_message = "jwt.workspaces: the name of a role has letters, digits, and _ . - (not at its ends, but for _)."
+  }
+  validation {
+    condition = var.jwt == null ? true : alltrue(flatten([for w in try(values(var.jwt.workspaces), []) : try([
+      for value in [w.organization, w.project, w.workspace] : value != null && value != "" && !can(regex("[*:]", value))
+    ], [false])]))
     error_message = "jwt.workspaces: organization, project and workspace must be exact names, without * and : which would let others in."
   }
   validation {
-    condition     = var.jwt == null ? true : alltrue([for w in values(var.jwt.workspaces) : contains(["*", "plan", "apply"], w.run_phase)])
+    condition     = var.jwt == null ? true : alltrue([for w in try(values(var.jwt.workspaces), []) : try(contains(["*", "plan", "apply"], w.run_phase), true)])
     error_message = "jwt.workspaces: run_phase must be \"plan\", \"apply\" or \"*\"."
   }
   validation {
-    condition     = var.jwt == null ? true : alltrue([for d in [var.jwt.token_ttl, var.jwt.token_max_ttl] : can(regex("^[1-9][0-9]{0,6}(h|m|s)$", d))])
+    condition     = var.jwt == null ? true : alltrue([for d in [var.jwt.token_ttl, var.jwt.token_max_ttl] : can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", d))])
     error_message = "jwt.token_ttl and jwt.token_max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"20m\"."
   }
   validation {
-    condition     = var.jwt == null ? true : length(var.jwt.workspaces) > 0
-    error_message = "jwt.workspaces is empty, so that nobody could log in: name a workspace, or leave jwt out."
+    condition     = var.jwt == null ? true : try(timecmp(timeadd("2000-01-01T00:00:00Z", var.jwt.token_ttl), timeadd("2000-01-01T00:00:00Z", var.jwt.token_max_ttl)) <= 0, true)
+    error_message = "jwt.token_ttl must not be longer than jwt.token_max_ttl."
+  }
+  validation {
+    condition     = try(length(var.jwt.jwt_validation_pubkeys) > 0, true)
+    error_message = "jwt.jwt_validation_pubkeys must be null, or name a key."
   }
 }

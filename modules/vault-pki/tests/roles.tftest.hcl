@@ -22,7 +22,7 @@ variables {
 
 run "keys_of_authorities_stay_in_vault" {
   assert {
-    condition     = vault_pki_secret_backend_root_cert.root[0].type == "internal" && vault_pki_secret_backend_intermediate_cert_request.issuing[0].type == "internal"
+    condition     = vault_pki_secret_backend_root_cert.root["pki-root"].type == "internal" && vault_pki_secret_backend_intermediate_cert_request.issuing[0].type == "internal"
     error_message = "a key could be exported"
   }
 }
@@ -66,22 +66,25 @@ run "certificates_can_be_revoked" {
     error_message = "a certificate is not stored, so that it cannot be revoked"
   }
   assert {
-    condition     = alltrue([for config in vault_pki_secret_backend_crl_config.all : config.auto_rebuild && config.expiry == "72h" && config.auto_rebuild_grace_period == "71h59m"])
+    condition     = alltrue([for config in vault_pki_secret_backend_crl_config.all : config.auto_rebuild && config.expiry == "72h" && config.auto_rebuild_grace_period == "259140s"])
     error_message = "lists are not made anew by themselves"
   }
   assert {
     condition     = toset(keys(vault_pki_secret_backend_crl_config.all)) == toset(["pki", "pki-root"])
     error_message = "a mount's lists are not cared for"
   }
+  assert {
+    condition     = vault_pki_secret_backend_config_auto_tidy.issuing[0].enabled && vault_pki_secret_backend_config_auto_tidy.issuing[0].tidy_revoked_certs
+    error_message = "the lists grow for ever"
+  }
 }
 
-run "lists_of_others_are_left_alone" {
-  variables {
-    crl = null
-  }
+run "only_what_policies_need_is_allowed" {
   assert {
-    condition     = length(vault_pki_secret_backend_crl_config.all) == 0
-    error_message = "crl = null changes a list"
+    condition = alltrue([for policy in concat([vault_policy.terraform.policy], values(vault_policy.client)[*].policy, values(vault_policy.server)[*].policy) :
+      length(regexall("/(sign|issue)/", policy)) == length(regexall("denied_parameters = \\{ \"not_after\" = \\[\\]", policy))
+    ])
+    error_message = "a policy allows certificates that hold for longer than the role says"
   }
 }
 
@@ -108,6 +111,10 @@ run "with_an_existing_issuer_only_roles_are_made" {
     error_message = "an authority is made beside the existing one"
   }
   assert {
+    condition     = length(vault_pki_secret_backend_crl_config.all) + length(vault_pki_secret_backend_config_auto_tidy.issuing) == 0
+    error_message = "the lists of somebody else's mount are changed"
+  }
+  assert {
     condition     = alltrue([for role in vault_pki_secret_backend_role.client : role.issuer_ref == "clients" && role.backend == "company/pki"])
     error_message = "the roles do not use the existing issuer"
   }
@@ -118,7 +125,7 @@ run "an_existing_root_signs_the_issuing_authority" {
     root = { mount = "company/root", existing_issuer = "root-2026" }
   }
   assert {
-    condition     = length(vault_mount.root) == 0 && length(vault_pki_secret_backend_root_cert.root) == 0
+    condition     = length(vault_mount.root) + length(vault_pki_secret_backend_root_cert.root) == 0
     error_message = "a root is made beside the existing one"
   }
   assert {
