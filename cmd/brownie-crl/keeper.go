@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,8 +47,8 @@ func newKeeper(s settings, server postgres.Config, log *slog.Logger) *keeper {
 	k := &keeper{
 		settings: s, server: server, log: log, unread: true, problem: errors.New("nothing was refreshed yet"), registry: prometheus.NewRegistry(),
 		nextUpdate: prometheus.NewGaugeVec(gauge("next_update_timestamp_seconds", "When the list in the file expires, by issuer; then the server "+
-			"refuses all certificates of the issuer."), []string{"issuer"}),
-		revoked:     prometheus.NewGaugeVec(gauge("revoked_certificates", "Certificates that the list in the file names, by issuer."), []string{"issuer"}),
+			"refuses all certificates of the issuer."), []string{"issuer", "key_id"}),
+		revoked:     prometheus.NewGaugeVec(gauge("revoked_certificates", "Certificates that the list in the file names, by issuer."), []string{"issuer", "key_id"}),
 		troubled:    prometheus.NewGauge(gauge("problem", "1 when the last refresh failed or a list expires too soon, else 0.")),
 		refreshedAt: prometheus.NewGauge(gauge("last_success_timestamp_seconds", "When the lists were last refreshed and read by the server.")),
 	}
@@ -67,8 +68,8 @@ func (k *keeper) refresh(ctx context.Context) error {
 	k.nextUpdate.Reset()
 	k.revoked.Reset()
 	for _, list := range lists {
-		k.nextUpdate.WithLabelValues(list.Issuer).Set(float64(list.NextUpdate.Unix()))
-		k.revoked.WithLabelValues(list.Issuer).Set(float64(list.Revoked))
+		k.nextUpdate.WithLabelValues(list.Issuer, list.KeyID).Set(float64(list.NextUpdate.Unix()))
+		k.revoked.WithLabelValues(list.Issuer, list.KeyID).Set(float64(list.Revoked))
 		if changed {
 			k.log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires", list.NextUpdate.Format(time.RFC3339))
 		}
@@ -107,6 +108,16 @@ const reloadSQL = `
 	WITH asked AS MATERIALIZED (SELECT clock_timestamp() AS at)
 	SELECT at FROM asked WHERE pg_catalog.pg_reload_conf()`
 
+// loaded is what a server says of its configuration.
+type loaded struct {
+	At   time.Time `db:"at"`
+	TLS  bool      `db:"tls"`
+	File string    `db:"file"`
+}
+
+const loadedSQL = `
+	SELECT pg_catalog.pg_conf_load_time() AS at, pg_catalog.current_setting('ssl')::boolean AS tls, pg_catalog.current_setting('ssl_crl_file') AS file`
+
 // reload makes the server read the file, and waits until it has. It looks with new connections, which show that a valid
 // certificate still gets in.
 func (k *keeper) reload(ctx context.Context) error {
@@ -123,9 +134,17 @@ func (k *keeper) reload(ctx context.Context) error {
 		return fmt.Errorf("the server was not told to read the lists (if it refuses everybody because of those that it has, only -pidfile or a unix socket "+
 			"repairs that): %w", err)
 	}
-	for k.server.Host != "" {
-		read, _, err := postgres.Login[moment](ctx, k.server, `SELECT pg_catalog.pg_conf_load_time() AS at`)
+	if k.server.Host == "" {
+		k.unread = false
+		k.log.Info("The server was told to read the lists; name it by PGHOST to have that looked at")
+		return nil
+	}
+	for {
+		read, _, err := postgres.Login[loaded](ctx, k.server, loadedSQL)
 		if err == nil && !read.At.Before(asked.At.Truncate(time.Microsecond)) {
+			if err := k.check(read); err != nil {
+				return err
+			}
 			break
 		}
 		select {
@@ -139,22 +158,83 @@ func (k *keeper) reload(ctx context.Context) error {
 	return nil
 }
 
-// signalServer tells a server on this machine to read its configuration again (PostgreSQL manual, "pg_ctl").
+// check tells why a server that has read its configuration has not read the file: it goes on with the old lists then, and
+// says so in its log only.
+func (k *keeper) check(read loaded) error {
+	switch {
+	case !read.TLS:
+		return errors.New("the server does without TLS (ssl = off), so that it reads no lists")
+	case read.File == "":
+		return fmt.Errorf("the server reads no lists: set its ssl_crl_file to %s", k.Path)
+	case filepath.Base(read.File) != filepath.Base(k.Path):
+		return fmt.Errorf("the server reads %s (ssl_crl_file), and not %s", read.File, k.Path)
+	}
+	mine, err := os.Stat(k.Path) //nolint:gosec // Whoever starts the command chooses the file.
+	if err != nil {
+		return err
+	}
+	// A server in another container may have the same file at another path.
+	if theirs, err := os.Stat(read.File); err == nil && filepath.IsAbs(read.File) && !os.SameFile(mine, theirs) {
+		return fmt.Errorf("the server reads %s (ssl_crl_file), and not %s", read.File, k.Path)
+	}
+	return readable(k.Path)
+}
+
+// readable tells why a server, which never runs as root, cannot read a file: a folder of root's that is closed to others.
+func readable(path string) error {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	for dir := filepath.Dir(absolute); ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir) //nolint:gosec // See above.
+		if err != nil {
+			return err
+		}
+		owner, known := info.Sys().(*syscall.Stat_t)
+		if known && owner.Uid == 0 && owner.Gid == 0 && info.Mode()&0o001 == 0 {
+			return fmt.Errorf("the server cannot read %s: the folder %s is root's, and closed to others (chmod o+x)", path, dir)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+// signalServer tells a server on this machine to read its configuration again (PostgreSQL manual, "pg_ctl"). A file that a server
+// has left behind may have the number of another process by now.
 func signalServer(pidFile string) error {
 	text, err := os.ReadFile(pidFile) //nolint:gosec // Whoever starts the command chooses the file.
 	if err != nil {
 		return err
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil || pid <= 1 {
-		return fmt.Errorf("%s does not begin with the number of a process", pidFile)
+	lines := strings.SplitN(string(text), "\n", 3)
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil || pid < 1 || len(lines) < 3 {
+		return fmt.Errorf("%s is no postmaster.pid: it does not begin with the number of a process and a folder", pidFile)
+	}
+	folder := strings.TrimSpace(lines[1])
+	working, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	if errors.Is(err, os.ErrNotExist) || err == nil && !sameFolder(working, folder) {
+		return fmt.Errorf("process %d, which %s names, is no server with the data in %s: the server has ended", pid, pidFile, folder)
+	}
+	if err != nil {
+		return fmt.Errorf("process %d cannot be looked at; run this command as the server's user: %w", pid, err)
 	}
 	server, err := os.FindProcess(pid)
 	if err != nil {
 		return err
 	}
 	return server.Signal(syscall.SIGHUP)
+}
+
+func sameFolder(one, other string) bool {
+	first, err := os.Stat(one)
+	if err != nil {
+		return one == other
+	}
+	second, err := os.Stat(other) //nolint:gosec // It is only compared.
+	return err == nil && os.SameFile(first, second)
 }
 
 // handler shows the state: /metrics, and /healthz, which says what is wrong.

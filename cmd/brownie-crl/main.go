@@ -103,7 +103,7 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 	}
 	for {
 		// What is wrong is shown; it may be right the next time.
-		if err := k.refresh(ctx); err != nil {
+		if err := k.refresh(ctx); err != nil && ctx.Err() == nil {
 			k.log.Error("The revocation lists are not up to date", "problem", err)
 		}
 		select {

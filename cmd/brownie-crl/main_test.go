@@ -3,10 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -90,6 +95,26 @@ func (s stand) refresh(more ...string) (log string, err error) {
 	return output.String(), err
 }
 
+// ready writes the file, which the server reads by now, and refreshes it once more.
+func (s stand) ready() {
+	s.t.Helper()
+	// The server does not read the file yet, which is an error; it is written all the same.
+	if _, err := s.refresh(); err == nil || !strings.Contains(err.Error(), "set its ssl_crl_file to") {
+		s.t.Fatalf("a server that reads no list: %v", err)
+	}
+	s.useFile()
+	if log, err := s.refresh(); err != nil {
+		s.t.Fatalf("%s\n%s", err, log)
+	}
+}
+
+// keyID is that of the authority of a certificate.
+func keyID(c pki.Certificate) string {
+	block, _ := pem.Decode([]byte(c.PEM))
+	parsed, _ := x509.ParseCertificate(block.Bytes)
+	return hex.EncodeToString(parsed.AuthorityKeyId)
+}
+
 // useFile makes the server read the file from its next reload on.
 func (s stand) useFile() {
 	s.t.Helper()
@@ -140,10 +165,7 @@ func TestRevocationReachesPostgreSQL(t *testing.T) {
 	t.Cleanup(func() { _ = store.DropRole(context.Background(), role, "") })
 	pooler := testdb.Pooler(t, s.database)
 	testdb.Must(store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"}, access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
-	if log, err := s.refresh(); err != nil {
-		t.Fatalf("%s\n%s", err, log)
-	}
-	s.useFile()
+	s.ready()
 
 	revoked, certificate := s.certificate()
 	valid, _ := s.certificate()
@@ -176,7 +198,7 @@ func TestRevocationReachesPostgreSQL(t *testing.T) {
 	if status, text := get(t, "http://"+address+"/healthz"); status != http.StatusOK {
 		t.Errorf("health: %d %s", status, text)
 	}
-	if _, text := get(t, "http://"+address+"/metrics"); !strings.Contains(text, `brownie_crl_revoked_certificates{issuer="CN=Clients"} 1`) ||
+	if _, text := get(t, "http://"+address+"/metrics"); !strings.Contains(text, `brownie_crl_revoked_certificates{issuer="CN=Clients",key_id="`+keyID(certificate)+`"} 1`) ||
 		!strings.Contains(text, "brownie_crl_problem 0") {
 		t.Errorf("metrics:\n%s", text)
 	}
@@ -255,9 +277,7 @@ func TestAnExpiredListRefusesValidCertificates(t *testing.T) {
 // A list whose authority is not known would leave the server without the lists of the others, and what the file has is kept.
 func TestListsThatBelongToNobody(t *testing.T) {
 	s := newStand(t)
-	if _, err := s.refresh(); err != nil {
-		t.Fatal(err)
-	}
+	s.ready()
 	mount := s.vault.Address + "/v1/" + s.vault.PKI
 	var log bytes.Buffer
 	err := run(t.Context(), []string{"-file", s.crl, "-ca", s.server.CAFile(), "-list", mount + "/crl/pem", "-list", s.root}, s.getenv, &log)
@@ -272,18 +292,61 @@ func TestListsThatBelongToNobody(t *testing.T) {
 	}
 }
 
+// What the server does not read is no success, and no other process is told anything.
+func TestServersThatDoNotReadTheFile(t *testing.T) {
+	s := newStand(t)
+	s.ready()
+	whole := testdb.Must(os.ReadFile(s.crl))(t)
+	for words, prepare := range map[string]func(){
+		"and not " + s.crl: func() { testdb.Exec(t, s.database, `ALTER SYSTEM SET ssl_crl_file = '`+s.root+`'`) },
+		"closed to others": func() {
+			testdb.Exec(t, s.database, `ALTER SYSTEM SET ssl_crl_file = '`+s.crl+`'`)
+			if err := os.Chmod(filepath.Dir(s.crl), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		if os.Getuid() != 0 && words == "closed to others" {
+			continue // Only root writes where the server cannot read.
+		}
+		prepare()
+		if _, err := s.refresh(); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", words, err)
+		}
+		if err := os.Chmod(filepath.Dir(s.crl), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	other := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- other.Wait() }()
+	pidFile := filepath.Join(t.TempDir(), "postmaster.pid")
+	if err := os.WriteFile(pidFile, fmt.Appendf(nil, "%d\n/var/lib/postgresql\n1\n", other.Process.Pid), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.refresh("-pidfile", pidFile); err == nil || !strings.Contains(err.Error(), "the server has ended") {
+		t.Errorf("a file that was left behind: %v", err)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("another process was told something: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	if now := testdb.Must(os.ReadFile(s.crl))(t); len(now) != len(whole) {
+		t.Error("the file has other lists")
+	}
+}
+
 // A new authority beside the old one: certificates of both get in, without other settings.
 func TestRotationOfTheAuthority(t *testing.T) {
 	s := newStand(t)
 	s.role = "rotated-app"
 	s.makeRole()
-	if log, err := s.refresh(); err != nil {
-		t.Fatalf("%s\n%s", err, log)
-	}
-	s.useFile()
-	if _, err := s.refresh(); err != nil {
-		t.Fatal(err)
-	}
+	s.ready()
 	old, _ := s.certificate()
 	if err := s.vault.MakeAuthority(t.Context(), s.server, s.vault.PKI); err != nil {
 		t.Fatal(err)
@@ -311,9 +374,7 @@ func TestRotationOfTheAuthority(t *testing.T) {
 // Whatever is wrong with the sources, the file keeps what it has.
 func TestBadListsAreRefused(t *testing.T) {
 	s := newStand(t)
-	if _, err := s.refresh(); err != nil {
-		t.Fatal(err)
-	}
+	s.ready()
 	good := testdb.Must(os.ReadFile(s.crl))(t)
 	other := testdb.Must(devstack.StartPostgres(t.Context(), devstack.Options{}))(t)
 	t.Cleanup(func() { _ = other.Stop(context.Background()) })

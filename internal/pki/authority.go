@@ -19,8 +19,8 @@ type Authority struct {
 	Problems []string
 }
 
-// Authority reads the authority of a mount, and says what is wrong with it.
-func (v *Vault) Authority(ctx context.Context, mount string) (Authority, error) {
+// Authority reads the authority of a mount, and says what is wrong with it, or will be when a time has passed.
+func (v *Vault) Authority(ctx context.Context, mount string, within time.Duration) (Authority, error) {
 	chain, err := v.CAChain(ctx, mount)
 	if err == nil && len(chain) == 0 {
 		err = fmt.Errorf("mount %s has no authority: %w", mount, postgres.ErrNotFound)
@@ -31,7 +31,8 @@ func (v *Vault) Authority(ctx context.Context, mount string) (Authority, error) 
 	a := Authority{Certificate: chain[0]}
 	for _, issuer := range chain {
 		a.Chain = append(a.Chain, issuer.PEM)
-		a.complain(!issuer.NotAfter.After(v.Now()), "the certificate of %s expired at %s", issuer.parsed.Subject, issuer.NotAfter.Format(time.RFC3339))
+		a.complain(!issuer.NotAfter.After(v.Now().Add(within)), "the certificate of %s %s at %s", issuer.parsed.Subject, v.expires(issuer.NotAfter),
+			issuer.NotAfter.Format(time.RFC3339))
 	}
 	var read struct {
 		List string `json:"certificate"`
@@ -49,10 +50,17 @@ func (v *Vault) Authority(ctx context.Context, mount string) (Authority, error) 
 		return a, &Error{Class: Unexpected, Doing: "read the revocation list of mount " + mount, Cause: err.Error(), err: err}
 	}
 	a.List = &lists[0]
-	a.complain(!a.List.NextUpdate.After(v.Now()), "the revocation list of %s expired at %s: servers that read it refuse all its certificates. Set auto_rebuild in "+
-		"%s/config/crl, or read %[3]s/crl/rotate", a.List.Issuer, a.List.NextUpdate.Format(time.RFC3339), mount)
+	a.complain(!a.List.NextUpdate.After(v.Now().Add(within)), "the revocation list of %s %s at %s: from then on, servers that read it refuse all its certificates. "+
+		"Set auto_rebuild in %s/config/crl, or read %[4]s/crl/rotate", a.List.Issuer, v.expires(a.List.NextUpdate), a.List.NextUpdate.Format(time.RFC3339), mount)
 	a.complain(!a.List.signedBy(chain[0]), "the revocation list of mount %s is that of another authority, %s", mount, a.List.Issuer)
 	return a, nil
+}
+
+func (v *Vault) expires(at time.Time) string {
+	if at.After(v.Now()) {
+		return "expires"
+	}
+	return "expired"
 }
 
 func (a *Authority) complain(wrong bool, format string, args ...any) {

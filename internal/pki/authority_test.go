@@ -25,24 +25,28 @@ func TestAuthority(t *testing.T) {
 	if err := v.Revoke(t.Context(), m.PKI, i.Certificate); err != nil {
 		t.Fatal(err)
 	}
-	a := testdb.Must(client(m).Authority(t.Context(), m.PKI))(t)
+	a := testdb.Must(client(m).Authority(t.Context(), m.PKI, time.Hour))(t)
 	if a.CommonName != "Test root" || len(a.Chain) != 1 || a.List == nil || a.List.Revoked != 1 || len(a.Problems) != 0 {
 		t.Errorf("got %+v", a)
+	}
+
+	if soon := testdb.Must(client(m).Authority(t.Context(), m.PKI, 80*time.Hour))(t); len(soon.Problems) != 1 || !strings.Contains(soon.Problems[0], "the revocation list of CN=Test root expires at") {
+		t.Errorf("a list that is about to expire: %q", soon.Problems)
 	}
 
 	// Nobody refreshes a list that Vault may not make, and it expires.
 	m.Must(http.MethodPost, m.PKI+"/config/crl", map[string]any{"expiry": "1s"})
 	m.Must(http.MethodGet, m.PKI+"/crl/rotate", nil)
 	time.Sleep(2 * time.Second)
-	a = testdb.Must(client(m).Authority(t.Context(), m.PKI))(t)
+	a = testdb.Must(client(m).Authority(t.Context(), m.PKI, time.Hour))(t)
 	if len(a.Problems) != 1 || !strings.Contains(a.Problems[0], "the revocation list of CN=Test root expired at") {
 		t.Errorf("an expired list: %q", a.Problems)
 	}
 	m.Must(http.MethodDelete, m.PKI+"/root", nil)
-	if _, err := client(m).Authority(t.Context(), m.PKI); err == nil || !strings.Contains(err.Error(), "no default issuer") {
+	if _, err := client(m).Authority(t.Context(), m.PKI, time.Hour); err == nil || !strings.Contains(err.Error(), "no default issuer") {
 		t.Errorf("a mount without an authority: %v", err)
 	}
-	if _, err := client(m).Authority(t.Context(), "no-such-mount"); err == nil || errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") {
+	if _, err := client(m).Authority(t.Context(), "no-such-mount", 0); err == nil || errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") {
 		t.Errorf("no mount: %v", err)
 	}
 }

@@ -68,7 +68,7 @@ func (v *Vault) checkStore(ctx context.Context, i Issued, w Wanted) (found Issue
 	case err != nil && failsToRead(err):
 		return i, "", err
 	case err != nil:
-		return i, w.Store.String() + " holds something else now", nil
+		return i, w.Store.String() + " holds something else now", nil //nolint:nilerr // That is the reason.
 	case stored.Serial == i.Serial && interrupted:
 		return i, "a renewal of it was interrupted", nil
 	case stored.Serial == i.Serial:

@@ -138,7 +138,7 @@ func TestInterruptedMoves(t *testing.T) {
 						}
 						oldValid, _ := m.Serials()
 						newValid, _ := n.Serials()
-						if valid := append(oldValid, newValid...); !slices.Equal(valid, []string{found.Serial}) {
+						if valid := slices.Concat(oldValid, newValid); !slices.Equal(valid, []string{found.Serial}) {
 							t.Errorf("%v are valid, and %s is known", valid, found.Serial)
 						}
 						known = w

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -19,8 +22,8 @@ import (
 
 // RevocationList is a certificate revocation list (RFC 5280, section 5).
 type RevocationList struct {
-	// Issuer is the subject of the authority that signed the list.
-	Issuer string
+	// Issuer is the subject of the authority that signed the list, and KeyID tells apart authorities of the same name, in hexadecimal.
+	Issuer, KeyID string
 	// ThisUpdate is when it was made. From NextUpdate on it has expired, and PostgreSQL refuses all certificates of the issuer.
 	ThisUpdate, NextUpdate time.Time
 	// Revoked is how many certificates it names.
@@ -47,11 +50,16 @@ func parseRevocationLists(text []byte) ([]RevocationList, error) {
 			return nil, fmt.Errorf("it is no certificate revocation list: %w", err)
 		}
 		lists = append(lists, RevocationList{
-			Issuer: parsed.Issuer.String(), ThisUpdate: parsed.ThisUpdate.UTC(), NextUpdate: parsed.NextUpdate.UTC(),
+			Issuer: parsed.Issuer.String(), KeyID: hex.EncodeToString(parsed.AuthorityKeyId), ThisUpdate: parsed.ThisUpdate.UTC(), NextUpdate: parsed.NextUpdate.UTC(),
 			Revoked: len(parsed.RevokedCertificateEntries), parsed: parsed,
 		})
 	}
 	return lists, nil
+}
+
+// isDelta tells whether the list has only what was revoked since another one (RFC 5280, section 5.2.4), which servers do not add up.
+func (l RevocationList) isDelta() bool {
+	return slices.ContainsFunc(l.parsed.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 27}) })
 }
 
 // signedBy tells whether an authority signed the list.
@@ -143,6 +151,9 @@ func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]
 		return nil, err
 	}
 	for _, list := range all {
+		if list.isDelta() {
+			return nil, fmt.Errorf("the list of %s is a delta list, with which the server would accept what was revoked before: name the complete one", list.Issuer)
+		}
 		if !slices.ContainsFunc(authorities, list.signedBy) {
 			return nil, fmt.Errorf("the list of %s is signed by none of the authorities, so that the server would not get the lists that belong to it. Name the "+
 				"mount (-mount), or where that authority's certificate is (-issuers)", list.Issuer)
@@ -289,7 +300,7 @@ func (f *RevocationFile) certificatesAt(ctx context.Context, sources ...string) 
 		}
 		some, err := parseCertificates(string(text))
 		if err == nil && len(some) == 0 {
-			err = errors.New("it holds no certificate")
+			err = errors.New("it holds no certificate in PEM; in texts that were put together, each must begin on a line of its own")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", source, err)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -20,6 +21,7 @@ func newCertificateAuthorityDataSource() datasource.DataSource {
 
 type certificateAuthorityModel struct {
 	Mount             types.String         `tfsdk:"mount"`
+	AlarmBefore       types.String         `tfsdk:"alarm_before"`
 	CommonName        types.String         `tfsdk:"common_name"`
 	CertificatePEM    types.String         `tfsdk:"certificate_pem"`
 	CAChainPEM        types.String         `tfsdk:"ca_chain_pem"`
@@ -55,6 +57,10 @@ func (d *certificateAuthorityDataSource) Schema(_ context.Context, _ datasource.
 			"mount": schema.StringAttribute{
 				Optional: true, Computed: true, Validators: []validator.String{vaultPath}, MarkdownDescription: requestDescriptions["mount"],
 			},
+			"alarm_before": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{positiveDuration},
+				MarkdownDescription: "How long before it expires a certificate or list is a problem, as a duration with a unit. Default: `\"24h\"`.",
+			},
 			"common_name":        text("Common name of the authority."),
 			"certificate_pem":    text("Its certificate in PEM."),
 			"ca_chain_pem":       text("Its certificate and those above it, as far as the mount has them, in PEM."),
@@ -72,7 +78,7 @@ func (d *certificateAuthorityDataSource) Schema(_ context.Context, _ datasource.
 			"healthy": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether there are no `problems`."},
 			"problems": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "What is wrong: an expired certificate of the chain, a revocation list that is missing, expired, or another authority's.",
+				MarkdownDescription: "What is wrong: a certificate of the chain, or a revocation list, that has expired or expires within `alarm_before`; a list that is missing, or another authority's.",
 			},
 		},
 	}
@@ -84,13 +90,17 @@ func (d *certificateAuthorityDataSource) Read(ctx context.Context, req datasourc
 		return
 	}
 	mount := orDefault(model.Mount, defaultPKIMount)
-	authority, err := d.vault.Authority(ctx, mount)
+	within := 24 * time.Hour
+	if given := duration(model.AlarmBefore); given != nil {
+		within = *given
+	}
+	authority, err := d.vault.Authority(ctx, mount, within)
 	if err != nil {
 		addError(&resp.Diagnostics, "read", "certificate authority", mount, err)
 		return
 	}
 	model = certificateAuthorityModel{
-		Mount: types.StringValue(mount), CommonName: types.StringValue(authority.CommonName), CertificatePEM: types.StringValue(authority.PEM),
+		Mount: types.StringValue(mount), AlarmBefore: model.AlarmBefore, CommonName: types.StringValue(authority.CommonName), CertificatePEM: types.StringValue(authority.PEM),
 		CAChainPEM: types.StringValue(authority.ChainPEM()), NotBefore: timeValue(authority.NotBefore), NotAfter: timeValue(authority.NotAfter),
 		FingerprintSHA256: types.StringValue(authority.Fingerprint()), Healthy: types.BoolValue(len(authority.Problems) == 0),
 		Problems: append([]string{}, authority.Problems...), // Not nil, which would be null.

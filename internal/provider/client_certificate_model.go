@@ -293,23 +293,27 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 				"issuer now. Null when no renewal is due.",
 		},
 		"store_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "Version of the secret that holds the certificate; null without `store`."},
-		"superseded": schema.ListNestedAttribute{
-			Computed: true, MarkdownDescription: "Certificates that another one has replaced and that are still to be revoked.",
-			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-				"mount":           schema.StringAttribute{Computed: true, MarkdownDescription: "Mount that issued the certificate."},
-				"serial":          schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
-				"certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
-				"store": schema.SingleNestedAttribute{
-					Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, when `store` has changed; else null.",
-					Attributes: map[string]schema.Attribute{
-						"mount": schema.StringAttribute{Computed: true, MarkdownDescription: "Mount of the KV secrets engine."},
-						"path":  schema.StringAttribute{Computed: true, MarkdownDescription: "Path of the secret."},
-					},
+		"superseded":    supersededAttribute(),
+	}
+}
+
+func supersededAttribute() schema.Attribute {
+	return schema.ListNestedAttribute{
+		Computed: true, MarkdownDescription: "Certificates that another one has replaced and that are still to be revoked.",
+		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+			"mount":           schema.StringAttribute{Computed: true, MarkdownDescription: "Mount that issued the certificate."},
+			"serial":          schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
+			"certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
+			"store": schema.SingleNestedAttribute{
+				Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, when `store` has changed; else null.",
+				Attributes: map[string]schema.Attribute{
+					"mount": schema.StringAttribute{Computed: true, MarkdownDescription: "Mount of the KV secrets engine."},
+					"path":  schema.StringAttribute{Computed: true, MarkdownDescription: "Path of the secret."},
 				},
-				"revoke_at": schema.StringAttribute{
-					Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "The first apply from then on revokes it (RFC 3339, UTC).",
-				},
-			}},
-		},
+			},
+			"revoke_at": schema.StringAttribute{
+				Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "The first apply from then on revokes it (RFC 3339, UTC).",
+			},
+		}},
 	}
 }

@@ -124,7 +124,10 @@ func (p *brownieProvider) vault(ctx context.Context, object types.Object, diags 
 		name   string
 		values []attr.Value
 	}{
-		{"address", []attr.Value{m.Address}}, {"token", []attr.Value{m.Token}}, {"namespace", []attr.Value{m.Namespace}}, {"ca_cert", []attr.Value{m.CACert}},
+		{"address", []attr.Value{m.Address}},
+		{"token", []attr.Value{m.Token}},
+		{"namespace", []attr.Value{m.Namespace}},
+		{"ca_cert", []attr.Value{m.CACert}},
 		{"jwt", []attr.Value{m.JWT, jwt.Mount, jwt.Role, jwt.Token}},
 		{"client_certificate", []attr.Value{m.ClientCertificate, certificate.Mount, certificate.Role, certificate.CommonName, certificate.TTL}},
 	} {
