@@ -73,7 +73,7 @@ func TestAccBadProviderArguments(t *testing.T) {
 	for argument, test := range map[string]struct{ value, says string }{
 		"port":            {`70000`, "between 1 and 65535"},
 		"sslmode":         {`"on"`, `"verify-full"`},
-		"connect_timeout": {`"10"`, "positive duration with a unit"},
+		"connect_timeout": {`"10"`, "positive duration with units"},
 		"host":            {`"postgres://u:pw@db/x"`, "must not be a URL"},
 		"max_connections": {`0`, "between 1 and 1000"},
 		"sslcert":         {`"client.crt"`, "a certificate login needs both"},
