@@ -360,6 +360,17 @@ func TestRotationOfTheAuthority(t *testing.T) {
 			t.Errorf("a certificate of the %s authority is refused", name)
 		}
 	}
+	// The same key is signed once more, which prolongs the authority.
+	key := s.vault.Must(http.MethodGet, s.vault.PKI+"/issuer/default/json", nil)["key_id"]
+	csr, _ := s.vault.Must(http.MethodPost, s.vault.PKI+"/intermediate/generate/existing", map[string]any{"common_name": "Clients", "key_ref": key})["csr"].(string)
+	signed := testdb.Must(s.server.SignAuthority(csr))(t)
+	s.vault.Must(http.MethodPost, s.vault.PKI+"/intermediate/set-signed", map[string]any{"certificate": signed})
+	if log, err := s.refresh(); err != nil {
+		t.Fatalf("%s\n%s", err, log)
+	}
+	if lists := bytes.Count(testdb.Must(os.ReadFile(s.crl))(t), []byte("BEGIN X509 CRL")); lists != 3 || !s.logsIn(next) || !s.logsIn(old) {
+		t.Errorf("%d lists of 3 keys, or a valid certificate is refused", lists)
+	}
 	if err := s.issuer.Revoke(t.Context(), s.vault.PKI, certificate); err != nil {
 		t.Fatal(err)
 	}

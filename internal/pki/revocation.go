@@ -178,7 +178,10 @@ func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]
 			return nil, fmt.Errorf("the list of %s is of %s, older than the one in %s, of %s: somebody may be replaying it. If its authority was restored "+
 				"from a backup, delete the file and start again", list.Issuer, list.ThisUpdate.Format(time.RFC3339), f.Path, before[older].ThisUpdate.Format(time.RFC3339))
 		}
-		chosen = append(chosen, list)
+		// Authorities with the same key have the same list.
+		if !slices.ContainsFunc(chosen, func(c RevocationList) bool { return bytes.Equal(c.parsed.Raw, list.parsed.Raw) }) {
+			chosen = append(chosen, list)
+		}
 	}
 	for _, list := range before {
 		if !slices.ContainsFunc(authorities, list.signedBy) && list.NextUpdate.After(f.now()) {

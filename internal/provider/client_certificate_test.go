@@ -524,6 +524,13 @@ func TestAccVaultLoginWithoutASecret(t *testing.T) {
 	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) != 2 {
 		t.Errorf("%v are valid, %v revoked", valid, revoked)
 	}
+	accessors, _ := m.Must("LIST", "auth/token/accessors", nil)["keys"].([]any)
+	for _, accessor := range accessors {
+		data, err := m.Do(t.Context(), http.MethodPost, "auth/token/lookup-accessor", map[string]any{"accessor": accessor})
+		if path, _ := data["path"].(string); err == nil && path == "auth/"+mount+"/login" {
+			t.Error("a login outlived its run")
+		}
+	}
 	w.env = append(w.env, "TFC_WORKLOAD_IDENTITY_TOKEN="+token("test"))
 	if output, err := w.apply(); err == nil || !says("log in with the role terraform").MatchString(output) {
 		t.Errorf("another workspace: %v\n%s", err, output)
