@@ -3,7 +3,6 @@ package modules_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,14 +12,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := testvault.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "cannot stop the test server:", err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { testvault.Main(m) }
 
 func acceptance(t *testing.T) {
 	t.Helper()

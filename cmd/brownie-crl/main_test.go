@@ -361,7 +361,7 @@ func TestRotationOfTheAuthority(t *testing.T) {
 		}
 	}
 	// The same key is signed once more, which prolongs the authority.
-	key := s.vault.Must(http.MethodGet, s.vault.PKI+"/issuer/default/json", nil)["key_id"]
+	key := s.vault.Must(http.MethodGet, s.vault.PKI+"/issuer/default", nil)["key_id"]
 	csr, _ := s.vault.Must(http.MethodPost, s.vault.PKI+"/intermediate/generate/existing", map[string]any{"common_name": "Clients", "key_ref": key})["csr"].(string)
 	signed := testdb.Must(s.server.SignAuthority(csr))(t)
 	s.vault.Must(http.MethodPost, s.vault.PKI+"/intermediate/set-signed", map[string]any{"certificate": signed})

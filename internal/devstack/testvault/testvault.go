@@ -46,6 +46,16 @@ func Stop() error {
 	return v.Stop(context.Background())
 }
 
+// Main runs a package's tests, and stops the server.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot stop the test server:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
 // Mounts are a test's own secrets engines. They are removed when it ends.
 type Mounts struct {
 	t testing.TB
