@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -17,6 +18,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -128,6 +130,40 @@ func (c Certificate) isRoot() bool { return c.parsed.CheckSignatureFrom(c.parsed
 func (c Certificate) issuedBy(authority Certificate) bool {
 	return c.parsed.CheckSignatureFrom(authority.parsed) == nil
 }
+
+// hasNames tells whether the certificate has the alternative names that were asked for, and no others but its common name.
+func (c Certificate) hasNames(r Request) bool {
+	names := func(all []string) []string {
+		var sorted []string
+		for _, name := range all {
+			if address := net.ParseIP(name); address != nil {
+				name = address.String()
+			}
+			if !strings.EqualFold(name, c.CommonName) {
+				sorted = append(sorted, strings.ToLower(name))
+			}
+		}
+		slices.Sort(sorted)
+		return slices.Compact(sorted)
+	}
+	return slices.Equal(names(c.DNSNames), names(r.DNSNames)) && slices.Equal(names(c.IPAddresses), names(r.IPAddresses))
+}
+
+// keyType is the kind of the certificate's key, as in [KeyTypes].
+func (c Certificate) keyType() string {
+	switch key := c.parsed.PublicKey.(type) {
+	case *ecdsa.PublicKey:
+		return "ecdsa-p" + strconv.Itoa(key.Params().BitSize)
+	case *rsa.PublicKey:
+		return "rsa-" + strconv.Itoa(key.N.BitLen())
+	case ed25519.PublicKey:
+		return "ed25519"
+	}
+	return ""
+}
+
+// keyType is the kind of key that is asked for.
+func (r Request) keyType() string { return cmp.Or(r.KeyType, DefaultKeyType) }
 
 func join(texts []string) string {
 	var all strings.Builder

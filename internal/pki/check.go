@@ -53,14 +53,15 @@ func (v *Vault) checkStore(ctx context.Context, i Issued, w Wanted) (found Issue
 	if err != nil {
 		return i, "", err
 	}
-	interrupted, version := known.Note.Replaces == i.Serial, i.Version
+	interrupted, same := known.Note.Replaces == i.Serial, known.Latest == i.Version && !known.replacedSince(i)
 	i.Version = known.Latest
 	switch {
 	case known.Version == 0:
 		return i, "it was removed from " + w.Store.String(), nil
-	case known.Latest == version && !interrupted:
+	case same && !interrupted:
+		i.StoredAt = known.StoredAt
 		return i, "", nil
-	case known.Latest == version:
+	case same:
 		return i, "a renewal of it was interrupted", nil
 	}
 	stored, err := v.storedCertificate(ctx, *w.Store)
@@ -72,12 +73,16 @@ func (v *Vault) checkStore(ctx context.Context, i Issued, w Wanted) (found Issue
 	case stored.Serial == i.Serial && interrupted:
 		return i, "a renewal of it was interrupted", nil
 	case stored.Serial == i.Serial:
+		i.StoredAt = known.StoredAt
 		return i, "", nil
 	case interrupted && stored.publicKey() == known.Note.Key:
 		// It was interrupted after its certificate was published.
-		taken := Issued{Certificate: stored, Mount: known.Note.Mount, Version: known.Latest}
-		taken.Superseded = append(slices.Clone(i.Superseded), superseded(w.Mount, i.Certificate, v.Now()))
-		return taken, "", nil
+		taken := Issued{Certificate: stored, Mount: known.Note.Mount, Version: known.Latest, StoredAt: known.StoredAt}
+		taken.Superseded = append(slices.Clone(i.Superseded), superseded(w.Mount, i.Certificate, v.Now().Add(w.RevokeAfter)))
+		if !stored.hasNames(w.Request) || stored.keyType() != w.keyType() {
+			reason = "a renewal with other arguments was interrupted"
+		}
+		return taken, reason, nil
 	}
 	return i, fmt.Sprintf("%s holds another certificate now, serial %s for %s", w.Store, stored.Serial, stored.CommonName), nil
 }
@@ -104,7 +109,7 @@ func (v *Vault) Read(ctx context.Context, mount, serial string, s *Store) (Issue
 		err = &Error{Class: Refused, Doing: fmt.Sprintf("find certificate %s of mount %s at %s", serial, mount, s), Cause: fmt.Sprintf(
 			"the certificate there is serial %s for %s", stored.Serial, stored.CommonName), Remedy: "Correct the serial number, or the store"}
 	}
-	return Issued{Certificate: c, Version: stored.Version}, err
+	return Issued{Certificate: c, Version: stored.Version, StoredAt: stored.StoredAt}, err
 }
 
 // Stored reads the certificate of a store, without its key. It returns [postgres.ErrNotFound] when none is there.
@@ -114,7 +119,7 @@ func (v *Vault) Stored(ctx context.Context, s Store) (Issued, error) {
 		return Issued{}, err
 	}
 	c, err := v.storedCertificate(ctx, s)
-	return Issued{Certificate: c, Version: known.Latest}, err
+	return Issued{Certificate: c, Version: known.Latest, StoredAt: known.StoredAt}, err
 }
 
 // Known is a certificate that is remembered as text.

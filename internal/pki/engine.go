@@ -47,9 +47,13 @@ func (v *Vault) mismatch(w Wanted, c Certificate) error {
 	switch due := w.renewalDue(c); {
 	case c.CommonName != w.CommonName:
 		return &MismatchError{"csr_pem", fmt.Sprintf("%s for %q instead of %q, as csr_pem asks for. Correct one of them", made, c.CommonName, w.CommonName)}
-	case len(w.DNSNames) > len(c.DNSNames) || len(w.IPAddresses) > len(c.IPAddresses):
-		return &MismatchError{"csr_pem", fmt.Sprintf("%s with the alternative names %q and %q, which come from csr_pem. Leave dns_names and ip_addresses out", made,
-			c.DNSNames, c.IPAddresses)}
+	case !c.hasNames(w.Request):
+		attribute, from := "dns_names", ""
+		if w.CSR != "" {
+			attribute, from = "csr_pem", " The role takes them from csr_pem (use_csr_sans): give the same ones in dns_names and ip_addresses, or another request."
+		}
+		return &MismatchError{attribute, fmt.Sprintf("%s with the alternative names %q and %q instead of %q and %q.%s", made, c.DNSNames, c.IPAddresses, w.DNSNames,
+			w.IPAddresses, from)}
 	case w.TTL > 0 && holds < w.TTL-leeway:
 		return &MismatchError{"ttl", fmt.Sprintf("ttl is %s, but %s that holds for %s only: its max_ttl, or the authority's own life, ends before. Lower ttl, or "+
 			"raise max_ttl", w.TTL, made, holds.Round(time.Second))}
@@ -134,15 +138,21 @@ func (v *Vault) revoke(ctx context.Context, s Superseded) (at time.Time, err err
 		Time int64 `json:"revocation_time"`
 	}
 	err = v.do(ctx, call, &answer)
+	c, parseErr := parseCertificate(s.PEM)
+	if err != nil && parseErr == nil && !c.NotAfter.After(v.Now()) {
+		return time.Time{}, nil
+	}
 	var failed *Error
 	if errors.As(err, &failed) && failed.Class == Refused && strings.Contains(failed.Cause, "not found") {
 		// The mount does not store what it issues, or has tidied it away.
-		c, parseErr := parseCertificate(s.PEM)
-		if parseErr != nil || !c.NotAfter.After(v.Now()) {
+		if parseErr != nil {
 			return time.Time{}, nil //nolint:nilerr // It has expired long ago, or was never there.
 		}
-		call.body = map[string]any{"certificate": s.PEM}
+		call.body, call.twice = map[string]any{"certificate": s.PEM}, false
 		err = v.do(ctx, call, &answer)
+		if errors.As(err, &failed) && strings.Contains(failed.Cause, "unable to verify signature") {
+			return time.Time{}, nil // The authority that signed it is gone, and with it the trust in it.
+		}
 	}
 	if err != nil || answer.Time == 0 {
 		return time.Time{}, err

@@ -122,7 +122,7 @@ func (v *Vault) explain(ctx context.Context, client *api.Client, r request, err 
 		e.Class, e.Cause = RateLimited, "it answers no more requests for now (a rate limit quota)"
 		e.Remedy = "Apply again later, with a smaller -parallelism, or raise the quota"
 	case http.StatusServiceUnavailable:
-		if answered.RawError {
+		if answered.RawError || len(answered.Errors) == 0 {
 			e.Class, e.unsure = Unreachable, true
 			e.Cause, e.Remedy = "what stands in front of it answers that it is unavailable", "Check the proxy, and apply again"
 			break

@@ -34,10 +34,13 @@ type Issued struct {
 	Certificate
 	// Mount is where the certificate was found to come from, when that is not the mount that was asked; else empty.
 	Mount string
-	// Version is that of the store.
-	Version int64
+	// Version is that of the store, and StoredAt is when this certificate was stored, to the second.
+	Version  int64
+	StoredAt time.Time
 	// Superseded are certificates that are still to be revoked.
 	Superseded []Superseded
+	// Strays are valid certificates of the same key and name that nobody is known to manage.
+	Strays []string
 }
 
 // Superseded is a certificate that another one has replaced.
@@ -72,7 +75,7 @@ func (v *Vault) Issue(ctx context.Context, w Wanted) (Issued, error) {
 	}
 	version, stored, err := v.publishFor(ctx, *w.Store, 0, c, key)
 	if stored {
-		return Issued{Certificate: c, Version: version}, err
+		return Issued{Certificate: c, Version: version.Number, StoredAt: version.StoredAt}, err
 	}
 	after, cancel := afterwards(ctx)
 	defer cancel()
@@ -87,17 +90,17 @@ func (v *Vault) Issue(ctx context.Context, w Wanted) (Issued, error) {
 }
 
 // publishFor stores a certificate, and looks whether it is there when the answer was lost.
-func (v *Vault) publishFor(ctx context.Context, s Store, known int64, c Certificate, key Key) (version int64, stored bool, err error) {
-	version, err = v.publish(ctx, s, known, c, key)
+func (v *Vault) publishFor(ctx context.Context, s Store, known int64, c Certificate, key Key) (made version, stored bool, err error) {
+	made, err = v.publish(ctx, s, known, c, key)
 	if err == nil || !mayHaveHappened(err) {
-		return version, err == nil, err
+		return made, err == nil, err
 	}
 	after, cancel := afterwards(ctx)
 	defer cancel()
 	if there, readErr := v.Stored(after, s); readErr == nil && there.Serial == c.Serial {
-		return there.Version, true, nil
+		return version{there.Version, there.StoredAt}, true, nil
 	}
-	return 0, false, err
+	return version{}, false, err
 }
 
 // OccupiedError is a place that holds somebody else's secret, or a certificate that an interrupted apply left.
@@ -149,8 +152,12 @@ func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key
 	if err != nil && mayHaveHappened(err) && w.CSR == "" {
 		after, cancel := afterwards(ctx)
 		defer cancel()
-		if public, keyErr := key.publicKey(); keyErr == nil {
-			_, _ = v.revokeKey(after, w.Mount, public) // If Vault is away for longer, nobody has the key of what it may have signed.
+		public, lostErr := key.publicKey()
+		if lostErr == nil {
+			_, lostErr = v.revokeKey(after, w.Mount, public, w.CommonName)
+		}
+		if lostErr != nil {
+			err = errors.Join(err, fmt.Errorf("a certificate for %s may have been signed all the same, and be valid until it expires; its key is lost", w.CommonName))
 		}
 	}
 	return key, c, err

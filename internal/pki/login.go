@@ -43,6 +43,9 @@ func (l *LoginCertificate) Get(ctx context.Context) (*tls.Certificate, error) {
 		return l.current, nil
 	}
 	c, key, err := l.vault.Pair(ctx, l.request)
+	if err != nil && l.current != nil && l.vault.Now().Before(l.current.Leaf.NotAfter) {
+		return l.current, nil // Vault may be back before the one that is there expires.
+	}
 	if err != nil {
 		return nil, &LoginError{err.Error()}
 	}

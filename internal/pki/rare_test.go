@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -47,7 +48,9 @@ func lossy(t *testing.T, m *testvault.Mounts, method, path string, after bool, s
 		if status == 0 {
 			panic(http.ErrAbortHandler)
 		}
+		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"message": "unavailable"}`)
 	}))
 	t.Cleanup(server.Close)
 	return pki.New(pki.Config{Address: server.URL, Token: m.Token(), RetryWait: 10 * time.Millisecond})
@@ -281,7 +284,7 @@ func TestLostAnswers(t *testing.T) {
 	oneValid(t, m, renewed, w.Store)
 }
 
-// The owner's key is certified once, also after a renewal was interrupted.
+// What an interrupted renewal with the owner's key leaves may be somebody else's: it is told, and left alone.
 func TestInterruptedRenewalOfASigningRequest(t *testing.T) {
 	t.Parallel()
 	m := testvault.New(t)
@@ -292,17 +295,151 @@ func TestInterruptedRenewalOfASigningRequest(t *testing.T) {
 		t.Fatal("it was not interrupted")
 	}
 	renewed, revoked, err := client(m).Renew(t.Context(), i, w, w)
-	if valid, _ := m.Serials(); err != nil || !slices.Equal(valid, []string{renewed.Serial}) || len(revoked) != 2 {
-		t.Errorf("%v are valid, %s is known, revoked %v, %v", valid, renewed.Serial, revoked, err)
+	if valid, _ := m.Serials(); err != nil || len(valid) != 2 || len(renewed.Strays) != 1 || !slices.Contains(valid, renewed.Strays[0]) || !slices.Equal(revoked, []string{i.Serial}) {
+		t.Errorf("%v are valid, %v is told, revoked %v, %v", valid, renewed.Strays, revoked, err)
 	}
-	if _, _, err := cut(t, m, "/sign/", true).Renew(t.Context(), renewed, w, w); err == nil {
-		t.Fatal("it was not interrupted")
-	}
+	// As a resource that is replaced before it is destroyed.
+	next := testdb.Must(client(m).Issue(t.Context(), w))(t)
 	if err := client(m).Retire(t.Context(), renewed, w, true); err != nil {
 		t.Fatal(err)
 	}
+	if valid, _ := m.Serials(); !slices.Contains(valid, next.Serial) || slices.Contains(valid, renewed.Serial) {
+		t.Errorf("%v are valid", valid)
+	}
+}
+
+// Two applies from the same state: the second one changes nothing.
+func TestTwoAppliesAtOnce(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := wanted(m, "acme-app")
+	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
+	first, _, err := client(m).Renew(t.Context(), i, w, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, revoked, err := client(m).Renew(t.Context(), i, w, w); err == nil || len(revoked) != 0 || !strings.Contains(err.Error(), "version 2 is there, and the plan knew of version 1") {
+		t.Errorf("revoked %v, %v", revoked, err)
+	}
+	oneValid(t, m, first, w.Store)
+
+	// Another secret with the same version number, before and after the plan.
+	time.Sleep(time.Second)
+	w = wanted(m, "globex-app")
+	i = testdb.Must(client(m).Issue(t.Context(), w))(t)
+	time.Sleep(time.Second)
+	m.Must(http.MethodDelete, m.KV+"/metadata/"+w.Store.Path, nil)
+	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
+	if _, _, err := client(m).Renew(t.Context(), i, w, w); err == nil || !strings.Contains(err.Error(), "what is there is not what the plan knew of") {
+		t.Errorf("another secret with the same version: %v", err)
+	}
+	if _, reason, err := client(m).Check(t.Context(), i, w); err != nil || !strings.Contains(reason, "holds something else now") {
+		t.Errorf("%q, %v", reason, err)
+	}
+}
+
+// A move that was cut off, or refused, touches nothing that somebody else has written where it was to go.
+func TestMovesOntoOthersSecrets(t *testing.T) {
+	t.Parallel()
+	for _, then := range []string{"back", "again", "destroy"} {
+		m := testvault.New(t)
+		was := wanted(m, "acme-app")
+		i := testdb.Must(client(m).Issue(t.Context(), was))(t)
+		w := was
+		w.Store = &pki.Store{Mount: m.KV, Path: "brownie/moved"}
+		if _, _, err := cut(t, m, "/sign/", false).Renew(t.Context(), i, was, w); err == nil {
+			t.Fatal("it was not interrupted")
+		}
+		m.Must(http.MethodPost, m.KV+"/data/brownie/moved", map[string]any{"data": map[string]any{"x": "y"}})
+		found, _, err := client(m).Check(t.Context(), i, was)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch then {
+		case "back":
+			_, _, err = client(m).Renew(t.Context(), found, was, was)
+		case "again":
+			var occupied *pki.OccupiedError
+			if _, _, err = client(m).Renew(t.Context(), found, was, w); errors.As(err, &occupied) {
+				err = nil
+			}
+		case "destroy":
+			err = client(m).Retire(t.Context(), found, was, true)
+		}
+		if err != nil || stored(m, w.Store)["x"] != "y" {
+			t.Errorf("%s: the other's secret is gone, or: %v", then, err)
+		}
+	}
+
+	m := testvault.New(t)
+	was := wanted(m, "acme-app")
+	i := testdb.Must(client(m).Issue(t.Context(), was))(t)
+	w := was
+	w.Role, w.Store = "other", &pki.Store{Mount: m.KV, Path: "brownie/moved"}
+	if _, _, err := client(m).Renew(t.Context(), i, was, w); err == nil || isStored(t, m, w.Store) {
+		t.Errorf("a refused move leaves metadata, or: %v", err)
+	}
+	if _, reason, err := client(m).Check(t.Context(), i, was); err != nil || reason != "" {
+		t.Errorf("after a refused move: %q, %v", reason, err)
+	}
+}
+
+// A certificate moves to another place and back while the old ones are still valid.
+func TestAMoveBack(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	here := wanted(m, "acme-app")
+	here.RevokeAfter = time.Hour
+	there := here
+	there.Store = &pki.Store{Mount: m.KV, Path: "brownie/moved"}
+	i := testdb.Must(client(m).Issue(t.Context(), here))(t)
+	i, _, err := client(m).Renew(t.Context(), i, here, there)
+	if err == nil {
+		i, _, err = client(m).Renew(t.Context(), i, there, here)
+	}
+	if err != nil || len(i.Superseded) != 2 {
+		t.Fatalf("%+v, %v", i.Superseded, err)
+	}
+	if err := client(m).Retire(t.Context(), i, here, true); err != nil || isStored(t, m, here.Store) || isStored(t, m, there.Store) {
+		t.Errorf("something is left, or: %v", err)
+	}
 	if valid, _ := m.Serials(); len(valid) != 0 {
-		t.Errorf("%v are valid in the end", valid)
+		t.Errorf("%v are valid", valid)
+	}
+}
+
+// What was published by an interrupted renewal is taken over as it was meant: the old one stays valid, and other arguments are renewed.
+func TestPublishedByAnInterruptedRenewal(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := wanted(m, "acme-app")
+	w.RevokeAfter = time.Hour
+	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
+	other := w
+	other.DNSNames = []string{"postgres"}
+	if _, _, err := cut(t, m, "/data/", true).Renew(t.Context(), i, w, other); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	found, reason, err := client(m).Check(t.Context(), i, w)
+	if err != nil || reason != "a renewal with other arguments was interrupted" || len(found.Superseded) != 1 {
+		t.Errorf("%q, %+v, %v", reason, found.Superseded, err)
+	}
+	if _, revoked, err := client(m).Settle(t.Context(), found); err != nil || len(revoked) != 0 {
+		t.Errorf("revoked %v, %v", revoked, err)
+	}
+}
+
+// One certificate whose mount is gone keeps no other from being revoked.
+func TestSupersededOfAMountThatIsGone(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := wanted(m, "acme-app")
+	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
+	other := testdb.Must(client(m).Issue(t.Context(), wanted(m, "other")))(t)
+	i.Superseded = []pki.Superseded{{Mount: "nowhere", Serial: "01:02"}, {Mount: m.PKI, Serial: other.Serial, PEM: other.PEM}}
+	i, revoked, err := client(m).Settle(t.Context(), i)
+	if err == nil || !slices.Equal(revoked, []string{other.Serial}) || len(i.Superseded) != 1 {
+		t.Errorf("revoked %v, left %+v, %v", revoked, i.Superseded, err)
 	}
 }
 

@@ -14,32 +14,33 @@ import (
 // numbers that it revoked. What it returns beside an error is what there is now.
 func (v *Vault) Renew(ctx context.Context, old Issued, was, w Wanted) (renewed Issued, revoked []string, err error) {
 	old.Superseded = slices.Clone(old.Superseded)
-	var known published
-	if w.Store == nil {
-		revoked, err = v.revokeLost(ctx, old, w)
-	} else {
-		known, revoked, err = v.prepare(ctx, old, was, w)
-	}
+	known, revoked, err := v.prepare(ctx, &old, was, w)
 	if err != nil {
 		return old, revoked, err
+	}
+	var strays []string
+	if w.Store == nil {
+		strays = v.strays(ctx, old, w)
 	}
 	key, c, err := v.make(ctx, w, func(key Key) error { return v.intend(ctx, *w.Store, known, old.Serial, w.Mount, key) })
 	if err != nil {
 		if c.Serial != "" {
 			old.Superseded = append(old.Superseded, superseded(w.Mount, c, v.Now()))
 		}
-		v.forget(ctx, w.Store, err)
+		v.forget(ctx, old.Serial, was, w, err)
 		return old, revoked, err
 	}
-	renewed = Issued{Certificate: c, Superseded: append(slices.Clone(old.Superseded), superseded(was.Mount, old.Certificate, v.Now().Add(w.RevokeAfter)))}
+	renewed = Issued{Certificate: c, Strays: strays}
+	renewed.Superseded = append(slices.Clone(old.Superseded), superseded(was.Mount, old.Certificate, v.Now().Add(w.RevokeAfter)))
 	if moved(was.Store, w.Store) && was.Store != nil {
 		renewed.Superseded[len(renewed.Superseded)-1].Store = was.Store
 	}
 	if w.Store != nil {
-		var stored bool
-		if renewed.Version, stored, err = v.publishFor(ctx, *w.Store, known.Latest, c, key); !stored {
-			return v.unpublished(ctx, old, w, c, err), revoked, err
+		made, stored, err := v.publishFor(ctx, *w.Store, known.Latest, c, key)
+		if !stored {
+			return v.unpublished(ctx, old, was, w, c, err), revoked, err
 		}
+		renewed.Version, renewed.StoredAt = made.Number, made.StoredAt
 	}
 	settled, more, err := v.Settle(ctx, renewed)
 	return settled, append(revoked, more...), err
@@ -47,7 +48,7 @@ func (v *Vault) Renew(ctx context.Context, old Issued, was, w Wanted) (renewed I
 
 // unpublished gives up a certificate that could not be stored. When it may have been stored all the same, it is left alone: the
 // next look at the store finds it.
-func (v *Vault) unpublished(ctx context.Context, old Issued, w Wanted, c Certificate, err error) Issued {
+func (v *Vault) unpublished(ctx context.Context, old Issued, was, w Wanted, c Certificate, err error) Issued {
 	if mayHaveHappened(err) {
 		return old
 	}
@@ -57,7 +58,7 @@ func (v *Vault) unpublished(ctx context.Context, old Issued, w Wanted, c Certifi
 	if _, revokeErr := v.revoke(after, unwanted); revokeErr != nil {
 		old.Superseded = append(old.Superseded, unwanted)
 	}
-	v.forget(ctx, w.Store, err)
+	v.forget(ctx, old.Serial, was, w, err)
 	return old
 }
 
@@ -68,53 +69,79 @@ func moved(from, to *Store) bool {
 
 // prepare reads what is where a certificate is to be published, refuses what the plan did not know of, and puts right what an
 // interrupted renewal left.
-func (v *Vault) prepare(ctx context.Context, old Issued, was, w Wanted) (known published, revoked []string, err error) {
-	if known, err = v.published(ctx, *w.Store); err != nil {
-		return known, nil, err
-	}
-	ours := known.Note.Replaces == old.Serial
-	expected := old.Version
-	if moved(was.Store, w.Store) {
-		expected = 0
-	}
-	if ours {
-		// What is there, if anything, is of the interrupted renewal.
-		expected = known.Latest
-		if revoked, err = v.abandon(ctx, known.Note); err != nil {
-			return known, revoked, err
+func (v *Vault) prepare(ctx context.Context, old *Issued, was, w Wanted) (known published, revoked []string, err error) {
+	leaves := was.Store != nil && moved(was.Store, w.Store)
+	if w.Store != nil {
+		if known, err = v.published(ctx, *w.Store); err == nil {
+			err = v.admit(ctx, old, known, was, w)
+		}
+		if err == nil && known.Note.Replaces == old.Serial {
+			revoked, err = v.abandon(ctx, known.Note, old.CommonName, w.CommonName)
 		}
 	}
-	if known.Latest != expected {
-		cause := &Error{Class: Conflict, Doing: "store a certificate at " + w.Store.String(), Cause: fmt.Sprintf("version %d is there, and the plan knew of version %d",
-			known.Latest, expected), Remedy: "Somebody else has written there meanwhile: plan again"}
-		if expected == 0 {
-			return known, revoked, v.occupied(ctx, w, cause)
-		}
-		return known, revoked, cause
-	}
-	if was.Store == nil || !moved(was.Store, w.Store) {
-		return known, revoked, nil
+	if err != nil || !leaves {
+		return known, revoked, err
 	}
 	from, err := v.published(ctx, *was.Store)
 	if err != nil {
 		return known, revoked, err
 	}
-	if from.Note.Replaces == old.Serial && from.Note.MovesTo != *w.Store {
-		more, err := v.abandon(ctx, from.Note)
+	if from.Note.Replaces == old.Serial && (w.Store == nil || from.Note.MovesTo != *w.Store) {
+		more, err := v.abandon(ctx, from.Note, old.CommonName, w.CommonName)
 		if revoked = append(revoked, more...); err != nil {
 			return known, revoked, err
 		}
 	}
-	if from.exists {
+	if w.Store != nil && from.exists {
 		err = v.annotate(ctx, *was.Store, from, note{Replaces: old.Serial, MovesTo: *w.Store})
 	}
 	return known, revoked, err
 }
 
-// abandon revokes the certificate that a note tells of, and removes what was stored on the way to another place.
-func (v *Vault) abandon(ctx context.Context, n note) (revoked []string, err error) {
+// admit refuses to publish over what the plan did not know of.
+func (v *Vault) admit(ctx context.Context, old *Issued, known published, was, w Wanted) error {
+	expected := old.Version
+	if moved(was.Store, w.Store) {
+		expected = 0
+		if known.Version != 0 {
+			stored, err := v.storedCertificate(ctx, *w.Store)
+			if err != nil && failsToRead(err) {
+				return err
+			}
+			mine := slices.IndexFunc(old.Superseded, func(s Superseded) bool {
+				return err == nil && s.Serial == stored.Serial && s.Store != nil && *s.Store == *w.Store
+			})
+			if err == nil && known.Note.Replaces == old.Serial && stored.publicKey() == known.Note.Key {
+				expected = known.Latest // An interrupted renewal has come so far.
+			} else if mine >= 0 {
+				expected = known.Latest // It moves back to where it was not long ago.
+				old.Superseded[mine].Store = nil
+			}
+		}
+	}
+	replaced := expected > 0 && !moved(was.Store, w.Store) && known.Version != 0 && known.replacedSince(*old)
+	if known.Latest == expected && !replaced {
+		return nil
+	}
+	cause := &Error{Class: Conflict, Doing: "store a certificate at " + w.Store.String(), Cause: fmt.Sprintf("version %d is there, and the plan knew of version %d",
+		known.Latest, expected), Remedy: "Somebody else has written there meanwhile: plan again"}
+	if replaced {
+		if stored, err := v.storedCertificate(ctx, *w.Store); err == nil && stored.Serial == old.Serial {
+			return nil
+		}
+		cause.Cause = "what is there is not what the plan knew of"
+	}
+	if expected == 0 {
+		return v.occupied(ctx, w, cause)
+	}
+	return cause
+}
+
+// abandon revokes the certificate that a note tells of, and removes what was stored on the way to another place. Whoever may write notes must not
+// have others' certificates revoked by them, so that it must be for one of the names.
+func (v *Vault) abandon(ctx context.Context, n note, names ...string) (revoked []string, err error) {
 	if n.Key != "" {
-		revoked, err = v.revokeKey(ctx, n.Mount, n.Key)
+		revoked, err = v.revokeKey(ctx, n.Mount, n.Key, names...)
 	}
 	if err != nil || n.MovesTo == (Store{}) {
 		return revoked, err
@@ -123,50 +150,53 @@ func (v *Vault) abandon(ctx context.Context, n note) (revoked []string, err erro
 	if err != nil || there.Note.Replaces != n.Replaces {
 		return revoked, err
 	}
-	more, err := v.revokeKey(ctx, there.Note.Mount, there.Note.Key)
+	more, err := v.revokeKey(ctx, there.Note.Mount, there.Note.Key, names...)
 	if err == nil {
-		err = v.remove(ctx, n.MovesTo)
+		err = v.removeOwn(ctx, n.MovesTo, n.Replaces, time.Time{})
 	}
 	return append(revoked, more...), err
 }
 
-// forget takes a note back after a renewal that certainly came to nothing. Where it cannot, the next plan renews.
-func (v *Vault) forget(ctx context.Context, s *Store, err error) {
-	if s == nil || mayHaveHappened(err) {
+// forget takes the notes back after a renewal that certainly came to nothing. Where it cannot, the next plan renews.
+func (v *Vault) forget(ctx context.Context, serial string, was, w Wanted, err error) {
+	if mayHaveHappened(err) {
 		return
 	}
 	after, cancel := afterwards(ctx)
 	defer cancel()
-	if known, err := v.published(after, *s); err == nil && known.exists {
-		_ = v.annotate(after, *s, known, note{})
+	if w.Store != nil && moved(was.Store, w.Store) {
+		_ = v.removeOwn(after, *w.Store, serial, time.Time{}) // It has nothing but the note.
+	}
+	for _, s := range []*Store{was.Store, w.Store} {
+		if s == nil {
+			continue
+		}
+		if known, err := v.published(after, *s); err == nil && known.Note.Replaces == serial {
+			_ = v.annotate(after, *s, known, note{})
+		}
 	}
 }
 
-// revokeLost revokes what an interrupted renewal with the owner's key left: valid certificates of the same key and name that are
-// newer than the one that is known. There is no place for a note of it.
-func (v *Vault) revokeLost(ctx context.Context, old Issued, w Wanted) (revoked []string, err error) {
+// strays looks for what an interrupted renewal with the owner's key may have left: valid certificates of the same key and name that
+// are newer than the one that is known. There is no place for a note of it, and they may be somebody else's.
+func (v *Vault) strays(ctx context.Context, old Issued, w Wanted) []string {
 	keys := []string{old.publicKey()}
 	if key, err := csrPublicKey(w.CSR); err == nil {
 		keys = append(keys, key)
 	}
-	all, err := v.scan(ctx, w.Mount)
-	if isClass(err, Permission) {
-		return nil, nil // It may not be looked for.
-	}
+	all, err := v.scanned(ctx, w.Mount)
 	if err != nil {
-		return nil, err
+		return nil // It may not be looked for.
 	}
+	var found []string
 	for _, c := range all {
 		known := c.Serial == old.Serial || slices.ContainsFunc(old.Superseded, func(s Superseded) bool { return s.Serial == c.Serial })
-		if known || c.CommonName != old.CommonName || c.NotBefore.Before(old.NotBefore) || !slices.Contains(keys, c.publicKey()) || !v.valid(c) {
-			continue
+		named := c.CommonName == old.CommonName || c.CommonName == w.CommonName
+		if !known && named && !c.NotBefore.Before(old.NotBefore) && slices.Contains(keys, c.publicKey()) && v.valid(c) {
+			found = append(found, c.Serial)
 		}
-		if _, err := v.revoke(ctx, superseded(w.Mount, c, time.Time{})); err != nil {
-			return revoked, err
-		}
-		revoked = append(revoked, c.Serial)
 	}
-	return revoked, nil
+	return found
 }
 
 // Settle revokes the superseded certificates whose time has come, removes what is stored of them elsewhere, and returns the serial
@@ -176,22 +206,29 @@ func (v *Vault) Settle(ctx context.Context, i Issued) (settled Issued, revoked [
 	settled.Superseded = nil
 	began := v.Now().Add(-leeway)
 	for _, s := range i.Superseded {
-		if err != nil || s.RevokeAt.After(v.Now()) {
+		if s.RevokeAt.After(v.Now()) {
 			settled.Superseded = append(settled.Superseded, s)
 			continue
 		}
-		at, revokeErr := v.revoke(ctx, s)
-		if err = revokeErr; err == nil && at.After(began) {
+		at, endErr := v.end(ctx, s)
+		if at.After(began) {
 			revoked = append(revoked, s.Serial)
 		}
-		if err == nil && s.Store != nil {
-			err = v.removeOwn(ctx, *s.Store, s.Serial)
-		}
-		if err != nil {
+		if endErr != nil {
 			settled.Superseded = append(settled.Superseded, s)
 		}
+		err = errors.Join(err, endErr)
 	}
 	return settled, revoked, err
+}
+
+// end revokes a superseded certificate and removes what is stored of it elsewhere.
+func (v *Vault) end(ctx context.Context, s Superseded) (revokedAt time.Time, err error) {
+	revokedAt, err = v.revoke(ctx, s)
+	if err == nil && s.Store != nil {
+		err = v.removeOwn(ctx, *s.Store, s.Serial, time.Time{})
+	}
+	return revokedAt, err
 }
 
 // Due tells whether a superseded certificate is to be revoked.
@@ -201,40 +238,44 @@ func (v *Vault) Due(i Issued) bool {
 
 // Retire revokes a certificate, if that is wanted, and what it superseded, and removes what is stored.
 func (v *Vault) Retire(ctx context.Context, i Issued, w Wanted, revoke bool) error {
-	var err error
-	if w.Store == nil {
-		_, err = v.revokeLost(ctx, i, w)
-	} else {
-		var known published
-		known, err = v.published(ctx, *w.Store)
+	var errs []error
+	if w.Store != nil {
+		known, err := v.published(ctx, *w.Store)
 		if err == nil && known.Note.Replaces == i.Serial {
-			_, err = v.abandon(ctx, known.Note)
+			_, err = v.abandon(ctx, known.Note, i.CommonName, w.CommonName)
 		}
+		errs = append(errs, err)
 	}
-	if err == nil && revoke {
-		_, err = v.revoke(ctx, superseded(w.Mount, i.Certificate, time.Time{}))
+	if revoke {
+		_, err := v.revoke(ctx, superseded(w.Mount, i.Certificate, time.Time{}))
+		errs = append(errs, err)
 	}
 	for _, s := range i.Superseded {
-		if err == nil {
-			_, err = v.revoke(ctx, s)
-		}
-		if err == nil && s.Store != nil {
-			err = v.removeOwn(ctx, *s.Store, s.Serial)
-		}
+		_, err := v.end(ctx, s)
+		errs = append(errs, err)
 	}
-	if err != nil || w.Store == nil {
+	if err := errors.Join(errs...); err != nil || w.Store == nil {
 		return err
 	}
-	return v.removeOwn(ctx, *w.Store, i.Serial)
+	return v.removeOwn(ctx, *w.Store, i.Serial, i.StoredAt)
 }
 
-// removeOwn removes what is stored, unless it is somebody else's.
-func (v *Vault) removeOwn(ctx context.Context, s Store, serial string) error {
+// removeOwn removes what is stored, unless it is somebody else's. Of a secret whose last version was deleted, only the time is known.
+func (v *Vault) removeOwn(ctx context.Context, s Store, serial string, storedAt time.Time) error {
 	known, err := v.published(ctx, s)
 	if err != nil || !known.exists {
 		return err
 	}
-	if known.Version != 0 {
+	switch {
+	case known.Latest == 0:
+		if known.Note.Replaces != serial {
+			return nil
+		}
+	case known.Version == 0:
+		if storedAt.IsZero() || !known.StoredAt.Equal(storedAt) {
+			return nil
+		}
+	default:
 		stored, err := v.storedCertificate(ctx, s)
 		if err != nil && failsToRead(err) {
 			return err

@@ -27,8 +27,8 @@ func (v *Vault) scan(ctx context.Context, mount string) ([]Certificate, error) {
 	for i, serial := range all.Keys {
 		group.Go(func() error {
 			c, err := v.Certificate(ctx, mount, serial)
-			if errors.Is(err, postgres.ErrNotFound) {
-				return nil
+			if errors.Is(err, postgres.ErrNotFound) || isClass(err, Unexpected) && !mayHaveHappened(err) {
+				return nil // It was tidied away, or is none that can be read, and so none of ours.
 			}
 			found[i] = c
 			return err
@@ -41,14 +41,33 @@ func (v *Vault) scan(ctx context.Context, mount string) ([]Certificate, error) {
 // valid tells whether a certificate that was just read opens something.
 func (v *Vault) valid(c Certificate) bool { return c.RevokedAt == nil && c.NotAfter.After(v.Now()) }
 
-// revokeKey revokes all valid certificates of a key and returns their serial numbers.
-func (v *Vault) revokeKey(ctx context.Context, mount, publicKey string) (revoked []string, err error) {
+// scanned is as scan, once in the life of this Vault.
+func (v *Vault) scanned(ctx context.Context, mount string) ([]Certificate, error) {
+	v.scans.Lock()
+	defer v.scans.Unlock()
+	if known, ok := v.all[mount]; ok {
+		return known, nil
+	}
 	all, err := v.scan(ctx, mount)
+	if err == nil {
+		v.all[mount] = all
+	}
+	return all, err
+}
+
+// revokeKey revokes all valid certificates of a key that are for one of the names, and returns their serial numbers.
+func (v *Vault) revokeKey(ctx context.Context, mount, publicKey string, names ...string) (revoked []string, err error) {
+	all, err := v.scan(ctx, mount)
+	var failed *Error
+	if errors.As(err, &failed) && failed.Class == Missing {
+		return nil, nil // There is no such mount, and therefore nothing of it.
+	}
 	if err != nil {
-		return nil, fmt.Errorf("what an interrupted renewal has left cannot be looked for: %w", err)
+		return nil, fmt.Errorf("what an interrupted renewal has left in mount %s cannot be looked for. If there is nothing, remove the custom metadata that begin "+
+			"with brownie_ from the secret: %w", mount, err)
 	}
 	for _, c := range all {
-		if c.publicKey() != publicKey || !v.valid(c) {
+		if c.publicKey() != publicKey || !slices.Contains(names, c.CommonName) || !v.valid(c) {
 			continue
 		}
 		if err := v.Revoke(ctx, mount, c); err != nil {

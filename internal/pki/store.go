@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -49,7 +48,12 @@ const (
 const nothing = "-"
 
 func noteFrom(custom map[string]string) note {
-	value := func(field string) string { return strings.TrimPrefix(custom[field], nothing) }
+	value := func(field string) string {
+		if custom[field] == nothing {
+			return ""
+		}
+		return custom[field]
+	}
 	return note{
 		Replaces: value(replacesField), Mount: value(mountField), Key: value(keyNoteField), MovesTo: Store{value(moveMountField), value(movePathField)},
 	}
@@ -62,15 +66,22 @@ func (n note) fields() map[string]string {
 	}
 }
 
+// version is one of a secret's, and when it was stored, to the second.
+type version struct {
+	Number   int64
+	StoredAt time.Time
+}
+
 // publish stores a certificate with its key as the version after known, and returns the new version. A version that
 // somebody else has written is a conflict.
-func (v *Vault) publish(ctx context.Context, s Store, known int64, c Certificate, key Key) (int64, error) {
+func (v *Vault) publish(ctx context.Context, s Store, known int64, c Certificate, key Key) (version, error) {
 	text, err := key.PEM()
 	if err != nil {
-		return 0, err
+		return version{}, err
 	}
 	var stored struct {
-		Version int64 `json:"version"`
+		Version int64     `json:"version"`
+		At      time.Time `json:"created_time"`
 	}
 	err = v.do(ctx, request{
 		verb: writes, path: s.Mount + "/data/" + s.Path, doing: fmt.Sprintf("store certificate %s at %s", c.Serial, s), body: map[string]any{
@@ -85,7 +96,7 @@ func (v *Vault) publish(ctx context.Context, s Store, known int64, c Certificate
 		defer cancel()
 		err = errors.Join(err, v.do(after, request{verb: deletes, path: s.Mount + "/data/" + s.Path, doing: "delete " + s.String(), twice: true}, nil))
 	}
-	return stored.Version, err
+	return version{stored.Version, stored.At.UTC().Truncate(time.Second)}, err
 }
 
 // published is what is stored, without the secret itself. Version is 0 when nothing is there, or was deleted.
@@ -95,14 +106,22 @@ type published struct {
 	// exists tells that there is at least a deleted version, or metadata; Latest is the number that check-and-set needs.
 	exists bool
 	Latest int64
+	// StoredAt is when the latest version was stored, to the second.
+	StoredAt time.Time
+}
+
+// replacedSince tells whether a secret of the same version number is another one.
+func (p published) replacedSince(i Issued) bool {
+	return !i.StoredAt.IsZero() && !p.StoredAt.Equal(i.StoredAt)
 }
 
 func (v *Vault) published(ctx context.Context, s Store) (published, error) {
 	var read struct {
 		Version  int64 `json:"current_version"`
 		Versions map[string]struct {
-			Deleted   string `json:"deletion_time"`
-			Destroyed bool   `json:"destroyed"`
+			Created   time.Time `json:"created_time"`
+			Deleted   string    `json:"deletion_time"`
+			Destroyed bool      `json:"destroyed"`
 		} `json:"versions"`
 		Custom map[string]string `json:"custom_metadata"`
 	}
@@ -115,6 +134,7 @@ func (v *Vault) published(ctx context.Context, s Store) (published, error) {
 	}
 	p := published{Version: read.Version, Latest: read.Version, Note: noteFrom(read.Custom), exists: true}
 	current := read.Versions[strconv.FormatInt(read.Version, 10)]
+	p.StoredAt = current.Created.UTC().Truncate(time.Second)
 	// The time may be one in the future (delete_version_after).
 	if deleted, err := time.Parse(time.RFC3339, current.Deleted); current.Destroyed || err == nil && !deleted.After(v.Now()) {
 		p.Version = 0

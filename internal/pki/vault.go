@@ -3,6 +3,7 @@
 package pki
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,6 +53,9 @@ type Vault struct {
 	mu   sync.Mutex
 	skew time.Duration // Vault's clock minus this machine's
 	once map[string]*answer
+
+	scans sync.Mutex
+	all   map[string][]Certificate // of a mount
 }
 
 // New returns a Vault. It neither connects nor reads a file.
@@ -59,7 +63,7 @@ func New(config Config) *Vault {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	v := &Vault{config: config, once: map[string]*answer{}}
+	v := &Vault{config: config, once: map[string]*answer{}, all: map[string][]Certificate{}}
 	v.open = sync.OnceValues(v.client)
 	return v
 }
@@ -130,12 +134,22 @@ func mayRetry(ctx context.Context, resp *http.Response, err error) (bool, error)
 	case http.StatusTooManyRequests, http.StatusPreconditionFailed:
 		return true, nil // Vault has done nothing.
 	case http.StatusServiceUnavailable:
-		// Vault itself has done nothing; a proxy may have lost its answer.
-		return harmless || strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json"), nil
+		return harmless || isVaults(resp), nil
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return harmless, nil
 	}
 	return false, nil
+}
+
+// isVaults tells Vault's own refusal, before which it has done nothing, from that of a proxy, which may have lost Vault's answer.
+func isVaults(resp *http.Response) bool {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(text))
+	var answer struct {
+		Errors []string `json:"errors"`
+	}
+	return err == nil && json.Unmarshal(text, &answer) == nil && len(answer.Errors) > 0
 }
 
 // Now is the time by Vault's clock, as far as it is known: this machine's may be wrong.

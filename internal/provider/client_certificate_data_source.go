@@ -48,7 +48,7 @@ func (d *clientCertificateDataSource) Metadata(_ context.Context, req datasource
 func (d *clientCertificateDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	attributes := clientCertificateAttributes()
 	for _, argument := range []string{
-		"role", "ttl", "key_type", "csr_pem", "store", "renew_before", "revoke_after", "revoke_on_destroy", "renewal_due", "renewal_reason", "store_version", "superseded",
+		"role", "ttl", "key_type", "csr_pem", "store", "renew_before", "revoke_after", "revoke_on_destroy", "renewal_due", "renewal_reason", "store_version", "stored_at", "superseded",
 	} {
 		delete(attributes, argument) // Vault does not know them, or they are about Terraform's own work.
 	}

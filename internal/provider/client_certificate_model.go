@@ -49,6 +49,7 @@ type clientCertificateModel struct {
 	RenewalDue        types.Bool        `tfsdk:"renewal_due"`
 	RenewalReason     types.String      `tfsdk:"renewal_reason"`
 	StoreVersion      types.Int64       `tfsdk:"store_version"`
+	StoredAt          timetypes.RFC3339 `tfsdk:"stored_at"`
 	Superseded        types.List        `tfsdk:"superseded"`
 }
 
@@ -85,9 +86,12 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 	if i.RevokedAt != nil {
 		m.RevokedAt = timeValue(*i.RevokedAt)
 	}
-	m.StoreVersion = types.Int64Null()
+	m.StoreVersion, m.StoredAt = types.Int64Null(), timetypes.NewRFC3339Null()
 	if !m.Store.IsNull() {
 		m.StoreVersion = types.Int64Value(i.Version)
+	}
+	if !m.Store.IsNull() && !i.StoredAt.IsZero() {
+		m.StoredAt = timeValue(i.StoredAt)
 	}
 	m.RenewalDue, m.RenewalReason = types.BoolValue(false), types.StringNull()
 	superseded := each(i.Superseded, func(s pki.Superseded) supersededModel {
@@ -104,6 +108,9 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 func (m clientCertificateModel) issued(ctx context.Context) (pki.Issued, error) {
 	certificate, err := pki.Known(m.CertificatePEM.ValueString(), certificatesOf(m.CAChainPEM.ValueString()))
 	i := pki.Issued{Certificate: certificate, Version: m.StoreVersion.ValueInt64()}
+	if stored, diags := m.StoredAt.ValueRFC3339Time(); !m.StoredAt.IsNull() && !diags.HasError() {
+		i.StoredAt = stored
+	}
 	if revoked, diags := m.RevokedAt.ValueRFC3339Time(); !m.RevokedAt.IsNull() && !diags.HasError() {
 		i.RevokedAt = &revoked
 	}
@@ -255,7 +262,8 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			MarkdownDescription: described["key_type"] + " One of " + list(pki.KeyTypes()) + ". Default: `" + pki.DefaultKeyType + "`.",
 		},
 		"csr_pem": optionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of `csr_pem` and `store` is needed. "+
-			"Its common name must be that of the resource, or empty. Each renewal certifies the same key again, until you give another request.", signingRequest),
+			"Its common name must be that of the resource, or empty. Each renewal certifies the same key again, until you give another request. When an "+
+			"apply is killed, a certificate of that key may be left; the next renewal warns of it.", signingRequest),
 		"store": schema.SingleNestedAttribute{
 			Optional: true,
 			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets engine, version 2, with the fields " +
@@ -265,14 +273,14 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 				"Exactly one of `csr_pem` and `store` is needed.",
 			Attributes: map[string]schema.Attribute{
 				"mount": requiredString("Mount of the KV secrets engine.", vaultPath),
-				"path":  requiredString("Path of the secret.", vaultPath),
+				"path":  requiredString("Path of the secret, at most 512 characters.", vaultPath, stringvalidator.LengthAtMost(512)),
 			},
 		},
 		"renew_before": optionalString("How long before it expires the certificate is renewed, by the first apply from then on, as a duration with a unit. "+
 			"Default: a third of `ttl`, or of the certificate's life.", positiveDuration),
 		"revoke_after": optionalString("How long a certificate that was renewed stays valid, as a duration with a unit; it is revoked by the first apply from "+
 			"then on. Default: it is revoked at once, when the new one is published.", positiveDuration),
-		"revoke_on_destroy": optionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case.", true),
+		"revoke_on_destroy": optionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case, and what is `superseded` is revoked.", true),
 		"id":                schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, as Vault writes it."},
 		"certificate_pem":   schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
 		"ca_chain_pem":      schema.StringAttribute{Computed: true, MarkdownDescription: "Its issuers in PEM, the next one first."},
@@ -293,7 +301,10 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 				"issuer now. Null when no renewal is due.",
 		},
 		"store_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "Version of the secret that holds the certificate; null without `store`."},
-		"superseded":    supersededAttribute(),
+		"stored_at": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the secret was stored (RFC 3339, UTC); null without `store`.",
+		},
+		"superseded": supersededAttribute(),
 	}
 }
 

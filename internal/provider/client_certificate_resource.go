@@ -85,7 +85,8 @@ func (r *clientCertificateResource) ModifyPlan(ctx context.Context, req resource
 		plan.renewed()
 	} else {
 		plan.unchanged(state)
-		if r.revocationDue(ctx, state) || plan.settingsChange(state) && len(state.Superseded.Elements()) > 0 {
+		// Terraform plans once more when it applies: what the time may change between must be unknown in both plans of a change.
+		if changes := !req.Plan.Raw.Equal(req.State.Raw); len(state.Superseded.Elements()) > 0 && (changes || r.revocationDue(ctx, state)) {
 			plan.Superseded = types.ListUnknown(supersededType)
 		}
 	}
@@ -118,20 +119,15 @@ func (m *clientCertificateModel) renewed() {
 	m.ID, m.CertificatePEM, m.CAChainPEM, m.FingerprintSHA256 = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	m.NotBefore, m.NotAfter = timetypes.NewRFC3339Unknown(), timetypes.NewRFC3339Unknown()
 	m.RevokedAt, m.RenewalDue, m.RenewalReason = timetypes.NewRFC3339Null(), types.BoolValue(false), types.StringNull()
-	m.Superseded, m.StoreVersion = types.ListUnknown(supersededType), types.Int64Unknown()
+	m.Superseded, m.StoreVersion, m.StoredAt = types.ListUnknown(supersededType), types.Int64Unknown(), timetypes.NewRFC3339Unknown()
 }
 
 // unchanged keeps what the same certificate has.
 func (m *clientCertificateModel) unchanged(state clientCertificateModel) {
 	m.ID, m.CertificatePEM, m.CAChainPEM, m.FingerprintSHA256 = state.ID, state.CertificatePEM, state.CAChainPEM, state.FingerprintSHA256
 	m.NotBefore, m.NotAfter, m.RevokedAt = state.NotBefore, state.NotAfter, state.RevokedAt
-	m.RenewalDue, m.RenewalReason, m.Superseded, m.StoreVersion = state.RenewalDue, state.RenewalReason, state.Superseded, state.StoreVersion
-}
-
-// settingsChange tells whether an argument changes that only the state holds.
-func (m clientCertificateModel) settingsChange(state clientCertificateModel) bool {
-	return !m.RenewBefore.Equal(state.RenewBefore) || !m.RevokeAfter.Equal(state.RevokeAfter) || !m.RevokeOnDestroy.Equal(state.RevokeOnDestroy) ||
-		!m.TTL.Equal(state.TTL) || !m.Role.Equal(state.Role)
+	m.RenewalDue, m.RenewalReason, m.Superseded = state.RenewalDue, state.RenewalReason, state.Superseded
+	m.StoreVersion, m.StoredAt = state.StoreVersion, state.StoredAt
 }
 
 func (r *clientCertificateResource) revocationDue(ctx context.Context, state clientCertificateModel) bool {
@@ -227,6 +223,11 @@ func (r *clientCertificateResource) Update(ctx context.Context, req resource.Upd
 	if len(revoked) > 0 {
 		resp.Diagnostics.AddWarning("Certificates of "+plan.CommonName.ValueString()+" were revoked", fmt.Sprintf("Of %s, these serial numbers were revoked: %s. Servers learn it from the next "+
 			"certificate revocation list that they read.", plan.CommonName.ValueString(), strings.Join(revoked, ", ")))
+	}
+	if len(issued.Strays) > 0 {
+		resp.Diagnostics.AddAttributeWarning(path.Root("csr_pem"), "More certificates of "+plan.CommonName.ValueString(), fmt.Sprintf("These serial numbers are "+
+			"valid, too, for the same key and name: %s. An interrupted apply may have left them. If nothing else manages them, revoke them (vault write %s/revoke "+
+			"serial_number=…).", strings.Join(issued.Strays, ", "), plan.Mount.ValueString()))
 	}
 	if err != nil {
 		addError(&resp.Diagnostics, "update", clientCertificateNoun, plan.CommonName.ValueString(), err)

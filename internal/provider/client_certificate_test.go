@@ -298,6 +298,50 @@ resource "brownie_client_certificate" "app" {
 	}...)
 }
 
+// A certificate that is replaced by another of the same key, before or after it is destroyed, ends as one.
+func TestAccReplacedClientCertificate(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	csr := signingRequest(t)
+	w := newWorkspaceWith(t, m.Env(), fmt.Sprintf(`
+resource "brownie_client_certificate" "app" {
+  mount       = %q
+  role        = %q
+  common_name = "acme-app"
+  csr_pem     = <<-EOT
+%s
+  EOT
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+`, m.PKI, m.Role, csr))
+	testdb.Must(w.apply())(t)
+	w.mustRun("apply", "-auto-approve", "-input=false", "-replace="+theCertificate)
+	if valid, revoked := m.Serials(); len(valid) != 1 || len(revoked) != 1 {
+		t.Errorf("%v are valid, %v revoked", valid, revoked)
+	}
+	w.noChanges()
+}
+
+// Time that passes between a plan and its apply changes nothing of what was planned.
+func TestAccClientCertificateChangedWhileTimePasses(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := newWorkspaceWith(t, m.Env(), certificate(m, "ttl = \"24h\"\nrevoke_after = \"8s\""))
+	testdb.Must(w.apply())(t)
+	w.write(certificate(m, "ttl = \"12h\"\nrevoke_after = \"8s\""))
+	testdb.Must(w.apply())(t)
+	w.write(certificate(m, "ttl = \"12h\"\nrevoke_after = \"8s\"\nkey_type = \"ecdsa-p256\""))
+	w.mustRun("plan", "-input=false", "-out=tfplan")
+	time.Sleep(9 * time.Second)
+	w.mustRun("apply", "-input=false", "tfplan")
+	if valid, revoked := m.Serials(); len(valid) != 1 || len(revoked) != 1 {
+		t.Errorf("%v are valid, %v revoked", valid, revoked)
+	}
+	w.noChanges()
+}
+
 func signingRequest(t *testing.T) string {
 	t.Helper()
 	key := testdb.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
