@@ -59,12 +59,13 @@ func (v *Vault) checkStore(ctx context.Context, i Issued, w Wanted) (found Issue
 	case known.Version == 0:
 		return i, "it was removed from " + w.Store.String(), nil
 	case same && !interrupted:
-		i.StoredAt = known.StoredAt
 		return i, "", nil
 	case same:
 		return i, "a renewal of it was interrupted", nil
 	}
 	stored, err := v.storedCertificate(ctx, *w.Store)
+	// What is seen now may be replaced by the next renewal, and nothing that comes later.
+	i.StoredAt = known.StoredAt
 	switch {
 	case err != nil && failsToRead(err):
 		return i, "", err
@@ -73,7 +74,6 @@ func (v *Vault) checkStore(ctx context.Context, i Issued, w Wanted) (found Issue
 	case stored.Serial == i.Serial && interrupted:
 		return i, "a renewal of it was interrupted", nil
 	case stored.Serial == i.Serial:
-		i.StoredAt = known.StoredAt
 		return i, "", nil
 	case interrupted && stored.publicKey() == known.Note.Key:
 		// It was interrupted after its certificate was published.

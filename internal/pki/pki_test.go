@@ -103,6 +103,7 @@ func TestReasonsForARenewal(t *testing.T) {
 			m.Must(http.MethodDelete, m.KV+"/metadata/"+w.Store.Path, nil)
 		}, "it was removed from "},
 		"replaced": {func(m *testvault.Mounts, w *pki.Wanted, _ pki.Issued) {
+			time.Sleep(1100 * time.Millisecond)
 			m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
 		}, "holds something else now"},
 		"another issuer": {func(m *testvault.Mounts, _ *pki.Wanted, _ pki.Issued) {

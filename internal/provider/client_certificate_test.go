@@ -146,6 +146,14 @@ data "brownie_client_certificate" "none" {
 			PreConfig: func() { m.Must(http.MethodDelete, m.KV+"/metadata/brownie/acme-app", nil) },
 			Config:    block + certificate(m, `ttl = "12h"`), ConfigPlanChecks: inPlace, Check: onlyValid(m, 3),
 		},
+		{
+			PreConfig: func() {
+				time.Sleep(time.Second)
+				m.Must(http.MethodPost, m.KV+"/data/brownie/acme-app", map[string]any{"data": map[string]any{"x": "y"}})
+			},
+			Config: block + certificate(m, `ttl = "12h"`), ConfigPlanChecks: inPlace,
+			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 4), attributes(theCertificate, map[string]string{"store_version": "3"})),
+		},
 		{ // An old certificate stays valid for as long as is wanted.
 			Config: block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"10s\""), ConfigPlanChecks: inPlace,
 			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(theCertificate, tfjsonpath.New("superseded"), knownvalue.ListSizeExact(1))},
@@ -153,7 +161,7 @@ data "brownie_client_certificate" "none" {
 		{
 			PreConfig: func() { time.Sleep(10 * time.Second) },
 			Config:    block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"10s\""),
-			Check:     onlyValid(m, 4),
+			Check:     onlyValid(m, 5),
 		},
 		{
 			Config: block, Check: func(*terraform.State) error {
