@@ -30,6 +30,9 @@ type keeper struct {
 	// unread tells that the server has not read the file since it changed. It begins so, because nobody knows.
 	unread bool
 
+	// shown are the lists that the figures are about, by issuer and key.
+	shown map[[2]string]bool
+
 	mu      sync.Mutex
 	problem error // nil when all is well
 
@@ -65,11 +68,8 @@ func (k *keeper) refresh(ctx context.Context) error {
 		err = errors.Join(err, k.reload(ctx))
 	}
 	err = errors.Join(err, k.expiry(lists))
-	k.nextUpdate.Reset()
-	k.revoked.Reset()
+	k.show(lists)
 	for _, list := range lists {
-		k.nextUpdate.WithLabelValues(list.Issuer, list.KeyID).Set(float64(list.NextUpdate.Unix()))
-		k.revoked.WithLabelValues(list.Issuer, list.KeyID).Set(float64(list.Revoked))
 		if changed {
 			k.log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires", list.NextUpdate.Format(time.RFC3339))
 		}
@@ -84,6 +84,23 @@ func (k *keeper) refresh(ctx context.Context) error {
 	defer k.mu.Unlock()
 	k.problem = err
 	return err
+}
+
+// show tells what the file holds. Whoever looks meanwhile sees each list, old or new.
+func (k *keeper) show(lists []pki.RevocationList) {
+	shown := map[[2]string]bool{}
+	for _, list := range lists {
+		k.nextUpdate.WithLabelValues(list.Issuer, list.KeyID).Set(float64(list.NextUpdate.Unix()))
+		k.revoked.WithLabelValues(list.Issuer, list.KeyID).Set(float64(list.Revoked))
+		shown[[2]string{list.Issuer, list.KeyID}] = true
+	}
+	for before := range k.shown {
+		if !shown[before] {
+			k.nextUpdate.DeleteLabelValues(before[0], before[1])
+			k.revoked.DeleteLabelValues(before[0], before[1])
+		}
+	}
+	k.shown = shown
 }
 
 // expiry raises the alarm long before a list expires.

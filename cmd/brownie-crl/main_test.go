@@ -198,8 +198,15 @@ func TestRevocationReachesPostgreSQL(t *testing.T) {
 	if status, text := get(t, "http://"+address+"/healthz"); status != http.StatusOK {
 		t.Errorf("health: %d %s", status, text)
 	}
-	if _, text := get(t, "http://"+address+"/metrics"); !strings.Contains(text, `brownie_crl_revoked_certificates{issuer="CN=Clients",key_id="`+keyID(certificate)+`"} 1`) ||
-		!strings.Contains(text, "brownie_crl_problem 0") {
+	// The figures follow the server a moment later.
+	text := ""
+	for range 50 {
+		if _, text = get(t, "http://"+address+"/metrics"); strings.Contains(text, `brownie_crl_revoked_certificates{issuer="CN=Clients",key_id="`+keyID(certificate)+`"} 1`) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if !strings.Contains(text, `key_id="`+keyID(certificate)+`"} 1`) || !strings.Contains(text, "brownie_crl_problem 0") {
 		t.Errorf("metrics:\n%s", text)
 	}
 
