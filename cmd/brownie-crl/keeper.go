@@ -69,8 +69,8 @@ func (k *keeper) refresh(ctx context.Context) error {
 	}
 	err = errors.Join(err, k.expiry(lists))
 	k.show(lists)
-	for _, list := range lists {
-		if changed {
+	if changed {
+		for _, list := range lists {
 			k.log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires", list.NextUpdate.Format(time.RFC3339))
 		}
 	}

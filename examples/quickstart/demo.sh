@@ -42,7 +42,7 @@ fetch_certificates() {
 	local client separator=
 	printf '{"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
 	for client in "${clients[@]}"; do
-		"$demo/bin/devstack" secret "$demo" "$client" >/dev/null
+		"$demo/bin/devstack" secret "$demo" "$client"
 		printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$client" "$demo/clients/$client/tls.crt" "$demo/clients/$client/tls.key"
 		separator=', '
 	done

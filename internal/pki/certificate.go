@@ -82,17 +82,16 @@ func serial(number []byte) string {
 }
 
 // Fingerprint is the SHA-256 of the certificate, in hexadecimal.
-func (c Certificate) Fingerprint() string {
-	sum := sha256.Sum256(c.parsed.Raw)
-	return hex.EncodeToString(sum[:])
-}
+func (c Certificate) Fingerprint() string { return digest(c.parsed.Raw) }
 
 // Lifetime is how long the certificate holds.
 func (c Certificate) Lifetime() time.Duration { return c.NotAfter.Sub(c.NotBefore) }
 
 // publicKey tells keys apart: SHA-256 of the public key, in hexadecimal.
-func (c Certificate) publicKey() string {
-	sum := sha256.Sum256(c.parsed.RawSubjectPublicKeyInfo)
+func (c Certificate) publicKey() string { return digest(c.parsed.RawSubjectPublicKeyInfo) }
+
+func digest(der []byte) string {
+	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -134,19 +133,24 @@ func (c Certificate) issuedBy(authority Certificate) bool {
 // hasNames tells whether the certificate has the alternative names that were asked for, and no others but its common name.
 func (c Certificate) hasNames(r Request) bool {
 	names := func(all []string) []string {
-		var sorted []string
-		for _, name := range all {
-			if address := net.ParseIP(name); address != nil {
-				name = address.String()
-			}
-			if !strings.EqualFold(name, c.CommonName) {
-				sorted = append(sorted, strings.ToLower(name))
-			}
-		}
-		slices.Sort(sorted)
-		return slices.Compact(sorted)
+		all = slices.DeleteFunc(slices.Clone(all), func(name string) bool { return strings.EqualFold(name, c.CommonName) })
+		return CanonicalNames(all)
 	}
 	return slices.Equal(names(c.DNSNames), names(r.DNSNames)) && slices.Equal(names(c.IPAddresses), names(r.IPAddresses))
+}
+
+// CanonicalNames returns names and IP addresses so that those that mean the same are equal: in lower case, each address in one
+// spelling, sorted, and each once.
+func CanonicalNames(all []string) []string {
+	canonical := make([]string, len(all))
+	for i, name := range all {
+		if address := net.ParseIP(name); address != nil {
+			name = address.String()
+		}
+		canonical[i] = strings.ToLower(name)
+	}
+	slices.Sort(canonical)
+	return slices.Compact(canonical)
 }
 
 // keyType is the kind of the certificate's key, as in [KeyTypes].
@@ -222,8 +226,7 @@ func (k Key) GoString() string { return k.String() }
 // publicKey is as that of a certificate with the key.
 func (k Key) publicKey() (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(k.private.Public())
-	sum := sha256.Sum256(der)
-	return hex.EncodeToString(sum[:]), err
+	return digest(der), err
 }
 
 // csr is a certificate signing request (RFC 2986) for the key.
@@ -239,31 +242,24 @@ func (k Key) csr(r Request) (string, error) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), nil
 }
 
+// parseCSR reads a certificate signing request in PEM.
+func parseCSR(text string) (*x509.CertificateRequest, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
+		return nil, errNoCSR
+	}
+	return x509.ParseCertificateRequest(block.Bytes)
+}
+
+var errNoCSR = errors.New("is no certificate signing request in PEM")
+
 // CSRCommonName is the common name that a certificate signing request asks for, empty when it asks for none or is damaged.
 func CSRCommonName(text string) string {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return ""
-	}
-	request, err := x509.ParseCertificateRequest(block.Bytes)
+	request, err := parseCSR(text)
 	if err != nil {
 		return ""
 	}
 	return request.Subject.CommonName
-}
-
-// csrPublicKey is as that of a certificate with the key of a request.
-func csrPublicKey(text string) (string, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return "", errors.New("it is no certificate signing request in PEM")
-	}
-	request, err := x509.ParseCertificateRequest(block.Bytes)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(request.RawSubjectPublicKeyInfo)
-	return hex.EncodeToString(sum[:]), nil
 }
 
 // CheckCSR says what is wrong with a certificate signing request, or nothing.
@@ -271,11 +267,10 @@ func CheckCSR(text string) string {
 	if strings.Contains(text, "PRIVATE KEY") {
 		return "holds a private key, which does not belong there"
 	}
-	block, _ := pem.Decode([]byte(text))
-	if block == nil || block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
-		return "is no certificate signing request in PEM"
+	request, err := parseCSR(text)
+	if errors.Is(err, errNoCSR) {
+		return err.Error()
 	}
-	request, err := x509.ParseCertificateRequest(block.Bytes)
 	if err == nil {
 		err = request.CheckSignature()
 	}

@@ -63,9 +63,6 @@ func (e *Error) Unwrap() error {
 	if e.absent {
 		return postgres.ErrNotFound
 	}
-	if errors.Is(e.err, postgres.ErrNotFound) {
-		return nil
-	}
 	return e.err
 }
 

@@ -165,6 +165,7 @@ func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key
 
 // Pair makes a certificate with its key, for memory only.
 func (v *Vault) Pair(ctx context.Context, r Request) (Certificate, Key, error) {
+	// Nobody renews it, so that it is never too late for that.
 	key, c, err := v.make(ctx, Wanted{Request: r, RenewBefore: time.Nanosecond}, nil)
 	return c, key, err
 }

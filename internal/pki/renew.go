@@ -32,7 +32,7 @@ func (v *Vault) Renew(ctx context.Context, old Issued, was, w Wanted) (renewed I
 	}
 	renewed = Issued{Certificate: c, Strays: strays}
 	renewed.Superseded = append(slices.Clone(old.Superseded), superseded(was.Mount, old.Certificate, v.Now().Add(w.RevokeAfter)))
-	if moved(was.Store, w.Store) && was.Store != nil {
+	if leaves(was.Store, w.Store) {
 		renewed.Superseded[len(renewed.Superseded)-1].Store = was.Store
 	}
 	if w.Store != nil {
@@ -67,10 +67,12 @@ func moved(from, to *Store) bool {
 	return (from == nil) != (to == nil) || from != nil && *from != *to
 }
 
+// leaves tells whether something is left behind at another store.
+func leaves(from, to *Store) bool { return from != nil && moved(from, to) }
+
 // prepare reads what is where a certificate is to be published, refuses what the plan did not know of, and puts right what an
 // interrupted renewal left.
 func (v *Vault) prepare(ctx context.Context, old *Issued, was, w Wanted) (known published, revoked []string, err error) {
-	leaves := was.Store != nil && moved(was.Store, w.Store)
 	if w.Store != nil {
 		if known, err = v.published(ctx, *w.Store); err == nil {
 			err = v.admit(ctx, old, known, was, w)
@@ -79,7 +81,7 @@ func (v *Vault) prepare(ctx context.Context, old *Issued, was, w Wanted) (known 
 			revoked, err = v.abandon(ctx, known.Note, old.CommonName, w.CommonName)
 		}
 	}
-	if err != nil || !leaves {
+	if err != nil || !leaves(was.Store, w.Store) {
 		return known, revoked, err
 	}
 	from, err := v.published(ctx, *was.Store)
@@ -100,26 +102,17 @@ func (v *Vault) prepare(ctx context.Context, old *Issued, was, w Wanted) (known 
 
 // admit refuses to publish over what the plan did not know of.
 func (v *Vault) admit(ctx context.Context, old *Issued, known published, was, w Wanted) error {
-	expected := old.Version
+	expected, replaced := old.Version, old.Version > 0 && known.Version != 0 && known.replacedSince(*old)
 	if moved(was.Store, w.Store) {
-		expected = 0
-		if known.Version != 0 {
-			stored, err := v.storedCertificate(ctx, *w.Store)
-			if err != nil && failsToRead(err) {
-				return err
-			}
-			mine := slices.IndexFunc(old.Superseded, func(s Superseded) bool {
-				return err == nil && s.Serial == stored.Serial && s.Store != nil && *s.Store == *w.Store
-			})
-			if err == nil && known.Note.Replaces == old.Serial && stored.publicKey() == known.Note.Key {
-				expected = known.Latest // An interrupted renewal has come so far.
-			} else if mine >= 0 {
-				expected = known.Latest // It moves back to where it was not long ago.
-				old.Superseded[mine].Store = nil
-			}
+		expected, replaced = 0, false
+		own, err := v.holdsOwn(ctx, old, known, *w.Store)
+		if err != nil {
+			return err
+		}
+		if own {
+			expected = known.Latest
 		}
 	}
-	replaced := expected > 0 && !moved(was.Store, w.Store) && known.Version != 0 && known.replacedSince(*old)
 	if known.Latest == expected && !replaced {
 		return nil
 	}
@@ -137,8 +130,33 @@ func (v *Vault) admit(ctx context.Context, old *Issued, known published, was, w 
 	return cause
 }
 
-// abandon revokes the certificate that a note tells of, and removes what was stored on the way to another place. Whoever may write notes must not
-// have others' certificates revoked by them, so that it must be for one of the names.
+// holdsOwn tells whether a store to which a certificate moves has one of the same resource's: that of an interrupted move, or one
+// that is not revoked yet, when it moves back. That one's place is then the new one's.
+func (v *Vault) holdsOwn(ctx context.Context, old *Issued, known published, s Store) (bool, error) {
+	if known.Version == 0 {
+		return false, nil
+	}
+	stored, err := v.storedCertificate(ctx, s)
+	if err != nil {
+		if failsToRead(err) {
+			return false, err
+		}
+		return false, nil // What is there is no certificate.
+	}
+	if known.Note.Replaces == old.Serial && stored.publicKey() == known.Note.Key {
+		return true, nil
+	}
+	for i, before := range old.Superseded {
+		if before.Serial == stored.Serial && before.Store != nil && *before.Store == s {
+			old.Superseded[i].Store = nil
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// abandon revokes the certificate that a note tells of, and removes what was stored on the way to another place. Whoever may
+// write notes must not have others' certificates revoked by them, so that it must be for one of the names.
 func (v *Vault) abandon(ctx context.Context, n note, names ...string) (revoked []string, err error) {
 	if n.Key != "" {
 		revoked, err = v.revokeKey(ctx, n.Mount, n.Key, names...)
@@ -152,7 +170,7 @@ func (v *Vault) abandon(ctx context.Context, n note, names ...string) (revoked [
 	}
 	more, err := v.revokeKey(ctx, there.Note.Mount, there.Note.Key, names...)
 	if err == nil {
-		err = v.removeOwn(ctx, n.MovesTo, n.Replaces, time.Time{})
+		err = v.removeOwn(ctx, n.MovesTo, n.Replaces)
 	}
 	return append(revoked, more...), err
 }
@@ -165,7 +183,7 @@ func (v *Vault) forget(ctx context.Context, serial string, was, w Wanted, err er
 	after, cancel := afterwards(ctx)
 	defer cancel()
 	if w.Store != nil && moved(was.Store, w.Store) {
-		_ = v.removeOwn(after, *w.Store, serial, time.Time{}) // It has nothing but the note.
+		_ = v.removeOwn(after, *w.Store, serial) // It has nothing but the note.
 	}
 	for _, s := range []*Store{was.Store, w.Store} {
 		if s == nil {
@@ -181,8 +199,8 @@ func (v *Vault) forget(ctx context.Context, serial string, was, w Wanted, err er
 // are newer than the one that is known. There is no place for a note of it, and they may be somebody else's.
 func (v *Vault) strays(ctx context.Context, old Issued, w Wanted) []string {
 	keys := []string{old.publicKey()}
-	if key, err := csrPublicKey(w.CSR); err == nil {
-		keys = append(keys, key)
+	if request, err := parseCSR(w.CSR); err == nil {
+		keys = append(keys, digest(request.RawSubjectPublicKeyInfo))
 	}
 	all, err := v.scanned(ctx, w.Mount)
 	if err != nil {
@@ -226,7 +244,7 @@ func (v *Vault) Settle(ctx context.Context, i Issued) (settled Issued, revoked [
 func (v *Vault) end(ctx context.Context, s Superseded) (revokedAt time.Time, err error) {
 	revokedAt, err = v.revoke(ctx, s)
 	if err == nil && s.Store != nil {
-		err = v.removeOwn(ctx, *s.Store, s.Serial, time.Time{})
+		err = v.removeOwn(ctx, *s.Store, s.Serial)
 	}
 	return revokedAt, err
 }
@@ -239,8 +257,10 @@ func (v *Vault) Due(i Issued) bool {
 // Retire revokes a certificate, if that is wanted, and what it superseded, and removes what is stored.
 func (v *Vault) Retire(ctx context.Context, i Issued, w Wanted, revoke bool) error {
 	var errs []error
+	var known published
 	if w.Store != nil {
-		known, err := v.published(ctx, *w.Store)
+		var err error
+		known, err = v.published(ctx, *w.Store)
 		if err == nil && known.Note.Replaces == i.Serial {
 			_, err = v.abandon(ctx, known.Note, i.CommonName, w.CommonName)
 		}
@@ -257,14 +277,22 @@ func (v *Vault) Retire(ctx context.Context, i Issued, w Wanted, revoke bool) err
 	if err := errors.Join(errs...); err != nil || w.Store == nil {
 		return err
 	}
-	return v.removeOwn(ctx, *w.Store, i.Serial, i.StoredAt)
+	return v.removeKnown(ctx, *w.Store, known, i.Serial, i.StoredAt)
 }
 
-// removeOwn removes what is stored, unless it is somebody else's. Of a secret whose last version was deleted, only the time is known.
-func (v *Vault) removeOwn(ctx context.Context, s Store, serial string, storedAt time.Time) error {
+// removeOwn removes what is stored of a certificate, unless it is somebody else's.
+func (v *Vault) removeOwn(ctx context.Context, s Store, serial string) error {
 	known, err := v.published(ctx, s)
-	if err != nil || !known.exists {
+	if err != nil {
 		return err
+	}
+	return v.removeKnown(ctx, s, known, serial, time.Time{})
+}
+
+// removeKnown is as removeOwn, for what is known of the store. Of a secret whose last version was deleted, only the time tells whose it is.
+func (v *Vault) removeKnown(ctx context.Context, s Store, known published, serial string, storedAt time.Time) error {
+	if !known.exists {
+		return nil
 	}
 	switch {
 	case known.Latest == 0:

@@ -99,7 +99,8 @@ func (f *RevocationFile) now() time.Time {
 // Refresh fetches the lists and replaces the file when they differ from what it holds. A server checks the whole chain of a
 // certificate, and refuses it when the list of one of its authorities is missing or has expired (OpenSSL,
 // X509_V_FLAG_CRL_CHECK_ALL); so the file is replaced only by lists of all authorities, that those signed, that hold, and
-// that are not older than those in the file. What the file has of other authorities stays until it expires. Refresh returns the lists that the file holds in the end, also beside an error.
+// that are not older than those in the file. What the file has of other authorities stays until it expires. Refresh returns
+// the lists that the file holds in the end, also beside an error.
 func (f *RevocationFile) Refresh(ctx context.Context) (lists []RevocationList, changed bool, err error) {
 	before, text := f.held()
 	lists, err = f.fetch(ctx, before)

@@ -181,15 +181,7 @@ func sameAddresses(one, other types.Set) bool {
 	if one.IsUnknown() || other.IsUnknown() || one.IsNull() != other.IsNull() {
 		return one.Equal(other)
 	}
-	parsed := func(set types.Set) []string {
-		all := stringsOf(set)
-		for i, address := range all {
-			all[i] = net.ParseIP(address).String()
-		}
-		slices.Sort(all)
-		return slices.Compact(all)
-	}
-	return slices.Equal(parsed(one), parsed(other))
+	return slices.Equal(pki.CanonicalNames(stringsOf(one)), pki.CanonicalNames(stringsOf(other)))
 }
 
 var (
@@ -224,10 +216,10 @@ var (
 	signingRequest = check{"it must be a certificate signing request (PKCS #10, RFC 2986) in PEM, without its key", pki.CheckCSR}
 )
 
-// requestAttributes are what a certificate is asked for with, in the resource and in the ephemeral resource.
+// requestDescriptions are of what a certificate is asked for with, in the resource and in the ephemeral resource.
 var requestDescriptions = map[string]string{
 	"mount":        "Mount of Vault's PKI secrets engine. Default: `" + defaultPKIMount + "`.",
-	"role":         "The engine's role, which decides what may be issued. An import does not know it.",
+	"role":         "The engine's role, which decides what may be issued.",
 	"common_name":  "Common name, at most 64 characters: the name of the PostgreSQL role that logs in with the certificate.",
 	"ttl":          "How long the certificate holds, as a duration with a unit, such as `\"720h\"`. More than the role's `max_ttl` is an error. Default: the role's `ttl`.",
 	"dns_names":    "Alternative names. Leave them out for clients: PgBouncer would take one for the user's name.",
@@ -242,7 +234,7 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			Optional: true, Computed: true, Default: stringdefault.StaticString(defaultPKIMount), Validators: []validator.String{vaultPath},
 			MarkdownDescription: described["mount"],
 		},
-		"role":        requiredString(described["role"], notBlank),
+		"role":        requiredString(described["role"]+" An import does not know it.", notBlank),
 		"common_name": requiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", commonName...),
 		"ttl": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{wholeSeconds}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},

@@ -22,8 +22,7 @@ const usage = `usage:
   devstack up [-database NAME] DIR CLIENT...
                                      start a server, a pooler and a Vault that outlive this command, and print their settings
                                      for a shell; the Vault can issue certificates for the clients
-  devstack secret DIR CLIENT         write what Vault stores for a client into DIR, and print the settings of a login with
-                                     it, for a shell
+  devstack secret DIR CLIENT         write what Vault stores for a client into DIR/clients/CLIENT
   devstack down DIR                  stop them and remove everything of them`
 
 // duplicateDatabase is PostgreSQL's code for a database that exists already, on a server that devstack did not start.

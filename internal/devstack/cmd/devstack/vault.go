@@ -46,8 +46,7 @@ func startVault(ctx context.Context, options devstack.Options, server *devstack.
 	return v, nil
 }
 
-// fetchSecret writes a client's key and certificate from Vault into a folder, as Vault Agent does for an application, and prints
-// the settings of a login with them.
+// fetchSecret writes a client's key and certificate from Vault into a folder, as Vault Agent does for an application.
 func fetchSecret(ctx context.Context, dir, name string) error {
 	v, err := devstack.AttachVault(dir)
 	if err != nil {
@@ -74,6 +73,5 @@ func fetchSecret(ctx context.Context, dir, name string) error {
 			return err
 		}
 	}
-	export("PGUSER="+name, "PGSSLROOTCERT="+filepath.Join(folder, "ca.crt"), "PGSSLCERT="+filepath.Join(folder, "tls.crt"), "PGSSLKEY="+filepath.Join(folder, "tls.key"))
 	return nil
 }
