@@ -155,33 +155,39 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			i := newIsolated(t)
-			helper := "helper" + i.database
-			put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "HELPER", helper, "DATABASE CURRENT", "DATABASE "+i.database, "ROLE ROLE", `ROLE "`+i.role.Name+`"`, "GRANT SERVER", `GRANT "`+i.server.Name+`"`,
-				"ROLE SERVER", `ROLE "`+i.server.Name+`"`)
-			if strings.Contains(sabotage.sql, "HELPER") {
-				t.Cleanup(func() {
-					testdb.Exec(t, i.database, `REASSIGN OWNED BY `+helper+` TO CURRENT_USER; DROP OWNED BY `+helper+`; DROP ROLE `+helper)
-				})
-			}
-			testdb.Exec(t, i.database, put.Replace(sabotage.sql))
-			proof := prove(t, i.store, i.database)
-			if proof.Isolated {
-				t.Fatal("it was not found")
-			}
-			table := strings.NewReplacer("ROLE", i.role.Name, "SERVER", i.server.Name).Replace(sabotage.table)
-			var found []access.Finding
-			for _, finding := range proof.Findings {
-				if !finding.Stopped {
-					found = append(found, finding)
-					if strings.HasPrefix(finding.Table, table) && finding.Attack == sabotage.attack && finding.Detail != "" {
-						return
-					}
-				}
-			}
-			t.Errorf("what was found does not name %s, %s: %+v", table, sabotage.attack, found)
+			requireFound(t, sabotage.sql, sabotage.table, sabotage.attack)
 		})
 	}
+}
+
+// requireFound sabotages an isolated database and checks that the proof names what was done, and what to do.
+func requireFound(t *testing.T, sql, table, attack string) {
+	t.Helper()
+	i := newIsolated(t)
+	helper := "helper" + i.database
+	put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "HELPER", helper, "DATABASE CURRENT", "DATABASE "+i.database, "ROLE ROLE", `ROLE "`+i.role.Name+`"`,
+		"GRANT SERVER", `GRANT "`+i.server.Name+`"`, "ROLE SERVER", `ROLE "`+i.server.Name+`"`)
+	if strings.Contains(sql, "HELPER") {
+		t.Cleanup(func() {
+			testdb.Exec(t, i.database, `REASSIGN OWNED BY `+helper+` TO CURRENT_USER; DROP OWNED BY `+helper+`; DROP ROLE `+helper)
+		})
+	}
+	testdb.Exec(t, i.database, put.Replace(sql))
+	proof := prove(t, i.store, i.database)
+	if proof.Isolated {
+		t.Fatal("it was not found")
+	}
+	table = strings.NewReplacer("ROLE", i.role.Name, "SERVER", i.server.Name, "CURRENT", i.database).Replace(table)
+	var found []access.Finding
+	for _, finding := range proof.Findings {
+		if !finding.Stopped {
+			found = append(found, finding)
+			if strings.HasPrefix(finding.Table, table) && finding.Attack == attack && finding.Detail != "" {
+				return
+			}
+		}
+	}
+	t.Errorf("what was found does not name %s, %s: %+v", table, attack, found)
 }
 
 // What people build in good faith is no breach.

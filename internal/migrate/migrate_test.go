@@ -222,7 +222,7 @@ func TestStatisticsThatShowValuesGo(t *testing.T) {
 			if testdb.Value[string](t, database, statistics, false) == "" {
 				t.Fatal("nothing was there to be removed")
 			}
-			const files = `SELECT string_agg(relname || ' ' || relfilenode, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace`
+			const files = `SELECT string_agg(relname || ' ' || relfilenode, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`
 			was := testdb.Value[string](t, database, files)
 			up := testdb.Must(engine.Up(t.Context(), testdb.Must(engine.Latest())(t)))(t)
 			if is := testdb.Value[string](t, database, files); is != was {

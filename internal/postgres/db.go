@@ -97,7 +97,8 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 }
 
 // Rehearse runs the statements in one transaction, returns the rows of the last one, and rolls everything back. A
-// statement may use what the ones before it created; so each of them is a round trip.
+// statement may use what the ones before it created; so each of them is a round trip. One without parameters may be a
+// whole SQL program.
 func Rehearse[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, error) {
 	pool, err := db.open()
 	if err != nil {
@@ -124,7 +125,11 @@ func rehearse[T any](ctx context.Context, pool *pgxpool.Pool, statements []State
 	last := len(statements) - 1
 	for _, statement := range statements[:last] {
 		// Nothing is worth keeping prepared: the tables that it speaks of go away.
-		if _, err := tx.Exec(ctx, statement.SQL, append([]any{pgx.QueryExecModeExec}, statement.Args...)...); err != nil {
+		mode := pgx.QueryExecModeExec
+		if len(statement.Args) == 0 {
+			mode = pgx.QueryExecModeSimpleProtocol
+		}
+		if _, err := tx.Exec(ctx, statement.SQL, append([]any{mode}, statement.Args...)...); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,70 @@
+-- Tries to reach the other tenant's rows, with each role, in each table. An attempt that fails for any other reason than a
+-- missing right proves nothing; then the tenant is stopped if the table's definition and policies are what they should be.
+-- A row that a trigger gave back to the own tenant did not get to the other one. The last attempt puts a condition of the
+-- tenant, and a sub-select that shows whether it was reached, in front of the policy.
+DO $$
+DECLARE
+	own text := current_setting('brownie.wanted')::jsonb->>'own';
+	other text := current_setting('brownie.wanted')::jsonb->>'other';
+	attacker record;
+	target record;
+	attack record;
+	result record;
+	changeable name;
+BEGIN
+	SET CONSTRAINTS ALL IMMEDIATE;
+	CREATE TEMPORARY TABLE brownie_guarded ON COMMIT DROP AS
+		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded
+		FROM brownie_targets t WHERE t.key_type IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
+	FOR attacker IN SELECT * FROM brownie_attackers LOOP
+		FOR target IN SELECT * FROM brownie_guarded LOOP
+			SELECT coalesce(min(attname) FILTER (WHERE attname <> target.tenant_column), target.tenant_column) INTO changeable
+			FROM pg_catalog.pg_attribute
+			WHERE attrelid = target.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity = ''
+				AND pg_catalog.has_column_privilege(attacker.role_name, attrelid, attnum, 'UPDATE')
+				AND pg_catalog.has_column_privilege(attacker.role_name, attrelid, attnum, 'SELECT');
+			FOR attack IN
+				SELECT 'read' AS name, ARRAY['42501'] AS refusals, NULL::bigint AS harmless_growth,
+					ARRAY[format('SELECT FROM %s WHERE %I IS DISTINCT FROM %L LIMIT 1', target.ident, target.tenant_column, own)] AS sql
+				UNION ALL SELECT 'insert', ARRAY['42501'], 1,
+					ARRAY[format('INSERT INTO %s (%I) VALUES (%L)', target.ident, target.tenant_column, other)]
+				UNION ALL SELECT 'update', ARRAY['42501'], NULL,
+					ARRAY[format('UPDATE %s SET %I = %2$I WHERE %I = %L', target.ident, changeable, target.tenant_column, other)]
+				UNION ALL SELECT 'delete', ARRAY['42501'], NULL,
+					ARRAY[format('DELETE FROM %s WHERE %I = %L', target.ident, target.tenant_column, other)]
+				UNION ALL SELECT 're-parent', ARRAY['42501', '23514'], 0,
+					ARRAY[format('UPDATE %s SET %I = %L WHERE %2$I = %4$L', target.ident, target.tenant_column, other, own)]
+				UNION ALL SELECT 'steal', ARRAY['42501'], NULL,
+					ARRAY[format('UPDATE %s SET %I = %L WHERE %2$I = %4$L', target.ident, target.tenant_column, own, other)]
+				UNION ALL SELECT 'reference by ' || a.attname, ARRAY['42501', '23503', '23514'], NULL,
+					ARRAY[format('UPDATE %s SET %I = %L WHERE %I = %L', target.ident, a.attname, other, target.tenant_column, own)]
+				FROM pg_catalog.pg_constraint f
+				JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = ANY (f.conkey)
+				WHERE f.contype = 'f' AND f.conrelid = target.oid AND a.attname <> target.tenant_column AND f.confrelid IN
+					('public.organizations'::regclass, 'public.teams'::regclass, 'public.users'::regclass)
+				GROUP BY a.attname
+				UNION ALL SELECT 'condition before the policy', ARRAY['42501'], NULL, ARRAY[
+					'SELECT pg_catalog.set_config(name, ''off'', true) FROM unnest(ARRAY[''enable_indexscan'', ''enable_bitmapscan'', ''enable_indexonlyscan'']) AS name',
+					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
+					format('SELECT FROM (SELECT %1$I AS key FROM %2$s UNION ALL SELECT %1$I FROM %2$s) AS s WHERE CASE WHEN key = ANY (''{%3$s}'') '
+						'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END', target.tenant_column, target.ident, other),
+					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
+			LOOP
+				result := pg_temp.brownie_attempt(attacker.role_name, attack.sql, CASE WHEN attack.harmless_growth IS NOT NULL
+					THEN format('SELECT count(*) FROM %s WHERE %I = %L', target.ident, target.tenant_column, own) END);
+				INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail, bound, is_cause) VALUES (target.name, attack.name, attacker.role_name,
+					CASE WHEN result.code IS NULL THEN result.touched = 0
+							OR coalesce(result.counted + attack.harmless_growth > 0 AND result.grown = attack.harmless_growth, false)
+						WHEN result.code = ANY (attack.refusals) THEN true
+						ELSE target.guarded END,
+					CASE WHEN result.code <> ALL (attack.refusals) THEN 'inconclusive: ' || result.message || CASE WHEN target.guarded
+						THEN '. The table''s definition and policies are what they should be' ELSE '' END
+						WHEN attack.name = 'condition before the policy' AND result.touched > 0
+						THEN 'a tenant''s condition runs on rows that the policy hides, and shows whether it holds. To write the policies anew: SELECT brownie.isolate_table('
+							|| quote_literal(target.ident) || ')' ELSE result.message END,
+					attacker.bound, false);
+			END LOOP;
+		END LOOP;
+	END LOOP;
+END
+$$;

@@ -1,0 +1,244 @@
+-- The planner lets cheap conditions that it calls leakproof run before a policy, on the rows of all tenants. It counts
+-- NULL tests, booleans, subscripts and "= ANY" of one value as cheap, and a sub-select beside them shows whether it was
+-- reached. From here on no condition of a client runs before the policy.
+
+-- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
+-- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats
+-- brownie:locks ACCESS EXCLUSIVE brownie.organization_options, brownie.role_bindings
+
+-- +goose Up
+
+-- The planner evaluates this while it plans, because it is IMMUTABLE, and orders conditions afterwards. With operators
+-- that cost nothing no condition is cheaper than another, so that none is put before the policy. Whoever sees all tenants
+-- has nothing to learn, and keeps the planner's own estimates.
+-- +goose StatementBegin
+CREATE FUNCTION brownie.policy_first() RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    IF pg_catalog.current_setting('cpu_operator_cost') OPERATOR(pg_catalog.<>) '0' AND NOT (
+        pg_catalog.pg_has_role('brownie_all_tenants', 'USAGE') AND EXISTS (SELECT FROM brownie.current_binding b WHERE b.all_tenants))
+    THEN
+        PERFORM pg_catalog.set_config('cpu_operator_cost', '0', true);
+    END IF;
+    RETURN true;
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION brownie.policy_first() IS 'Keeps the planner from running conditions of clients before a policy.';
+
+-- OFFSET 0 keeps conditions of whoever reads the view away from the rows of other roles.
+CREATE OR REPLACE VIEW brownie.current_binding WITH (security_barrier = true) AS
+    SELECT own.organization_id, own.access, own.all_tenants, own.writes_all_tenants
+    FROM (
+        SELECT organization_id, access,
+            organization_id IS NULL AND access IN ('reader', 'writer', 'admin', 'backup') AS all_tenants,
+            organization_id IS NULL AND access IN ('writer', 'admin') AS writes_all_tenants
+        FROM brownie.role_bindings
+        WHERE role_name = session_user AND (valid_until IS NULL OR valid_until > statement_timestamp())
+        OFFSET 0
+    ) AS own;
+
+-- Only a policy of service roles speaks of this operator, which is always true. So only their plans use the indexes that
+-- are made for them (PostgreSQL manual, "Partial Indexes"): nobody else may name what is in this schema.
+CREATE SCHEMA brownie_service;
+COMMENT ON SCHEMA brownie_service IS 'By what an index is for service roles only. Nobody else may use this schema.';
+CREATE OPERATOR brownie_service.>= (FUNCTION = pg_catalog.uuid_ge, LEFTARG = uuid, RIGHTARG = uuid, RESTRICT = neqsel);
+
+-- Writes the policies of a table, and leaves others that it has. It is the one place that does.
+-- +goose StatementBegin
+CREATE FUNCTION brownie.write_policies(tenant_table regclass, tenant_column name DEFAULT 'organization_id') RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    policy name;
+    -- The second column makes the lookup run also where no row is looked at.
+    bound text := format('brownie.policy_first() AND (%I, true) = (SELECT organization_id, true FROM brownie.current_binding)', tenant_column);
+    always text := (SELECT format('%I OPERATOR(brownie_service.>=) %L::uuid', attname, '00000000-0000-0000-0000-000000000000')
+        FROM pg_attribute WHERE attrelid = tenant_table AND attname = tenant_column AND attnotnull);
+BEGIN
+    FOREACH policy IN ARRAY ARRAY['tenant', 'tenant_update', 'all_tenants_indexes', 'all_tenants_read', 'all_tenants_write', 'owner'] LOOP
+        IF EXISTS (SELECT FROM pg_policy WHERE polrelid = tenant_table AND polname = policy) THEN
+            EXECUTE format('DROP POLICY %I ON %s', policy, tenant_table);
+        END IF;
+    END LOOP;
+    -- FORCE, because a table's owner would otherwise be above the policies. The binding view, though, reads as the owner
+    -- of the bindings: a policy that reads the view must not hold for that, or it would ask itself.
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, %s ROW LEVEL SECURITY', tenant_table,
+        CASE WHEN tenant_table = 'brownie.role_bindings'::regclass THEN 'NO FORCE' ELSE 'FORCE' END);
+    -- The tenant's policy stands alone for its roles: OR-ed with another one it could not use an index.
+    IF tenant_column = 'organization_id' THEN
+        EXECUTE format('CREATE POLICY tenant ON %s TO brownie_reader, brownie_writer, brownie_admin USING (%s)',
+            tenant_table, bound);
+    ELSE
+        -- The organization itself: a tenant neither makes nor removes it.
+        EXECUTE format('CREATE POLICY tenant ON %s FOR SELECT TO brownie_reader, brownie_writer, brownie_admin USING (%s)',
+            tenant_table, bound);
+        EXECUTE format('CREATE POLICY tenant_update ON %s FOR UPDATE TO brownie_admin USING (%s)', tenant_table, bound);
+    END IF;
+    EXECUTE format('CREATE POLICY all_tenants_read ON %s FOR SELECT TO brownie_all_tenants '
+        'USING ((SELECT all_tenants FROM brownie.current_binding))', tenant_table);
+    EXECUTE format('CREATE POLICY all_tenants_write ON %s TO brownie_all_tenants '
+        'USING ((SELECT writes_all_tenants FROM brownie.current_binding))', tenant_table);
+    IF always IS NOT NULL THEN
+        EXECUTE format('CREATE POLICY all_tenants_indexes ON %s AS RESTRICTIVE TO brownie_all_tenants USING (%s)', tenant_table, always);
+    END IF;
+    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', tenant_table,
+        (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = tenant_table));
+END
+$$;
+-- +goose StatementEnd
+
+-- Later migrations, and others who add a table with an organization_id, call this for it. Calling it again does no harm.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION brownie.isolate_table(tenant_table regclass, tenant_column name DEFAULT 'organization_id') RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    policy name;
+    key pg_type;
+BEGIN
+    SELECT t.* INTO key FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = tenant_table AND a.attname = tenant_column AND NOT a.attisdropped;
+    WHILE key.typtype = 'd' LOOP
+        SELECT * INTO key FROM pg_type t WHERE t.oid = key.typbasetype;
+    END LOOP;
+    IF key.oid IS NULL THEN
+        RAISE EXCEPTION 'table % has no column %, by which its rows could belong to a tenant', tenant_table, tenant_column
+            USING ERRCODE = 'undefined_column', HINT = 'Add it: organization_id uuid NOT NULL REFERENCES public.organizations (id)';
+    ELSIF key.oid <> 'uuid'::regtype THEN
+        RAISE EXCEPTION 'column % of table % is of type %, but a tenant''s key is a uuid', tenant_column, tenant_table, key.typname
+            USING ERRCODE = 'datatype_mismatch',
+                HINT = format('ALTER TABLE %s ALTER COLUMN %I TYPE uuid USING %2$I::uuid', tenant_table, tenant_column);
+    END IF;
+    IF pg_has_role('brownie_migrator', 'SET') AND has_schema_privilege('brownie_migrator',
+        (SELECT relnamespace FROM pg_class WHERE oid = tenant_table), 'CREATE') THEN
+        EXECUTE format('ALTER TABLE %s OWNER TO brownie_migrator', tenant_table);
+    END IF;
+    FOR policy IN SELECT polname FROM pg_policy WHERE polrelid = tenant_table LOOP
+        EXECUTE format('DROP POLICY %I ON %s', policy, tenant_table);
+    END LOOP;
+    -- Now, because a column that a policy speaks of cannot be altered.
+    PERFORM brownie.hide_statistics(tenant_table);
+    PERFORM brownie.write_policies(tenant_table, tenant_column);
+END
+$$;
+-- +goose StatementEnd
+
+REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name), brownie.isolate_table(regclass, name) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION brownie.policy_first() TO PUBLIC;
+
+-- Whoever owns the schema owns what belongs to it. Tables that others isolated get the new policies, too.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'brownie');
+    tenant_table regclass;
+BEGIN
+    EXECUTE format('ALTER FUNCTION brownie.policy_first() OWNER TO %I', owner);
+    EXECUTE format('ALTER FUNCTION brownie.write_policies(regclass, name) OWNER TO %I', owner);
+    EXECUTE format('ALTER OPERATOR brownie_service.>= (uuid, uuid) OWNER TO %I', owner);
+    EXECUTE format('ALTER SCHEMA brownie_service OWNER TO %I', owner);
+    FOR tenant_table IN
+        SELECT polrelid FROM pg_policy WHERE polname = 'tenant' AND EXISTS (
+            SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = pg_policy.oid
+                AND d.refobjid = 'brownie.current_binding'::regclass)
+        ORDER BY polrelid
+    LOOP
+        PERFORM brownie.write_policies(tenant_table, CASE WHEN tenant_table = 'public.organizations'::regclass
+            THEN 'id' ELSE 'organization_id' END);
+    END LOOP;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'the policies of table % cannot be replaced: %', tenant_table, SQLERRM
+        USING ERRCODE = 'insufficient_privilege', HINT = format('As the table''s owner or a superuser: ALTER TABLE %s OWNER TO %I', tenant_table, owner);
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+-- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
+-- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats
+-- brownie:locks ACCESS EXCLUSIVE brownie.organization_options, brownie.role_bindings
+CREATE OR REPLACE VIEW brownie.current_binding WITH (security_barrier = true) AS
+    SELECT organization_id, access,
+        organization_id IS NULL AND access IN ('reader', 'writer', 'admin', 'backup') AS all_tenants,
+        organization_id IS NULL AND access IN ('writer', 'admin') AS writes_all_tenants
+    FROM brownie.role_bindings
+    WHERE role_name = session_user AND (valid_until IS NULL OR valid_until > statement_timestamp());
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION brownie.isolate_table(tenant_table regclass, tenant_column name DEFAULT 'organization_id') RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    policy name;
+    bound text := format('%I = (SELECT organization_id FROM brownie.current_binding)', tenant_column);
+    key pg_catalog.pg_type;
+BEGIN
+    SELECT t.* INTO key FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = tenant_table AND a.attname = tenant_column AND NOT a.attisdropped;
+    WHILE key.typtype = 'd' LOOP
+        SELECT * INTO key FROM pg_catalog.pg_type t WHERE t.oid = key.typbasetype;
+    END LOOP;
+    IF key.oid IS NULL THEN
+        RAISE EXCEPTION 'table % has no column %, by which its rows could belong to a tenant', tenant_table, tenant_column
+            USING ERRCODE = 'undefined_column', HINT = 'Add it: organization_id uuid NOT NULL REFERENCES public.organizations (id)';
+    ELSIF key.oid <> 'uuid'::regtype THEN
+        RAISE EXCEPTION 'column % of table % is of type %, but a tenant''s key is a uuid', tenant_column, tenant_table, key.typname
+            USING ERRCODE = 'datatype_mismatch',
+                HINT = format('ALTER TABLE %s ALTER COLUMN %I TYPE uuid USING %2$I::uuid', tenant_table, tenant_column);
+    END IF;
+    IF pg_has_role('brownie_migrator', 'SET') AND has_schema_privilege('brownie_migrator',
+        (SELECT relnamespace FROM pg_class WHERE oid = tenant_table), 'CREATE') THEN
+        EXECUTE format('ALTER TABLE %s OWNER TO brownie_migrator', tenant_table);
+    END IF;
+    FOR policy IN SELECT polname FROM pg_policy WHERE polrelid = tenant_table LOOP
+        EXECUTE format('DROP POLICY %I ON %s', policy, tenant_table);
+    END LOOP;
+    -- Now, because a column that a policy speaks of cannot be altered.
+    PERFORM brownie.hide_statistics(tenant_table);
+    -- FORCE, because a table's owner would otherwise be above the policies.
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', tenant_table);
+    -- The tenant's policy stands alone for its roles: OR-ed with another one it could not use an index.
+    IF tenant_column = 'organization_id' THEN
+        EXECUTE format('CREATE POLICY tenant ON %s TO brownie_reader, brownie_writer, brownie_admin USING (%s)',
+            tenant_table, bound);
+    ELSE
+        -- The organization itself: a tenant neither makes nor removes it.
+        EXECUTE format('CREATE POLICY tenant ON %s FOR SELECT TO brownie_reader, brownie_writer, brownie_admin USING (%s)',
+            tenant_table, bound);
+        EXECUTE format('CREATE POLICY tenant_update ON %s FOR UPDATE TO brownie_admin USING (%s)', tenant_table, bound);
+    END IF;
+    EXECUTE format('CREATE POLICY all_tenants_read ON %s FOR SELECT TO brownie_all_tenants '
+        'USING ((SELECT all_tenants FROM brownie.current_binding))', tenant_table);
+    EXECUTE format('CREATE POLICY all_tenants_write ON %s TO brownie_all_tenants '
+        'USING ((SELECT writes_all_tenants FROM brownie.current_binding))', tenant_table);
+    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', tenant_table,
+        (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = tenant_table));
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+DO $$
+DECLARE
+    tenant_table regclass;
+    bound text;
+BEGIN
+    FOR tenant_table IN
+        SELECT polrelid FROM pg_policy WHERE polname = 'tenant' AND EXISTS (
+            SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = pg_policy.oid
+                AND d.refobjid = 'brownie.current_binding'::regclass)
+        ORDER BY polrelid
+    LOOP
+        bound := CASE WHEN tenant_table = 'public.organizations'::regclass THEN 'id' ELSE 'organization_id' END
+            || ' = (SELECT organization_id FROM brownie.current_binding)';
+        EXECUTE format('ALTER POLICY tenant ON %s USING (%s)', tenant_table, bound);
+        IF tenant_table = 'public.organizations'::regclass THEN
+            EXECUTE format('ALTER POLICY tenant_update ON %s USING (%s)', tenant_table, bound);
+        END IF;
+        IF EXISTS (SELECT FROM pg_policy WHERE polrelid = tenant_table AND polname = 'all_tenants_indexes') THEN
+            EXECUTE format('DROP POLICY all_tenants_indexes ON %s', tenant_table);
+        END IF;
+        EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', tenant_table);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+DROP FUNCTION brownie.write_policies(regclass, name);
+DROP FUNCTION brownie.policy_first();
+DROP SCHEMA brownie_service CASCADE;

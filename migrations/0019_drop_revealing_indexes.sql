@@ -1,0 +1,78 @@
+-- What tenants could learn from, and others have replaced. Sign-in names and slugs are found by their unique keys.
+
+-- +goose NO TRANSACTION
+-- +goose Up
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_organizations_slug;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_teams_org_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_email;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_oidc_subject;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_org_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_team_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_username;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_agent_configs_org_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_agent_configs_team_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_config_type;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_is_active;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_org_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_priority;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_status;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_team_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_assigned_to;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_created_by;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_idempotency_key;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_org_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_team_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_metric_name;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_org_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_team_id;
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_timestamp;
+
+-- +goose Down
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_timestamp;
+CREATE INDEX CONCURRENTLY ix_stats_timestamp ON public.stats ("timestamp");
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_team_id;
+CREATE INDEX CONCURRENTLY ix_stats_team_id ON public.stats (team_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_org_id;
+CREATE INDEX CONCURRENTLY ix_stats_org_id ON public.stats (org_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_stats_metric_name;
+CREATE INDEX CONCURRENTLY ix_stats_metric_name ON public.stats (metric_name);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_team_id;
+CREATE INDEX CONCURRENTLY ix_incidents_team_id ON public.incidents (team_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_org_id;
+CREATE INDEX CONCURRENTLY ix_incidents_org_id ON public.incidents (org_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_idempotency_key;
+CREATE INDEX CONCURRENTLY ix_incidents_idempotency_key ON public.incidents (idempotency_key);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_created_by;
+CREATE INDEX CONCURRENTLY ix_incidents_created_by ON public.incidents (created_by);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_incidents_assigned_to;
+CREATE INDEX CONCURRENTLY ix_incidents_assigned_to ON public.incidents (assigned_to);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_team_id;
+CREATE INDEX CONCURRENTLY ix_configs_team_id ON public.configs (team_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_status;
+CREATE INDEX CONCURRENTLY ix_configs_status ON public.configs (status);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_priority;
+CREATE INDEX CONCURRENTLY ix_configs_priority ON public.configs (priority);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_org_id;
+CREATE INDEX CONCURRENTLY ix_configs_org_id ON public.configs (org_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_is_active;
+CREATE INDEX CONCURRENTLY ix_configs_is_active ON public.configs (is_active);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_configs_config_type;
+CREATE INDEX CONCURRENTLY ix_configs_config_type ON public.configs (config_type);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_agent_configs_team_id;
+CREATE INDEX CONCURRENTLY ix_agent_configs_team_id ON public.agent_configs (team_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_agent_configs_org_id;
+CREATE INDEX CONCURRENTLY ix_agent_configs_org_id ON public.agent_configs (org_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_username;
+CREATE INDEX CONCURRENTLY ix_users_username ON public.users (username);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_team_id;
+CREATE INDEX CONCURRENTLY ix_users_team_id ON public.users (team_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_org_id;
+CREATE INDEX CONCURRENTLY ix_users_org_id ON public.users (org_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_oidc_subject;
+CREATE INDEX CONCURRENTLY ix_users_oidc_subject ON public.users (oidc_subject);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_users_email;
+CREATE INDEX CONCURRENTLY ix_users_email ON public.users (email);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_teams_org_id;
+CREATE INDEX CONCURRENTLY ix_teams_org_id ON public.teams (org_id);
+DROP INDEX CONCURRENTLY IF EXISTS public.ix_organizations_slug;
+CREATE INDEX CONCURRENTLY ix_organizations_slug ON public.organizations (slug);
