@@ -28,6 +28,7 @@ type tenant struct {
 // database is a migrated database with organizations, each of which has the same number of incidents.
 type database struct {
 	server  *devstack.Postgres
+	store   *access.Store
 	admin   *pgx.Conn
 	tenants []tenant
 }
@@ -66,8 +67,7 @@ func newDatabase(ctx context.Context, server *devstack.Postgres, o options) (*da
 		return nil, err
 	}
 	d := &database{server: server, admin: admin}
-	store, err := d.migrate(ctx)
-	if err != nil {
+	if d.store, err = d.migrate(ctx); err != nil {
 		return nil, err
 	}
 	benchmark.Progress("Filling in %d organizations with %d incidents each", o.organizations, o.incidents)
@@ -83,7 +83,7 @@ func newDatabase(ctx context.Context, server *devstack.Postgres, o options) (*da
 	if _, err := admin.Exec(ctx, "VACUUM (ANALYZE)"); err != nil {
 		return nil, err
 	}
-	if err := d.addTenants(ctx, store); err != nil {
+	if err := d.addTenants(ctx, d.store); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -127,7 +127,7 @@ func (d *database) addTenants(ctx context.Context, store *access.Store) error {
 		}
 		t.connections = map[who]*pgx.Conn{}
 		for reader, login := range map[who]string{asTenant: role, asService: service, asSuperuser: "postgres"} {
-			if t.connections[reader], err = d.connect(ctx, login); err != nil {
+			if t.connections[reader], err = connectAs(ctx, d.server, name, login); err != nil {
 				return err
 			}
 		}
@@ -135,13 +135,13 @@ func (d *database) addTenants(ctx context.Context, store *access.Store) error {
 	return nil
 }
 
-func (d *database) connect(ctx context.Context, role string) (*pgx.Conn, error) {
-	certificate, err := d.server.ClientCertificate(role)
+func connectAs(ctx context.Context, server *devstack.Postgres, database, role string) (*pgx.Conn, error) {
+	certificate, err := server.ClientCertificate(role)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.Connect(ctx, fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=verify-full sslrootcert='%s' sslcert='%s' sslkey='%s'",
-		d.server.Host(), d.server.Port(), name, role, d.server.CAFile(), certificate.CertFile, certificate.KeyFile))
+		server.Host(), server.Port(), database, role, server.CAFile(), certificate.CertFile, certificate.KeyFile))
 }
 
 func (d *database) close(ctx context.Context) {

@@ -18,7 +18,7 @@ import (
 const limit = 1.15
 
 type options struct {
-	organizations, incidents, rounds int
+	organizations, incidents, rounds, roles int
 }
 
 func main() {
@@ -26,6 +26,7 @@ func main() {
 	flag.IntVar(&o.organizations, "organizations", 1000, "how many tenants there are")
 	flag.IntVar(&o.incidents, "incidents", 1000, "how many incidents each of them has")
 	flag.IntVar(&o.rounds, "rounds", 4000, "how often each role sends each query")
+	flag.IntVar(&o.roles, "roles", 10000, "with how many bound roles the isolation is proved; a tenth of them is the comparison")
 	flag.Parse()
 	benchmark.Main(func(ctx context.Context, server *devstack.Postgres) error { return run(ctx, server, o) })
 }
@@ -49,5 +50,13 @@ func run(ctx context.Context, server *devstack.Postgres, o options) error {
 		}
 		results = append(results, r)
 	}
-	return cmp.Or(report(ctx, os.Stdout, measured, o, results), judge(results))
+	found, err := measureSearches(ctx, server, o.rounds)
+	if err != nil {
+		return err
+	}
+	proofs, err := measured.proveAtScale(ctx, measured.store, []int{o.roles / 10, o.roles})
+	if err != nil {
+		return err
+	}
+	return cmp.Or(report(ctx, os.Stdout, measured, o, results, found, proofs), judge(results), judgeProof(proofs))
 }

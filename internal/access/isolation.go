@@ -4,7 +4,10 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -34,6 +37,43 @@ type Finding struct {
 	IsCause bool `db:"is_cause"`
 	// Known marks a known channel.
 	Known bool `db:"known"`
+}
+
+// Summary tells in a few lines how many attacks were tried and what was not stopped: table by table, the causes before what
+// follows from them.
+func (i Isolation) Summary() string {
+	if i.Isolated {
+		return fmt.Sprintf("%d attacks were tried, and all were stopped.", i.Attempts)
+	}
+	lines := []string{fmt.Sprintf("%d attacks were tried; what was not stopped:", i.Attempts)}
+	var tables []string
+	causes, follows := map[string][]string{}, map[string][]string{}
+	roles := map[string][]string{} // for whom the same follows
+	for _, f := range i.Findings {
+		table := strings.TrimPrefix(f.Table, "public.")
+		if f.Stopped {
+			continue
+		}
+		if !slices.Contains(tables, table) {
+			tables = append(tables, table)
+		}
+		if f.IsCause {
+			causes[table] = append(causes[table], fmt.Sprintf("- %s, %s, as %s: %s", f.Table, f.Attack, f.Role, f.Detail))
+			continue
+		}
+		what := table + ", " + f.Attack
+		if roles[what] == nil {
+			follows[table] = append(follows[table], what)
+		}
+		roles[what] = append(roles[what], f.Role)
+	}
+	for _, table := range tables {
+		lines = append(lines, causes[table]...)
+		for _, what := range follows[table] {
+			lines = append(lines, fmt.Sprintf("  - %s, as %s", what, strings.Join(roles[what], ", ")))
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 //go:embed isolation/*.sql
