@@ -30,7 +30,7 @@ func searches() []search {
 	return []search{
 		{Name: "incidents of a team", sql: `SELECT * FROM public.incidents WHERE team_id = $1 LIMIT 100`},
 		{Name: "incidents by org_id", sql: `SELECT * FROM public.incidents WHERE org_id = $1 LIMIT 100`},
-		{Name: "incident by idempotency key", sql: `SELECT * FROM public.incidents WHERE idempotency_key = 'alert-7' AND org_id = $1`},
+		{Name: "incident by idempotency key", sql: `SELECT * FROM public.incidents WHERE idempotency_key = 'alert-7-' || $1::text`},
 		{Name: "users of a team", sql: `SELECT * FROM public.users WHERE team_id = $1`},
 		{Name: "user by e-mail address", sql: `SELECT * FROM public.users WHERE email = $1::text || '@example.com'`},
 		{Name: "insert an incident", sql: `INSERT INTO public.incidents (organization_id, team_id, title) VALUES ($1, $1, 'slow')`},
