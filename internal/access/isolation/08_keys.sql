@@ -56,8 +56,8 @@ FROM brownie_revealing r WHERE NOT is_sign_in AND NOT indisprimary AND reader IS
 
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail, known)
 SELECT name, 'key ' || relname, 'any', true, CASE WHEN is_sign_in
-	THEN first_column || ' is unique among all tenants, as people sign in or are found by it: a tenant can find out whether a value that it guesses exists'
-	ELSE 'a tenant can find out whether a row of any tenant has an ' || first_column || ' that it guesses' END, true
+	THEN first_column || ' is unique among all tenants, as people sign in or are found by it: a tenant can find out which values exist'
+	ELSE 'a tenant can find out which ' || first_column || ' the rows of all tenants have' END, true
 FROM brownie_revealing WHERE is_sign_in OR indisprimary AND reader IS NOT NULL
 UNION ALL
 SELECT '*', 'statistics functions', 'any', true, 'counters such as pg_stat_get_xact_tuples_fetched tell whether a key found a row. A superuser can take them away: '
