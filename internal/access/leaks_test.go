@@ -259,10 +259,10 @@ func TestWhatATenantCanStillFindOut(t *testing.T) {
 	if removed = strings.Contains(a.told(t, `SELECT 1 FROM TABLE WHERE CONDITION`, "incidents", "title <> ''"), "Rows Removed by Filter: 501"); !removed {
 		t.Error("sizes: EXPLAIN ANALYZE no longer counts the rows of others")
 	}
-	estimate := func(status string) string {
-		return strings.ReplaceAll(a.answer(t, `EXPLAIN SELECT FROM incidents CROSS JOIN generate_series(1, 1000000) WHERE status = '`+status+`'`, nil), status, "")
+	estimate := func(operator string) string {
+		return strings.ReplaceAll(a.answer(t, `EXPLAIN SELECT FROM incidents CROSS JOIN generate_series(1, 1000000) WHERE created_at `+operator+` '2020-01-01'`, nil), operator, "")
 	}
-	if estimate("OPEN") == estimate("CLOSED") {
-		t.Error("frequencies: estimates of enums no longer differ")
+	if estimate("<") == estimate(">") {
+		t.Error("frequencies: estimates of times no longer differ")
 	}
 }
