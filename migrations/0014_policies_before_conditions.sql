@@ -134,20 +134,23 @@ DECLARE
 BEGIN
     EXECUTE format('ALTER FUNCTION brownie.policy_first() OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.write_policies(regclass, name) OWNER TO %I', owner);
-    EXECUTE format('ALTER OPERATOR brownie_service.>= (uuid, uuid) OWNER TO %I', owner);
     EXECUTE format('ALTER SCHEMA brownie_service OWNER TO %I', owner);
+    EXECUTE format('ALTER OPERATOR brownie_service.>= (uuid, uuid) OWNER TO %I', owner);
     FOR tenant_table IN
         SELECT polrelid FROM pg_policy WHERE polname = 'tenant' AND EXISTS (
             SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = pg_policy.oid
                 AND d.refobjid = 'brownie.current_binding'::regclass)
         ORDER BY polrelid
     LOOP
-        PERFORM brownie.write_policies(tenant_table, CASE WHEN tenant_table = 'public.organizations'::regclass
-            THEN 'id' ELSE 'organization_id' END);
+        BEGIN
+            PERFORM brownie.write_policies(tenant_table, CASE WHEN tenant_table = 'public.organizations'::regclass
+                THEN 'id' ELSE 'organization_id' END);
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE EXCEPTION 'the policies of table % cannot be replaced: %', tenant_table, SQLERRM
+                USING ERRCODE = 'insufficient_privilege',
+                    HINT = format('As the table''s owner or a superuser: ALTER TABLE %s OWNER TO %I', tenant_table, owner);
+        END;
     END LOOP;
-EXCEPTION WHEN insufficient_privilege THEN
-    RAISE EXCEPTION 'the policies of table % cannot be replaced: %', tenant_table, SQLERRM
-        USING ERRCODE = 'insufficient_privilege', HINT = format('As the table''s owner or a superuser: ALTER TABLE %s OWNER TO %I', tenant_table, owner);
 END
 $$;
 -- +goose StatementEnd

@@ -172,10 +172,21 @@ func TestBadFileNames(t *testing.T) {
 // Managed PostgreSQL gives nobody a superuser.
 func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	t.Parallel()
-	_, engine := ownedDatabase(t)
-	latest := testdb.Must(engine.Latest())(t)
-	if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
-		t.Errorf("got version %d, %v", current, err)
+	for name, grant := range map[string]string{
+		"no right to the group roles": `SELECT`,
+		// As who made them has, which is whoever migrates the first database of a cluster.
+		"may hand out the group roles": `GRANT brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_migrator, brownie_monitor,
+			brownie_backup, brownie_pooler, brownie_pooled TO OWNER WITH ADMIN OPTION`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database, engine := ownedDatabase(t)
+			testdb.Exec(t, database, strings.ReplaceAll(grant, "OWNER", `"owner-without-superuser-`+database+`"`))
+			latest := testdb.Must(engine.Latest())(t)
+			if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
+				t.Errorf("got version %d, %v", current, err)
+			}
+		})
 	}
 }
 
