@@ -173,10 +173,10 @@ func TestNamesThatCertificatesAreMappedFrom(t *testing.T) {
 		}
 	}
 	for name, words := range map[string]string{
-		access.PoolerName: `(map brownie) lets the certificate of that name log in as +brownie_pooled`,
-		"gateway":         file + ` (map brownie) lets the certificate of that name log in as +brownie_pooled`,
-		"Gateway":         `a role may not be named "Gateway": line `,
-		"stray":           `(map unused) lets the certificate of that name log in as postgres`,
+		access.PoolerName: `(map brownie) lets a certificate of that name log in as +brownie_pooled`,
+		"gateway":         file + ` (map brownie) lets a certificate of that name log in as +brownie_pooled`,
+		"Gateway":         `(map brownie) lets a certificate of that name log in as +brownie_pooled`,
+		"stray":           `(map unused) lets a certificate of that name log in as postgres`,
 	} {
 		_, err := create(name, "reader")
 		refused(err, words)

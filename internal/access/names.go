@@ -1,7 +1,6 @@
 package access
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -35,11 +34,10 @@ func PoolersName(name, level string) bool {
 }
 
 // MappedNameError says that a certificate of the role's name would open other roles, too.
-type MappedNameError struct{ Name, Mapping string }
+type MappedNameError struct{ Mapping string }
 
 func (e *MappedNameError) Error() string {
-	return fmt.Sprintf("a role may not be named %q: %s, so that its certificate would open other roles. Nothing was changed. "+
-		"Choose another name, or remove that line", e.Name, e.Mapping)
+	return e.Mapping + ". Nothing was changed. Only the pooler's role may have such a name; choose another one, or remove that line"
 }
 
 // mappedNameSQL refuses a new name for a role, unless the pooler's, that pg_ident.conf lets in as somebody else. A map that
@@ -66,7 +64,7 @@ BEGIN
 			WHERE 'map=' || m.map_name = ANY (h.options)), true)
 	ORDER BY m.map_number LIMIT 1;
 	IF FOUND THEN
-		RAISE EXCEPTION 'line % of % (map %) lets the certificate of that name log in as %',
+		RAISE EXCEPTION 'line % of % (map %) lets a certificate of that name log in as %',
 			mapping.line_number, mapping.file_name, mapping.map_name, mapping.pg_username USING CONSTRAINT = 'role_name_mapped';
 	END IF;
 END

@@ -92,7 +92,9 @@ func roleAttributes() map[string]schema.Attribute {
 		},
 		"name": requiredString("Name of the role and common name of its client certificates: letters, digits, `_`, `.`, `@` and `-`, at "+
 			"most 63 characters. Changing it renames the role in place. Every login of the server can read the names of all roles "+
-			"(`pg_roles`), so let them not tell who your customers are, if that is a secret.", roleName),
+			"(`pg_roles`), so let them not tell who your customers are, if that is a secret. Refused are keywords such as `public`, what "+
+			"begins with `pg_`, the group roles, and, unless `access` is `pooler`, `"+access.PoolerName+"` and any name from which `pg_ident.conf` "+
+			"maps a certificate to another role; that file is read at the apply where the provider is a superuser.", roleName),
 		"access": requiredEnum("What the role may do. `reader`, `writer` and `admin` (a writer who may also change the description, "+
 			"settings and configuration of its organization) are for one organization, or for all when `organization_id` is not set. "+
 			"The others are never for one organization: `migrator` owns the schema, `monitor` reads statistics and the schema's version "+
