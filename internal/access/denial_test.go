@@ -152,10 +152,8 @@ func TestNamesThatCertificatesAreMappedFrom(t *testing.T) {
 	for _, line := range []string{"brownie gateway +brownie_pooled", "brownie same same", "machines deploy postgres", "unused stray postgres"} {
 		appendLine(line)
 	}
-	for _, sql := range []string{`CREATE DATABASE brownie_metadata`, `CREATE ROLE "brownie-terraform" LOGIN CREATEROLE`} {
-		if _, err := admin.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
+	if err := server.CreateDatabase(t.Context(), crowdedDatabase, ""); err != nil {
+		t.Fatal(err)
 	}
 	config := testdb.Must(server.Config(crowdedDatabase))(t)
 	testdb.Migrate(t, config)
