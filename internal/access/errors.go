@@ -93,6 +93,8 @@ func roleError(before, role Role, err error) error {
 		return &OwnRoleError{Name: before.Name}
 	case "role_has_sessions":
 		return &SessionsError{Name: before.Name}
+	case "role_name_mapped":
+		return &MappedNameError{Mapping: server.Message}
 	case "role_right":
 		return &RightError{Problem: server.Message, Remedy: server.Hint}
 	case "role_bindings_organization_id_fkey":

@@ -101,7 +101,7 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 		w.StatementTimeout = &milliseconds
 	}
 	read := postgres.Statement{SQL: rolesSQL, Args: []any{[]string{role.Name}, GroupRoles}}
-	statements, err := w.change(endOwnChangesSQL, nameRoleSQL, setAttributesSQL, setMembershipsSQL, bindRoleSQL)
+	statements, err := w.change(mappedNameSQL, endOwnChangesSQL, nameRoleSQL, setAttributesSQL, setMembershipsSQL, bindRoleSQL)
 	if err != nil {
 		return Role{}, err
 	}

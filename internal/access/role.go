@@ -18,6 +18,25 @@ var Levels = []string{"reader", "writer", "admin", "migrator", "monitor", "backu
 // TenantLevels are the values of [Role.Access] that a role of one organization may have.
 var TenantLevels = Levels[:3]
 
+// TenantConnections is how many connections the role of one organization may have unless more are asked for, so that no
+// tenant takes all that the server has.
+const TenantConnections = 20
+
+// DefaultConnectionLimit is [Role.ConnectionLimit] of a role for which none is asked for.
+func DefaultConnectionLimit(ofOneOrganization bool) int32 {
+	if ofOneOrganization {
+		return TenantConnections
+	}
+	return -1
+}
+
+// DirectLevels are the values of [Role.Access] that use the pooler only when it is asked for: they need a session of
+// their own, or more rights than should be reached through it.
+var DirectLevels = []string{"migrator", "monitor", "backup", "pooler"}
+
+// PooledByDefault is [Role.Pooled] of a role for which nothing is asked for.
+func PooledByDefault(level string) bool { return !slices.Contains(DirectLevels, level) }
+
 // GroupRoles are the roles that carry the rights of the access levels; a migration makes them.
 var GroupRoles = []string{
 	"brownie_reader", "brownie_writer", "brownie_admin", "brownie_all_tenants", "brownie_migrator", "brownie_monitor",

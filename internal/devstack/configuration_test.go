@@ -31,7 +31,7 @@ func TestAccConfigurationAsTerraform(t *testing.T) {
 			"min_tls_version": "TLSv1.2",
 			"server": {
 				"addresses": ["10.0.0.0/8", "samenet"], "replication_roles": ["standby", "quo\"te, \\ ${ü} %{"], "log_connections": false,
-				"local_users": {"postgres": ["postgres", "b"], "\"o'x": ["ü"]}, "ssl_crl_file": "/it's/a \\ list", "ssl_ca_file": "/ca"
+				"local_users": {"postgres": ["postgres", "b"], "\"o'x": ["ü"]}, "ssl_crl_file": "/it's/a \\ list", "ssl_ca_file": "/ca", "reserved_connections": 7
 			},
 			"pooler": {
 				"common_name": "p", "fallback": {"host": "::1", "port": 1}, "admin_users": ["a"], "stats_users": ["b", "c"], "auth_dbname": "d",

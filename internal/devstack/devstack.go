@@ -30,6 +30,8 @@ type Options struct {
 	// HBA are lines to put in front of pg_hba.conf (PostgreSQL manual, section 20.1). An existing server cannot take
 	// them, so that BROWNIE_POSTGRES_URL is not used then.
 	HBA []string
+	// Settings win over those that servers are started with, such as "max_connections=20". BROWNIE_POSTGRES_URL is not used then.
+	Settings []string
 	// Detached servers outlive this process; [Attach] finds them by Dir.
 	Detached bool
 	// Dir is where a detached server is recorded. Empty means a new temporary folder, see [Postgres.Dir].
@@ -72,7 +74,7 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	if existing := os.Getenv("BROWNIE_POSTGRES_URL"); existing != "" && len(o.HBA) == 0 {
+	if existing := os.Getenv("BROWNIE_POSTGRES_URL"); existing != "" && len(o.HBA) == 0 && len(o.Settings) == 0 {
 		p, err := existingServer(existing)
 		if err != nil {
 			return nil, err

@@ -29,12 +29,12 @@ func fetchImage(ctx context.Context, o Options, image string) error {
 }
 
 // containerCommand is how the watchdog runs a container of the official image.
-func containerCommand(f *files, port int, major string) command {
+func containerCommand(o Options, f *files, port int, major string) command {
 	name := filepath.Base(f.dir)
 	arguments := append([]string{
 		name, "--label", "brownie-devstack=true", "--publish", "127.0.0.1:" + strconv.Itoa(port) + ":5432",
 		"--entrypoint", "bash", "postgres:" + major, "-c", inContainer, "postgres", "-h", "*",
-	}, serverArguments(containerFolder)...)
+	}, serverArguments(o, containerFolder)...)
 	return command{functions: containerServer, container: name, arguments: arguments}
 }
 

@@ -25,12 +25,12 @@ type files struct {
 // machine; synchronous_commit stays on, since without it a crash of the server loses the last commits, and tests crash
 // it. Without fsync it costs next to nothing. The folder is where the server finds who may log in; its settings for TLS
 // are included from there, see [programsServer] and [inContainer].
-func serverArguments(folder string) []string {
+func serverArguments(o Options, folder string) []string {
 	var arguments []string
-	for _, setting := range []string{
+	for _, setting := range append([]string{
 		"fsync=off", "full_page_writes=off", "max_connections=300", "shared_buffers=128MB", "unix_socket_directories=",
 		"hba_file=" + folder + "/pg_hba.conf", "ident_file=" + folder + "/pg_ident.conf",
-	} {
+	}, o.Settings...) {
 		arguments = append(arguments, "-c", setting)
 	}
 	return arguments

@@ -32,8 +32,8 @@ func npmMissing() string {
 }
 
 // programsCommand is how the watchdog runs the programs of a folder.
-func programsCommand(f *files, port int, bin string) command {
-	arguments := append([]string{bin, "-h", "127.0.0.1", "-p", strconv.Itoa(port)}, serverArguments(filepath.Join(f.dir, "server"))...)
+func programsCommand(o Options, f *files, port int, bin string) command {
+	arguments := append([]string{bin, "-h", "127.0.0.1", "-p", strconv.Itoa(port)}, serverArguments(o, filepath.Join(f.dir, "server"))...)
 	return command{functions: programsServer, arguments: arguments}
 }
 

@@ -60,9 +60,9 @@ func prepareOwn(ctx context.Context, o Options, from source, port int) (*Postgre
 	if err != nil {
 		return nil, err
 	}
-	c := containerCommand(f, port, from.major)
+	c := containerCommand(o, f, port, from.major)
 	if from.bin != "" {
-		c = programsCommand(f, port, from.bin)
+		c = programsCommand(o, f, port, from.bin)
 	}
 	watched, err := watch(f, port, c)
 	if err != nil {

@@ -68,6 +68,7 @@ func guiltyAttribute(err error) string {
 		organization *tenancy.OrganizationError
 		missing      *tenancy.MissingError
 		sameName     *access.DuplicateError
+		mappedName   *access.MappedNameError
 		sessions     *access.SessionsError
 		blocked      *access.BlockedError
 		unknown      *access.MissingError
@@ -85,7 +86,7 @@ func guiltyAttribute(err error) string {
 		return organization.Attribute
 	case errors.As(err, &missing):
 		return missing.Attribute
-	case errors.As(err, &sameName):
+	case errors.As(err, &sameName), errors.As(err, &mappedName):
 		return "name"
 	case errors.As(err, &sessions):
 		return "organization_id"

@@ -56,6 +56,7 @@ func TestAccOwnerOfTwoDatabasesWithoutSuperuser(t *testing.T) {
 	defer func() { _ = admin.Close(context.Background()) }()
 	for _, sql := range []string{
 		`CREATE ROLE "` + owner + `" LOGIN CREATEROLE`, `CREATE ROLE "old-client" LOGIN`,
+		`GRANT pg_use_reserved_connections TO "` + owner + `"`,
 		`CREATE DATABASE north OWNER "` + owner + `"`, `CREATE DATABASE south OWNER "` + owner + `"`,
 	} {
 		if _, err := admin.Exec(t.Context(), sql); err != nil {

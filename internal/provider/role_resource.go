@@ -92,7 +92,9 @@ func roleAttributes() map[string]schema.Attribute {
 		},
 		"name": requiredString("Name of the role and common name of its client certificates: letters, digits, `_`, `.`, `@` and `-`, at "+
 			"most 63 characters. Changing it renames the role in place. Every login of the server can read the names of all roles "+
-			"(`pg_roles`), so let them not tell who your customers are, if that is a secret.", roleName),
+			"(`pg_roles`), so let them not tell who your customers are, if that is a secret. Refused are keywords such as `public`, what "+
+			"begins with `pg_`, the group roles, and, unless `access` is `pooler`, `"+access.PoolerName+"` and any name from which `pg_ident.conf` "+
+			"maps a certificate to another role; that file is read at the apply where the provider is a superuser.", roleName),
 		"access": requiredEnum("What the role may do. `reader`, `writer` and `admin` (a writer who may also change the description, "+
 			"settings and configuration of its organization) are for one organization, or for all when `organization_id` is not set. "+
 			"The others are never for one organization: `migrator` owns the schema, `monitor` reads statistics and the schema's version "+
@@ -101,10 +103,15 @@ func roleAttributes() map[string]schema.Attribute {
 			"It cannot be changed while the role has sessions.", uuidFormat),
 		"pooled": schema.BoolAttribute{
 			Optional: true, Computed: true,
-			MarkdownDescription: "Whether the role may log in through PgBouncer. Default: `true`, except for access `pooler`, which cannot.",
+			MarkdownDescription: "Whether the role may log in through PgBouncer; `pooler` cannot. Default: `false` for access " +
+				list(access.DirectLevels) + ", else `true`.",
 		},
-		"connection_limit": optionalInt("How many connections the role may have at once, `-1` for any number; through PgBouncer only "+
-			"those of the pooler count. Default: `-1`.", -1, atLeast(-1)),
+		"connection_limit": schema.Int64Attribute{
+			Optional: true, Computed: true, Validators: atLeast(-1),
+			MarkdownDescription: fmt.Sprintf("How many connections the role may have at once, `-1` for any number, which shuts out all others "+
+				"when the role uses it; through PgBouncer only those of the pooler count. Default: `%d` with `organization_id`, else `-1`.",
+				access.TenantConnections),
+		},
 		"statement_timeout": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{wholeMilliseconds}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},
 			MarkdownDescription: "How long a statement of the role may run, as a duration with a unit, such as `\"30s\"`. It is the default of " +
@@ -161,6 +168,10 @@ func (r *roleResource) ValidateConfig(ctx context.Context, req resource.Validate
 		resp.Diagnostics.AddAttributeError(path.Root("access"), "Invalid access", fmt.Sprintf("access is %q, which is never for one "+
 			"organization: it must be %s when organization_id is set.", level, list(access.TenantLevels)))
 	}
+	if level != "" && access.PoolersName(config.Name.ValueString(), level) {
+		resp.Diagnostics.AddAttributeError(path.Root("name"), "Invalid name", fmt.Sprintf("name is %q, the name of the pooler, whose "+
+			"certificate opens the roles that may use it: choose another name, unless access is \"pooler\".", config.Name.ValueString()))
+	}
 	if level == "pooler" && config.Pooled.ValueBool() {
 		resp.Diagnostics.AddAttributeError(path.Root("pooled"), "Invalid pooled", "pooled is true: the pooler's own role cannot log in through the pooler.")
 	}
@@ -184,11 +195,11 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	var pooled types.Bool
-	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("pooled"), &pooled)...)
-	if pooled.IsNull() && !plan.Access.IsUnknown() {
-		plan.Pooled = types.BoolValue(plan.Access.ValueString() != "pooler")
+	var config roleResourceModel
+	if resp.Diagnostics.Append(req.Config.Get(ctx, &config)...); resp.Diagnostics.HasError() {
+		return
 	}
+	plan.planDefaults(config.roleModel)
 	plan.ID = plan.Name
 	plan.Attributes = types.SetUnknown(types.StringType)
 	if !plan.Locked.IsUnknown() {
@@ -201,6 +212,22 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 	if !req.State.Raw.IsNull() {
 		r.warnOfSessions(ctx, plan, req, resp)
+	}
+}
+
+// planDefaults plans what depends on other arguments. An organization_id that is not known yet may turn out to be null.
+func (m *roleModel) planDefaults(config roleModel) {
+	if config.Pooled.IsNull() {
+		m.Pooled = types.BoolUnknown()
+		if !m.Access.IsUnknown() {
+			m.Pooled = types.BoolValue(access.PooledByDefault(m.Access.ValueString()))
+		}
+	}
+	if config.ConnectionLimit.IsNull() {
+		m.ConnectionLimit = types.Int64Unknown()
+		if !m.OrganizationID.IsUnknown() {
+			m.ConnectionLimit = int32Value(access.DefaultConnectionLimit(!m.OrganizationID.IsNull()))
+		}
 	}
 }
 

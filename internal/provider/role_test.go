@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 )
 
@@ -161,8 +163,19 @@ func TestAccBadRoles(t *testing.T) {
 			bad(role("r", `access = "reader"`+"\n"+`valid_until = "tomorrow"`), `valid_until`),
 			bad(role("r", `access = "reader"`+"\n"+`valid_until = "0000-01-01T00:00:00Z"`), `it must be a time after the year 0`),
 			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "r"`), `reassign_owned_to is the role itself`),
-			bad(role("pg_reader", `access = "reader"`), `name is "pg_reader"`),
-			bad(role("brownie_admin", `access = "reader"`), `name is "brownie_admin"`),
+			bad(role("pg_reader", `access = "reader"`), `name is "pg_reader", which begins with pg_ as PostgreSQL's own roles do: it must consist of`),
+			bad(role("brownie_admin", `access = "reader"`), `name is "brownie_admin", which is the group role of an access level: it must consist of`),
+			bad(role("PUBLIC", `access = "reader"`), `name is "PUBLIC", which is a keyword of PostgreSQL's and no role: it must consist of`),
+			bad(role("none", `access = "reader"`), `name is "none", which is a keyword of PostgreSQL's`),
+			bad(role("Current_User", `access = "reader"`), `name is "Current_User", which is a keyword of PostgreSQL's`),
+			bad(role("session_user", `access = "reader"`), `name is "session_user", which is a keyword of PostgreSQL's`),
+			bad(role("current_role", `access = "reader"`), `name is "current_role", which is a keyword of PostgreSQL's`),
+			bad(role("user", `access = "reader"`), `name is "user", which is a keyword of PostgreSQL's`),
+			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "current_user"`), `reassign_owned_to is "current_user", which is a keyword of PostgreSQL's and no role`),
+			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "public"`), `reassign_owned_to is "public", which is a keyword of PostgreSQL's and no role`),
+			bad(role("pgbouncer", `access = "reader"`), `name is "pgbouncer", the name of the pooler, whose certificate opens the roles that may use it: `+
+				`choose another name, unless access is "pooler".`),
+			bad(role("PgBouncer", `access = "writer"`), `name is "PgBouncer", the name of the pooler`),
 			bad(role("with space", `access = "reader"`), `name is "with space"`),
 			bad(role(strings.Repeat("x", 64), `access = "reader"`), `at most 63 characters`),
 			{
@@ -171,6 +184,118 @@ func TestAccBadRoles(t *testing.T) {
 			},
 		}
 	})
+}
+
+// A tenant cannot take all connections unless somebody asked for that. What another version of the provider, or somebody
+// else, left without a limit gets one in place.
+func TestAccConnectionLimitOfARole(t *testing.T) {
+	ofAcme := "access = \"reader\"\norganization_id = brownie_organization.acme.id\n"
+	limit := func(name, value string) resource.TestCheckFunc {
+		return attributes("brownie_role."+name, map[string]string{"connection_limit": value})
+	}
+	config := func(tenant string) string {
+		return acme + role("limited", tenant) + role("limited-server", `access = "admin"`) + role("limited-migrator", `access = "migrator"`)
+	}
+	acceptance(t, func(database string) []resource.TestStep {
+		inDatabase := func(want int) resource.TestCheckFunc {
+			return func(*terraform.State) error {
+				if got := testdb.Value[int](t, database, `SELECT rolconnlimit FROM pg_roles WHERE rolname = 'limited'`); got != want {
+					return fmt.Errorf("the role may have %d connections, want %d", got, want)
+				}
+				return nil
+			}
+		}
+		update := planned("brownie_role.limited", plancheck.ResourceActionUpdate)
+		return []resource.TestStep{
+			{
+				Config: config(ofAcme),
+				Check: resource.ComposeAggregateTestCheckFunc(limit("limited", "20"), inDatabase(20),
+					limit("limited-server", "-1"), limit("limited-migrator", "-1")),
+			},
+			{
+				Config: config(ofAcme + "connection_limit = -1"), ConfigPlanChecks: update,
+				Check: resource.ComposeAggregateTestCheckFunc(limit("limited", "-1"), inDatabase(-1)),
+			},
+			{
+				Config: config(ofAcme), ConfigPlanChecks: update,
+				Check: resource.ComposeAggregateTestCheckFunc(limit("limited", "20"), inDatabase(20)),
+			},
+			{
+				PreConfig: behindTerraformsBack(t, database, `ALTER ROLE limited CONNECTION LIMIT -1`),
+				Config:    config(ofAcme), ConfigPlanChecks: update, Check: inDatabase(20),
+			},
+			{Config: config(`access = "reader"`), ConfigPlanChecks: update, Check: limit("limited", "-1")},
+			{Config: config(ofAcme), ConfigPlanChecks: update, Check: limit("limited", "20")},
+		}
+	})
+}
+
+// Whether there is an organization may be known at the apply only.
+func TestAccConnectionLimitThatIsKnownLater(t *testing.T) {
+	acceptance(t, func(string) []resource.TestStep {
+		return []resource.TestStep{{
+			Config: acme + `resource "terraform_data" "later" { input = "none" }` + "\n" +
+				role("later-none", "access = \"reader\"\norganization_id = terraform_data.later.output == \"none\" ? null : brownie_organization.acme.id") +
+				role("later-acme", "access = \"reader\"\norganization_id = terraform_data.later.output == \"none\" ? brownie_organization.acme.id : null"),
+			Check: resource.ComposeAggregateTestCheckFunc(attributes("brownie_role.later-none", map[string]string{"connection_limit": "-1"}),
+				attributes("brownie_role.later-acme", map[string]string{"connection_limit": "20"})),
+		}}
+	})
+}
+
+func TestAccWhichRolesArePooled(t *testing.T) {
+	levels := map[string]string{
+		"reader": "true", "writer": "true", "admin": "true", "migrator": "false", "monitor": "false", "backup": "false", "pooler": "false",
+	}
+	var defaults string
+	var checks []resource.TestCheckFunc
+	for level, pooled := range levels {
+		defaults += role("pooled-"+level, fmt.Sprintf("access = %q", level))
+		checks = append(checks, attributes("brownie_role.pooled-"+level, map[string]string{"pooled": pooled}))
+	}
+	const asked = "access = \"migrator\"\npooled = true"
+	acceptance(t, func(string) []resource.TestStep {
+		return []resource.TestStep{
+			{Config: defaults, Check: resource.ComposeAggregateTestCheckFunc(checks...)},
+			{ // as it was made when that was the default
+				Config: role("pooled-migrator", asked), Check: attributes("brownie_role.pooled-migrator", map[string]string{"pooled": "true", "member_of.#": "2"}),
+			},
+			{
+				Config: role("pooled-migrator", `access = "migrator"`), ConfigPlanChecks: planned("brownie_role.pooled-migrator", plancheck.ResourceActionUpdate),
+				Check: attributes("brownie_role.pooled-migrator", map[string]string{"pooled": "false", "member_of.#": "1"}),
+			},
+		}
+	})
+}
+
+// What pg_ident.conf says is met at the apply, and told with the line.
+func TestAccNameFromWhichCertificatesAreMapped(t *testing.T) {
+	t.Parallel()
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, whose pg_ident.conf is changed"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	admin, err := connectAs(t, server, "postgres", "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mapping = `DO $$ BEGIN EXECUTE format('COPY (SELECT %L) TO PROGRAM %L', 'brownie gateway +brownie_pooled', 'cat >> ' || current_setting('ident_file')); END $$`
+	if _, err := admin.Exec(t.Context(), mapping); err != nil {
+		t.Fatal(err)
+	}
+	config := func(access string) string {
+		return "resource \"brownie_migration\" \"schema\" {}\n" + role("gateway", fmt.Sprintf("access = %q\ndepends_on = [brownie_migration.schema]", access))
+	}
+	w := newWorkspaceWith(t, server.Env("postgres"), config("reader"))
+	output, err := w.apply()
+	if err == nil || !says(`Error: Cannot create role`).MatchString(output) || !says(`(map brownie) lets a certificate of that name log in as +brownie_pooled. `+
+		`Nothing was changed. Only the pooler's role may have such a name`).MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
+	w.write(config("pooler"))
+	w.mustRun("apply", "-auto-approve")
+	w.noChanges()
 }
 
 // Which roles do not end with valid_until is told before somebody relies on it.

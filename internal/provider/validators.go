@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/mail"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -85,11 +84,13 @@ var (
 		return ""
 	}}
 	// No quoting is needed anywhere for such a name: not in a certificate, in pg_hba.conf or in pgbouncer.ini. PostgreSQL
-	// reserves a few (manual, section 4.1.1 and "CREATE ROLE"), and cuts off what is longer.
+	// cuts off what is longer.
 	roleName = check{"it must consist of letters, digits, `_`, `.`, `@` and `-`, begin with a letter, a digit or `_`, have at most " +
 		"63 characters, and be none that PostgreSQL or the group roles use", func(value string) string {
-		reserved := strings.HasPrefix(value, "pg_") || slices.Contains([]string{"public", "none"}, value) || slices.Contains(access.GroupRoles, value)
-		if !roleNamePattern.MatchString(value) || reserved {
+		if reason := access.ReservedName(value); reason != "" {
+			return fmt.Sprintf("is %q, which %s", value, reason)
+		}
+		if !roleNamePattern.MatchString(value) {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""

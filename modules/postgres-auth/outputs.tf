@@ -9,7 +9,7 @@ output "pg_ident_conf" {
 }
 
 output "postgresql_conf" {
-  description = "Text of a file to include from postgresql.conf: the settings for TLS. The server reads it again upon a reload."
+  description = "Text of a file to include from postgresql.conf: the settings for TLS and the reserved connections. The server reads it again upon a reload; reserved_connections takes a restart."
   value       = templatefile("${path.module}/templates/postgresql.conf.tftpl", local.variables)
 }
 

@@ -12,14 +12,15 @@ variable "min_tls_version" {
 
 variable "server" {
   type = object({
-    addresses         = optional(list(string), ["all"])
-    replication_roles = optional(list(string), [])
-    local_users       = optional(map(list(string)), {})
-    ssl_cert_file     = optional(string, "/etc/postgresql/tls/server.crt")
-    ssl_key_file      = optional(string, "/etc/postgresql/tls/server.key")
-    ssl_ca_file       = optional(string, "/etc/postgresql/tls/ca.crt")
-    ssl_crl_file      = optional(string)
-    log_connections   = optional(bool, true)
+    addresses            = optional(list(string), ["all"])
+    replication_roles    = optional(list(string), [])
+    local_users          = optional(map(list(string)), {})
+    ssl_cert_file        = optional(string, "/etc/postgresql/tls/server.crt")
+    ssl_key_file         = optional(string, "/etc/postgresql/tls/server.key")
+    ssl_ca_file          = optional(string, "/etc/postgresql/tls/ca.crt")
+    ssl_crl_file         = optional(string)
+    log_connections      = optional(bool, true)
+    reserved_connections = optional(number, 5)
   })
   default     = {}
   nullable    = false
@@ -36,8 +37,15 @@ variable "server" {
       the authorities that sign clients. Defaults: `server.crt`, `server.key`, `ca.crt` in `/etc/postgresql/tls`.
     - `ssl_crl_file`: path of the authorities' revocation lists, in PEM. An expired list refuses everybody. Default: none.
     - `log_connections`: log every connection. Default: `true`.
+    - `reserved_connections`: how many of the server's `max_connections` only members of `pg_use_reserved_connections` get,
+      such as the provider's role, whatever clients take. Default: 5. Superusers have `superuser_reserved_connections` besides.
+      The server starts with less than `max_connections` in both only.
   EOT
 
+  validation {
+    condition     = var.server.reserved_connections >= 0 && var.server.reserved_connections <= 1000 && floor(var.server.reserved_connections) == var.server.reserved_connections
+    error_message = "server.reserved_connections must be a whole number from 0 to 1000, less than the server's max_connections and superuser_reserved_connections leave."
+  }
   validation {
     condition     = length(var.server.addresses) > 0
     error_message = "server.addresses is empty, so that nobody could log in: name networks such as \"10.0.0.0/8\", or \"all\"."
@@ -124,6 +132,7 @@ variable "pooler" {
     - `pool_mode`: `transaction` (default), `session` or `statement`.
     - `max_client_conn`: most connections of clients (1000).
     - `default_pool_size`, `min_pool_size`, `reserve_pool_size`: connections to the server per role and database (20, 0, 0).
+      Those of all poolers, databases and direct clients of a role together must fit into its `connection_limit`.
     - `max_db_connections`: most connections to the server per database, for all roles together (0: no limit).
     - `max_prepared_statements`: prepared statements that are kept per connection; PgBouncer 1.21 or newer. Default: PgBouncer's.
     - `log_connections`: log every login. Default: `true`.
@@ -139,6 +148,14 @@ variable "pooler" {
       can(regex("^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$", user))
     ])
     error_message = "pooler.common_name, admin_users and stats_users: a name has 1 to 63 letters, digits, and _ . @ - (not at the start, but for _), since pgbouncer.ini has no quotes for others."
+  }
+  validation {
+    # Such a name is somebody else's role or none: its certificate would open that role, or nobody could make it.
+    condition = var.pooler == null ? true : !can(regex(
+      "^(pg_.*|postgres|all|current_role|current_user|none|public|sameuser|samerole|session_user|system_user|user|brownie_(reader|writer|admin|all_tenants|migrator|monitor|backup|pooler|pooled))$",
+      lower(var.pooler.common_name)
+    ))
+    error_message = "pooler.common_name must be a role of the pooler's own: no keyword of PostgreSQL such as \"public\", not postgres, no name that begins with pg_, no group role such as brownie_pooler."
   }
   validation {
     condition     = var.pooler == null ? true : length(distinct(concat(var.pooler.admin_users, var.pooler.stats_users))) == length(concat(var.pooler.admin_users, var.pooler.stats_users))

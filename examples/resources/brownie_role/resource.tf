@@ -12,7 +12,7 @@ resource "brownie_role" "acme_app" {
   name              = "acme-app"
   access            = "writer"
   organization_id   = brownie_organization.acme.id
-  connection_limit  = 20
+  connection_limit  = 40
   statement_timeout = "30s"
 }
 

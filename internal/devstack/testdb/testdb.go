@@ -80,15 +80,28 @@ func start(o devstack.Options) (*devstack.Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
+	return running, migrateAs(ctx, config)
+}
+
+// migrateAs brings a database to the latest schema.
+func migrateAs(ctx context.Context, config postgres.Config) error {
 	db := postgres.New(config)
 	defer db.Close()
 	engine := migrate.New(db, migrate.Platform, migrate.Options{})
 	latest, err := engine.Latest()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = engine.Up(ctx, latest)
-	return running, err
+	return err
+}
+
+// Migrate gives a database on a server of the test's own the latest schema, as the role of the config.
+func Migrate(t testing.TB, config postgres.Config) {
+	t.Helper()
+	if err := migrateAs(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // startPooler starts a PgBouncer, and lets it ask the server who may log in.
@@ -182,11 +195,14 @@ func Config(t testing.TB, database string) postgres.Config {
 // ConfigAs returns how a role reaches a test's database that was made with the need for [Certificates].
 func ConfigAs(t testing.TB, database, role string) postgres.Config {
 	t.Helper()
-	config := Config(t, database)
-	certificate, err := Server(t, database).ClientCertificate(role)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return ConfigOn(t, Server(t, database), database, role)
+}
+
+// ConfigOn is [ConfigAs] for a server of the test's own.
+func ConfigOn(t testing.TB, server *devstack.Postgres, database, role string) postgres.Config {
+	t.Helper()
+	config := Must(server.Config(database))(t)
+	certificate := Must(server.ClientCertificate(role))(t)
 	config.Username, config.SSLCert, config.SSLKey = role, certificate.CertFile, certificate.KeyFile
 	return config
 }

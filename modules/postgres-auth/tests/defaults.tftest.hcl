@@ -25,8 +25,9 @@ run "defaults_let_certificates_in_and_nothing_else" {
       "ssl_min_protocol_version = 'TLSv1.3'",
       "password_encryption = 'scram-sha-256'",
       "log_connections = on",
+      "reserved_connections = 5",
     ]
-    error_message = "The server speaks TLS 1.3, with no revocation list."
+    error_message = "The server speaks TLS 1.3, with no revocation list, and keeps connections for those who run it."
   }
   assert {
     condition     = output.pgbouncer_ini == null && output.pgbouncer_userlist == null

@@ -39,6 +39,38 @@ run "common_name_that_is_a_wildcard" {
   expect_failures = [var.pooler]
 }
 
+run "common_name_that_is_a_keyword" {
+  command = plan
+  variables {
+    pooler = { fallback = { host = "db.example" }, common_name = "Current_User" }
+  }
+  expect_failures = [var.pooler]
+}
+
+run "common_name_of_the_superuser" {
+  command = plan
+  variables {
+    pooler = { fallback = { host = "db.example" }, common_name = "postgres" }
+  }
+  expect_failures = [var.pooler]
+}
+
+run "common_name_that_postgresql_reserves" {
+  command = plan
+  variables {
+    pooler = { fallback = { host = "db.example" }, common_name = "pg_bouncer" }
+  }
+  expect_failures = [var.pooler]
+}
+
+run "common_name_of_a_group_role" {
+  command = plan
+  variables {
+    pooler = { fallback = { host = "db.example" }, common_name = "brownie_pooled" }
+  }
+  expect_failures = [var.pooler]
+}
+
 run "admin_with_a_quote" {
   command = plan
   variables {

@@ -8,6 +8,8 @@ run "nothing_but_certificates_whatever_is_asked_for" {
       replication_roles = ["standby", "trust", "host all all all trust", "all\" all trust #"]
       local_users       = { postgres = ["postgres", "trust\"", "md5"], "all" = ["all"] }
       log_connections   = false
+
+      reserved_connections = 0
     }
     pooler = { fallback = { host = "db.example" }, admin_users = ["trust"] }
   }
@@ -28,8 +30,8 @@ run "nothing_but_certificates_whatever_is_asked_for" {
     error_message = "The last lines refuse everything that no other line took."
   }
   assert {
-    condition     = strcontains(output.postgresql_conf, "log_connections = off")
-    error_message = "log_connections is passed on."
+    condition     = strcontains(output.postgresql_conf, "log_connections = off") && strcontains(output.postgresql_conf, "\nreserved_connections = 0\n")
+    error_message = "log_connections and reserved_connections are passed on."
   }
 }
 

@@ -166,3 +166,27 @@ run "revocation_list_that_is_empty" {
   }
   expect_failures = [var.server]
 }
+
+run "reserved_connections_that_are_negative" {
+  command = plan
+  variables {
+    server = { reserved_connections = -1 }
+  }
+  expect_failures = [var.server]
+}
+
+run "reserved_connections_that_are_broken" {
+  command = plan
+  variables {
+    server = { reserved_connections = 1.5 }
+  }
+  expect_failures = [var.server]
+}
+
+run "reserved_connections_that_are_too_many" {
+  command = plan
+  variables {
+    server = { reserved_connections = 1001 }
+  }
+  expect_failures = [var.server]
+}
