@@ -1,6 +1,6 @@
 -- The planner lets cheap conditions that it calls leakproof run before a policy, on the rows of all tenants. It counts
 -- NULL tests, booleans, subscripts and "= ANY" of one value as cheap, and a sub-select beside them shows whether it was
--- reached. From here on no condition of a client runs before the policy.
+-- reached. From here on no condition of a client runs before the policy, and none on a row that an INSERT finds in its way.
 
 -- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
 -- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats
@@ -81,8 +81,76 @@ BEGIN
     IF always IS NOT NULL THEN
         EXECUTE format('CREATE POLICY all_tenants_indexes ON %s AS RESTRICTIVE TO brownie_all_tenants USING (%s)', tenant_table, always);
     END IF;
-    EXECUTE format('CREATE POLICY owner ON %s TO %I USING (true)', tenant_table,
-        (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = tenant_table));
+    -- The owner of the schema reads keys, see brownie.refuse_others_keys.
+    EXECUTE format('CREATE POLICY owner ON %s TO %s USING (true)', tenant_table, (
+        SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(owner)), ', ') FROM (
+            SELECT relowner FROM pg_class WHERE oid = tenant_table UNION SELECT nspowner FROM pg_namespace WHERE nspname = 'brownie') AS owners (owner)));
+END
+$$;
+-- +goose StatementEnd
+
+-- INSERT … ON CONFLICT DO UPDATE evaluates its WHERE on the row in the way before PostgreSQL asks the policies of that row,
+-- so that an error or a side effect there shows values of another tenant. So a tenant does not get that far: a key that
+-- another tenant has is refused first, as a plain INSERT would be. The arguments are the tenant's column, and a name and a
+-- comparison for each key.
+-- +goose StatementBegin
+CREATE FUNCTION brownie.refuse_others_keys() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    taken boolean;
+BEGIN
+    FOR i IN 1..TG_NARGS - 2 BY 2 LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I AS t WHERE t.%I <> ($1).%3$I AND %s)', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0], TG_ARGV[i + 1])
+            INTO taken USING NEW;
+        IF taken THEN
+            RAISE EXCEPTION 'duplicate key value violates unique constraint "%"', TG_ARGV[i]
+                USING ERRCODE = 'unique_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = TG_ARGV[i];
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+-- Puts that on a table, for the keys that it has now; it is the last trigger before a row is inserted. Whoever sees all
+-- tenants anyway does not pay for it.
+-- +goose StatementBegin
+CREATE FUNCTION brownie.guard_keys(tenant_table regclass, tenant_column name) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    relation pg_class := (SELECT c FROM pg_class c WHERE oid = tenant_table);
+    -- A partition has its parent's trigger, too.
+    guard name := 'zz_refuse_others_keys' || CASE WHEN relation.relispartition THEN '_of_partition' ELSE '' END;
+    keys text := (
+        SELECT string_agg(format('%L, %L', k.relname, key.comparison), ', ' ORDER BY k.relname)
+        FROM pg_index i JOIN pg_class k ON k.oid = i.indexrelid
+        CROSS JOIN LATERAL (
+            SELECT string_agg(format(CASE WHEN i.indnullsnotdistinct THEN 't.%I IS NOT DISTINCT FROM ($1).%1$I' ELSE 't.%I = ($1).%1$I' END, a.attname),
+                ' AND ' ORDER BY a.attnum) AS comparison, bool_or(a.attname = tenant_column) AS has_tenant
+            FROM pg_attribute a WHERE a.attrelid = tenant_table AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])
+        ) AS key
+        WHERE i.indrelid = tenant_table AND i.indisunique AND NOT key.has_tenant AND 0 <> ALL (i.indkey[:i.indnkeyatts - 1]));
+    owner name := (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'brownie.refuse_others_keys()'::regprocedure);
+BEGIN
+    -- Into the others no tenant inserts.
+    IF relation.relkind IN ('r', 'p') AND relation.relnamespace <> 'brownie'::regnamespace AND tenant_table <> 'public.organizations'::regclass THEN
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', guard, tenant_table);
+        IF keys IS NOT NULL THEN
+            IF NOT has_schema_privilege(owner, relation.relnamespace, 'USAGE') THEN
+                EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', relation.relnamespace::regnamespace, owner);
+            END IF;
+            IF NOT has_table_privilege(owner, tenant_table, 'SELECT') THEN
+                EXECUTE format('GRANT SELECT ON %s TO %I', tenant_table, owner);
+            END IF;
+            IF NOT (has_schema_privilege(owner, relation.relnamespace, 'USAGE') AND has_table_privilege(owner, tenant_table, 'SELECT')) THEN
+                RAISE EXCEPTION 'role % cannot read table %, which the check of its keys needs', owner, tenant_table
+                    USING ERRCODE = 'insufficient_privilege', HINT = format('As the owner of both: GRANT USAGE ON SCHEMA %s TO %I; GRANT SELECT ON %s TO %2$I',
+                        relation.relnamespace::regnamespace, owner, tenant_table);
+            END IF;
+            EXECUTE format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH ROW '
+                'WHEN (NOT (pg_has_role(''brownie_all_tenants'', ''USAGE'') OR pg_has_role(''brownie_migrator'', ''USAGE''))) EXECUTE FUNCTION brownie.refuse_others_keys(%L, %s)', guard, tenant_table, tenant_column, keys);
+        END IF;
+    END IF;
 END
 $$;
 -- +goose StatementEnd
@@ -117,12 +185,13 @@ BEGIN
     END LOOP;
     -- Now, because a column that a policy speaks of cannot be altered.
     PERFORM brownie.hide_statistics(tenant_table);
-    PERFORM brownie.write_policies(tenant_table, tenant_column);
+    PERFORM brownie.write_policies(tenant_table, tenant_column), brownie.guard_keys(tenant_table, tenant_column);
 END
 $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name), brownie.isolate_table(regclass, name) FROM PUBLIC;
+REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name), brownie.guard_keys(regclass, name), brownie.refuse_others_keys(),
+    brownie.isolate_table(regclass, name) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION brownie.policy_first() TO PUBLIC;
 
 -- Whoever owns the schema owns what belongs to it. Tables that others isolated get the new policies, too.
@@ -134,6 +203,8 @@ DECLARE
 BEGIN
     EXECUTE format('ALTER FUNCTION brownie.policy_first() OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.write_policies(regclass, name) OWNER TO %I', owner);
+    EXECUTE format('ALTER FUNCTION brownie.guard_keys(regclass, name) OWNER TO %I', owner);
+    EXECUTE format('ALTER FUNCTION brownie.refuse_others_keys() OWNER TO %I', owner);
     EXECUTE format('ALTER SCHEMA brownie_service OWNER TO %I', owner);
     EXECUTE format('ALTER OPERATOR brownie_service.>= (uuid, uuid) OWNER TO %I', owner);
     FOR tenant_table IN
@@ -143,8 +214,8 @@ BEGIN
         ORDER BY polrelid
     LOOP
         BEGIN
-            PERFORM brownie.write_policies(tenant_table, CASE WHEN tenant_table = 'public.organizations'::regclass
-                THEN 'id' ELSE 'organization_id' END);
+            PERFORM brownie.write_policies(tenant_table, tenant_column), brownie.guard_keys(tenant_table, tenant_column)
+            FROM (SELECT CASE WHEN tenant_table = 'public.organizations'::regclass THEN 'id' ELSE 'organization_id' END AS tenant_column) AS own;
         EXCEPTION WHEN insufficient_privilege THEN
             RAISE EXCEPTION 'the policies of table % cannot be replaced: %', tenant_table, SQLERRM
                 USING ERRCODE = 'insufficient_privilege',
@@ -238,10 +309,14 @@ BEGIN
             EXECUTE format('DROP POLICY all_tenants_indexes ON %s', tenant_table);
         END IF;
         EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys ON %s', tenant_table);
+        EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys_of_partition ON %s', tenant_table);
     END LOOP;
 END
 $$;
 -- +goose StatementEnd
 DROP FUNCTION brownie.write_policies(regclass, name);
+DROP FUNCTION brownie.guard_keys(regclass, name);
+DROP FUNCTION brownie.refuse_others_keys();
 DROP FUNCTION brownie.policy_first();
 DROP SCHEMA brownie_service CASCADE;

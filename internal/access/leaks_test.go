@@ -1,11 +1,13 @@
 package access_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
@@ -264,5 +266,38 @@ func TestWhatATenantCanStillFindOut(t *testing.T) {
 	}
 	if estimate("<") == estimate(">") {
 		t.Error("frequencies: estimates of times no longer differ")
+	}
+}
+
+// PostgreSQL evaluates the WHERE of ON CONFLICT DO UPDATE on the row in the way before it asks that row's policies.
+func TestRowsInTheWayOfAnInsertAreHidden(t *testing.T) {
+	t.Parallel()
+	a := newProbedTenants(t)
+	organization := a.own["organizations"]
+	role := testdb.Must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(), newRole(t, a.database, "acme-writer", "writer", &organization)))(t)
+	a.conn = login(t, a.database, role.Name)
+	testdb.Exec(t, a.database, `CREATE SCHEMA app; CREATE TABLE app.notes (id int PRIMARY KEY, organization_id uuid NOT NULL, body text); SELECT brownie.isolate_table('app.notes');
+		GRANT USAGE ON SCHEMA app TO brownie_writer; GRANT SELECT, INSERT, UPDATE ON app.notes TO brownie_writer`)
+	testdb.Exec(t, a.database, `INSERT INTO app.notes VALUES (1, $1, 'note of globex')`, a.other["organizations"])
+	users := `INSERT INTO users (organization_id, team_id, id, email, username) SELECT organization_id, id, `
+	for _, sql := range []string{
+		users + `gen_random_uuid(), 'globex@example.com', 'x' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`,
+		users + `gen_random_uuid(), 'x@example.com', 'globex' FROM teams ON CONFLICT (username) DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`,
+		users + `'` + a.other["users"] + `', 'x@example.com', 'x' FROM teams ON CONFLICT ON CONSTRAINT users_pkey DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`,
+		`INSERT INTO incidents (organization_id, team_id, id, title) SELECT organization_id, id, '` + a.other["incidents"] + `', 'x' FROM teams ON CONFLICT (id) DO UPDATE SET title = 'x' WHERE incidents.description::int = 1`,
+		`INSERT INTO app.notes SELECT 1, id, 'x' FROM organizations ON CONFLICT (id) DO UPDATE SET body = 'x' WHERE notes.body::int = 1`,
+	} {
+		var refused *pgconn.PgError
+		if _, err := a.conn.Exec(t.Context(), sql); !errors.As(err, &refused) || refused.Code != "23505" || strings.Contains(refused.Message, "lobex") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	for _, sql := range []string{
+		users + `gen_random_uuid(), 'new@example.com', 'new' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'again'`,
+		users + `gen_random_uuid(), 'new@example.com', 'new' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'again'`,
+	} {
+		if tag, err := a.conn.Exec(t.Context(), sql); err != nil || tag.RowsAffected() != 1 {
+			t.Errorf("an own row in the way: %s, %v", tag, err)
+		}
 	}
 }

@@ -64,6 +64,13 @@ BEGIN
 END
 $$;
 
+-- The function that keeps a tenant's condition from rows that an INSERT finds in its way.
+INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
+SELECT 'brownie.refuse_others_keys()', 'definition', 'any', is_so, CASE WHEN is_so THEN 'is what the migrations made'
+	ELSE 'is not what the migrations made: run the migration that makes it down and up again' END
+FROM (SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = to_regprocedure('brownie.refuse_others_keys()') AND p.prosecdef
+	AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'] AND md5(p.prosrc) = 'd34eff396a230fe7a1dac7ac7bf3cc21') AS is_so) AS found;
+
 -- The binding view and the function that keeps the planner from putting a tenant's condition before a policy.
 DO $$
 BEGIN

@@ -136,7 +136,7 @@ SELECT pg_temp.brownie_name(c.oid), 'trigger ' || g.tgname, min(a.role_name), fa
 	'Give it to an owner without such rights, or: ALTER FUNCTION %1$s SECURITY INVOKER', p.oid::regprocedure, u.rolname, u.reason)
 FROM pg_catalog.pg_trigger g
 JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
-JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.prosecdef
+JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.prosecdef AND p.oid IS DISTINCT FROM to_regprocedure('brownie.refuse_others_keys()')
 JOIN brownie_unconfined u ON NOT u.watches AND (u.oid = p.proowner OR pg_catalog.pg_has_role(p.proowner, u.oid, 'USAGE'))
 JOIN brownie_attackers a ON pg_temp.brownie_changes(a.role_name, c.oid)
 WHERE NOT g.tgisinternal

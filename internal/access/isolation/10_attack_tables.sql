@@ -1,7 +1,8 @@
 -- Tries to reach the other tenant's rows, with each role, in each table. An attempt that fails for any other reason than a
 -- missing right proves nothing; then the tenant is stopped if the table's definition and policies are what they should be.
 -- A row that a trigger gave back to the own tenant did not get to the other one. The last attempt puts a condition of the
--- tenant, and a sub-select that shows whether it was reached, in front of the policy.
+-- tenant, and a sub-select that shows whether it was reached, in front of the policy, and in an INSERT that finds the other
+-- tenant's row in its way.
 DO $$
 DECLARE
 	own text := current_setting('brownie.wanted')::jsonb->>'own';
@@ -11,11 +12,23 @@ DECLARE
 	attack record;
 	result record;
 	changeable name;
+	prover name := current_user;
 BEGIN
 	SET CONSTRAINTS ALL IMMEDIATE;
 	CREATE TEMPORARY TABLE brownie_guarded ON COMMIT DROP AS
-		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded
+		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded, NULL::text AS other_row
 		FROM brownie_targets t WHERE t.key_type IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
+	FOR target IN SELECT * FROM brownie_guarded LOOP
+		BEGIN
+			EXECUTE format('SET LOCAL ROLE %I', current_setting('brownie.owner'));
+			EXECUTE format('SELECT to_jsonb(t)::text FROM %s AS t WHERE t.%I = %L LIMIT 1', target.ident, target.tenant_column, other) INTO target.other_row;
+		EXCEPTION
+			WHEN lock_not_available OR deadlock_detected THEN RAISE;
+			WHEN OTHERS THEN NULL;
+		END;
+		EXECUTE format('SET LOCAL ROLE %I', prover);
+		UPDATE brownie_guarded SET other_row = target.other_row WHERE oid = target.oid;
+	END LOOP;
 	FOR attacker IN SELECT * FROM brownie_attackers LOOP
 		FOR target IN SELECT * FROM brownie_guarded LOOP
 			SELECT coalesce(min(attname) FILTER (WHERE attname <> target.tenant_column), target.tenant_column) INTO changeable
@@ -49,6 +62,21 @@ BEGIN
 					format('SELECT FROM (SELECT %1$I AS key FROM %2$s UNION ALL SELECT %1$I FROM %2$s) AS s WHERE CASE WHEN key = ANY (''{%3$s}'') '
 						'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END', target.tenant_column, target.ident, other),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
+				UNION ALL SELECT 'condition on a row in the way of ' || k.relname, ARRAY['42501', '23505'], NULL, ARRAY[
+					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
+					format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM pg_catalog.jsonb_populate_record(NULL::%1$s, %4$L) AS r '
+						'ON CONFLICT (%5$s) DO UPDATE SET %6$I = excluded.%6$I WHERE (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL',
+						target.ident, columns.names, columns.vals, target.other_row, columns.keys, changeable),
+					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
+				FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
+				CROSS JOIN LATERAL (
+					SELECT string_agg(quote_ident(a.attname), ', ') AS names, string_agg(CASE WHEN target.ident <> 'public.organizations'
+							AND a.attname IN (target.tenant_column, 'org_id') THEN quote_literal(own) || '::uuid' ELSE format('r.%I', a.attname) END, ', ') AS vals,
+						string_agg(quote_ident(a.attname), ', ') FILTER (WHERE a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])) AS keys
+					FROM pg_catalog.pg_attribute a WHERE a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+				) AS columns
+				WHERE i.indrelid = target.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+					AND target.tenant_attnum <> ALL (i.indkey[:i.indnkeyatts - 1]) AND target.other_row IS NOT NULL
 			LOOP
 				result := pg_temp.brownie_attempt(attacker.role_name, attack.sql, CASE WHEN attack.harmless_growth IS NOT NULL
 					THEN format('SELECT count(*) FROM %s WHERE %I = %L', target.ident, target.tenant_column, own) END);
@@ -59,8 +87,8 @@ BEGIN
 						ELSE target.guarded END,
 					CASE WHEN result.code <> ALL (attack.refusals) THEN 'inconclusive: ' || result.message || CASE WHEN target.guarded
 						THEN '. The table''s definition and policies are what they should be' ELSE '' END
-						WHEN attack.name = 'condition before the policy' AND result.touched > 0
-						THEN 'a tenant''s condition runs on rows that the policy hides, and shows whether it holds. To write the policies anew: SELECT brownie.isolate_table('
+						WHEN attack.name LIKE 'condition %' AND result.touched > 0
+						THEN 'a tenant''s condition runs on rows that the policy hides, and shows their values. To write the policies and the guard anew: SELECT brownie.isolate_table('
 							|| quote_literal(target.ident) || ')' ELSE result.message END,
 					attacker.bound, false);
 			END LOOP;
