@@ -47,7 +47,8 @@ func (s *Store) AgentConfig(ctx context.Context, id string) (AgentConfig, error)
 
 // AgentConfigByName returns the agent config of a team with the name, or [postgres.ErrNotFound].
 func (s *Store) AgentConfigByName(ctx context.Context, teamID, name string) (AgentConfig, error) {
-	return onlyOne(postgres.Query[AgentConfig](ctx, s.db, agentConfigsSQL+`WHERE a.team_id = $1 AND a.name = $2`, teamID, name))
+	return onlyOne(postgres.Query[AgentConfig](ctx, s.db, agentConfigsSQL+`
+		WHERE a.organization_id = (SELECT organization_id FROM public.teams WHERE id = $1) AND a.team_id = $1 AND a.name = $2`, teamID, name))
 }
 
 // AgentConfigByKey returns the agent config by its name and the slugs of its organization and team, or
@@ -80,7 +81,7 @@ const createAgentConfigSQL = `
 	SELECT $1::uuid, $2::uuid, $2::uuid, t.id, $4::text, $5::text, upper($6::text)::public.agenttype, $7::text::json,
 		$8::text::json, $9::text::json, to_json($10::text[]), $11::int, $12::int, $13::int, $14::boolean, 1
 	FROM public.teams t
-	WHERE t.id = $3 AND NOT EXISTS (SELECT FROM public.agent_configs WHERE team_id = t.id AND name = $4)
+	WHERE t.id = $3 AND NOT EXISTS (SELECT FROM public.agent_configs WHERE organization_id = t.organization_id AND team_id = t.id AND name = $4)
 	RETURNING` + agentConfigColumns
 
 // CreateAgentConfig inserts an agent config with version 1; its ID and times are the database's. A taken name is a
@@ -105,7 +106,7 @@ const updateAgentConfigSQL = `
 		retry_delay_seconds = $13, is_active = $14, version = a.version + 1
 	WHERE a.id = $1 AND a.updated_at = $2 AND (
 		(a.team_id = $3 AND a.name = $4)
-		OR NOT EXISTS (SELECT FROM public.agent_configs WHERE team_id = $3 AND name = $4))
+		OR NOT EXISTS (SELECT FROM public.agent_configs WHERE organization_id = a.organization_id AND team_id = $3 AND name = $4))
 	RETURNING` + agentConfigColumns
 
 // UpdateAgentConfig changes an agent config from before to after and raises its version by one. It returns a
@@ -131,7 +132,8 @@ func (s *Store) UpdateAgentConfig(ctx context.Context, before, after AgentConfig
 
 const agentConfigKeySQL = `
 	SELECT a.id, o.slug AS organization, t.slug AS team
-	FROM public.agent_configs a JOIN public.teams t ON t.id = a.team_id JOIN public.organizations o ON o.id = a.organization_id
+	FROM public.agent_configs a JOIN public.teams t ON t.id = a.team_id AND t.organization_id = a.organization_id
+		JOIN public.organizations o ON o.id = a.organization_id
 	WHERE a.team_id = $1 AND a.name = $2 LIMIT 1`
 
 func (s *Store) agentConfigError(ctx context.Context, a AgentConfig, err error) error {

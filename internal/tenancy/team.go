@@ -153,20 +153,21 @@ const deleteTeamSQL = `
 	WHERE t.id = $1 AND (
 		EXISTS (SELECT FROM brownie.organization_options x WHERE x.organization_id = t.organization_id AND x.force_destroy)
 		OR NOT (
-			EXISTS (SELECT FROM public.users WHERE team_id = t.id AND deleted_at IS NULL)
-			OR EXISTS (SELECT FROM public.incidents WHERE team_id = t.id)
-			OR EXISTS (SELECT FROM public.agent_configs WHERE team_id = t.id)
-			OR EXISTS (SELECT FROM public.configs WHERE team_id = t.id)
-			OR EXISTS (SELECT FROM public.stats WHERE team_id = t.id)))
+			EXISTS (SELECT FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL)
+			OR EXISTS (SELECT FROM public.incidents WHERE organization_id = t.organization_id AND team_id = t.id)
+			OR EXISTS (SELECT FROM public.agent_configs WHERE organization_id = t.organization_id AND team_id = t.id)
+			OR EXISTS (SELECT FROM public.configs WHERE organization_id = t.organization_id AND team_id = t.id)
+			OR EXISTS (SELECT FROM public.stats WHERE organization_id = t.organization_id AND team_id = t.id)))
 	RETURNING t.id`
 
 const teamUsageSQL = `
 	SELECT 0 AS teams,
-		(SELECT count(*) FROM public.users WHERE team_id = $1 AND deleted_at IS NULL) AS users,
-		(SELECT count(*) FROM public.incidents WHERE team_id = $1) AS incidents,
-		(SELECT count(*) FROM public.agent_configs WHERE team_id = $1) AS agent_configs,
-		(SELECT count(*) FROM public.configs WHERE team_id = $1) AS configs,
-		(SELECT count(*) FROM public.stats WHERE team_id = $1) AS stats, 0 AS roles`
+		(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL) AS users,
+		(SELECT count(*) FROM public.incidents WHERE organization_id = t.organization_id AND team_id = t.id) AS incidents,
+		(SELECT count(*) FROM public.agent_configs WHERE organization_id = t.organization_id AND team_id = t.id) AS agent_configs,
+		(SELECT count(*) FROM public.configs WHERE organization_id = t.organization_id AND team_id = t.id) AS configs,
+		(SELECT count(*) FROM public.stats WHERE organization_id = t.organization_id AND team_id = t.id) AS stats, 0 AS roles
+	FROM public.teams t WHERE t.id = $1`
 
 // DeleteTeam deletes a team. Unless the organization's ForceDestroy is set, it returns a [*NotEmptyError] and deletes
 // nothing when anything belongs to it. Deleting what is gone already is no error.

@@ -72,7 +72,7 @@ const createUserSQL = `
 		$9::boolean, $10::text, $11::text, $12::text::json
 	FROM public.teams t JOIN public.organizations o ON o.id = t.organization_id
 	WHERE t.id = $3 AND (
-		(SELECT count(*) FROM public.users WHERE team_id = t.id AND deleted_at IS NULL) < o.max_users_per_team
+		(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL) < o.max_users_per_team
 		OR EXISTS (SELECT FROM public.users WHERE email = $4 AND deleted_at IS NULL))
 	ON CONFLICT (email) DO UPDATE SET team_id = EXCLUDED.team_id, username = EXCLUDED.username,
 		full_name = EXCLUDED.full_name, role = EXCLUDED.role, is_active = EXCLUDED.is_active,
@@ -107,7 +107,7 @@ const updateUserSQL = `
 		role = upper($7::text)::public.userrole, is_active = $8, is_verified = $9, oidc_provider = $10, oidc_subject = $11,
 		preferences = $12::text::json
 	WHERE u.id = $1 AND u.updated_at = $2 AND u.deleted_at IS NULL AND (
-		u.team_id = $3 OR (SELECT count(*) FROM public.users WHERE team_id = $3 AND deleted_at IS NULL) < (
+		u.team_id = $3 OR (SELECT count(*) FROM public.users WHERE organization_id = u.organization_id AND team_id = $3 AND deleted_at IS NULL) < (
 			SELECT o.max_users_per_team FROM public.organizations o WHERE o.id = u.organization_id))
 	RETURNING` + userColumns
 
@@ -167,7 +167,7 @@ func (s *Store) userDuplicate(ctx context.Context, attribute, value string) erro
 
 const userLimitSQL = `
 	SELECT t.slug AS team, o.slug AS organization, o.max_users_per_team AS max,
-		(SELECT count(*) FROM public.users WHERE team_id = t.id AND deleted_at IS NULL) AS count
+		(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL) AS count
 	FROM public.teams t JOIN public.organizations o ON o.id = t.organization_id WHERE t.id = $1`
 
 func (s *Store) userLimitError(ctx context.Context, u User) error {
