@@ -118,7 +118,7 @@ func (s *session) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*
 
 const recordSQL = `
 INSERT INTO %s (version_id, is_applied, name, sha256, applied_at, duration_ms, role_name, provider_version, run_id, adopted)
-VALUES ($1, true, $2, $3, clock_timestamp(), $4, session_user, $5, nullif($6, ''), $7)`
+VALUES ($1, true, $2, $3, pg_catalog.clock_timestamp(), $4, session_user, $5, nullif($6, ''), $7)`
 
 // Insert records a migration: in its transaction, if it has one.
 func (s *session) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
@@ -203,10 +203,11 @@ func (s *session) lockBackoff() retry.Backoff {
 }
 
 const holdersSQL = `
-SELECT format('process %s of role %I (%s, since %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'),
-	to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+SELECT pg_catalog.format('process %s of role %I (%s, since %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'),
+	pg_catalog.to_char(pg_catalog.timezone('UTC', xact_start), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
 FROM pg_catalog.pg_stat_activity
-WHERE datname = current_database() AND xact_start < clock_timestamp() - $1::bigint * interval '1 ms' AND pid <> pg_backend_pid()
+WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
+	AND xact_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1::pg_catalog.float8)
 ORDER BY xact_start LIMIT 5`
 
 // gaveUp tells who may have held a lock that was never to be had.
@@ -216,7 +217,7 @@ func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) e
 		return err
 	}
 	timeout := s.engine.options.LockTimeout
-	rows, queryErr := db.QueryContext(ctx, holdersSQL, timeout.Milliseconds())
+	rows, queryErr := db.QueryContext(ctx, holdersSQL, timeout.Seconds())
 	if queryErr != nil {
 		return err
 	}
@@ -237,19 +238,37 @@ func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) e
 
 // Each file begins with the same settings, whatever the one before it left, so that it makes no difference how many files
 // one apply runs.
+//
+// The platform's files qualify all names and keep the connection's own search_path. Those of others run with what their role
+// begins a session with otherwise; what the server's configuration file says nobody but a superuser can see.
 const (
+	searchPathSQL = `(
+	SELECT coalesce((
+		SELECT pg_catalog.substr(setting, 13) FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) AS setting
+		WHERE setting LIKE 'search\_path=%' AND s.setrole IN (0, session_user::regrole)
+			AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+		ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1), boot_val)
+	FROM pg_catalog.pg_settings WHERE name = 'search_path')`
+	ownPathSQL   = ` SELECT pg_catalog.set_config('search_path', ` + searchPathSQL + `, false);`
 	resetRoleSQL = `SET SESSION AUTHORIZATION DEFAULT; RESET ROLE;`
 	settingsSQL  = resetRoleSQL + ` RESET ALL; SET statement_timeout = 0; ` +
 		`SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;`
-	savepointSQL = settingsSQL + `SET lock_timeout = %d; SAVEPOINT brownie_migration`
+	savepointSQL = `SET lock_timeout = %d; SAVEPOINT brownie_migration`
 	rollbackSQL  = `ROLLBACK TO SAVEPOINT brownie_migration`
 	timeoutSQL   = `SET lock_timeout = %d`
 )
 
+func (s *session) settings() string {
+	if s.engine.source.Name == PlatformName {
+		return settingsSQL
+	}
+	return settingsSQL + ownPathSQL
+}
+
 // inTransaction runs all statements of a file. When one of them does not get a lock in time, all locks are given up, so
 // that whoever waits behind them goes on, and the file starts anew.
 func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, statements []statement) error {
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf(savepointSQL, s.engine.options.LockTimeout.Milliseconds())); err != nil {
+	if _, err := tx.ExecContext(ctx, s.settings()+fmt.Sprintf(savepointSQL, s.engine.options.LockTimeout.Milliseconds())); err != nil {
 		return err
 	}
 	err := retry.Do(ctx, s.lockBackoff(), func(ctx context.Context) error {
@@ -299,7 +318,7 @@ var concurrently = regexp.MustCompile(`(?is)^(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:CRE
 
 // oneByOne runs the statements of a file that has no transaction.
 func (s *session) oneByOne(ctx context.Context, m Migration, statements []statement) error {
-	if _, err := s.conn.ExecContext(ctx, settingsSQL); err != nil {
+	if _, err := s.conn.ExecContext(ctx, s.settings()); err != nil {
 		return err
 	}
 	timeout := time.Duration(-1)
@@ -344,7 +363,7 @@ func (s *session) waits(ctx context.Context, m Migration, failed *statementError
 }
 
 const invalidIndexesSQL = `
-SELECT format('%I.%I', n.nspname, c.relname), c.relname, CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN '' ELSE n.nspname END
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relname, CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN '' ELSE n.nspname END
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND c.relkind = 'i'
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = c.oid AND p.datname = current_database())
