@@ -174,7 +174,7 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 			for _, finding := range proof.Findings {
 				if !finding.Stopped {
 					found = append(found, finding)
-					if strings.HasPrefix(strings.TrimPrefix(finding.Table, "public."), table) && finding.Attack == sabotage.attack && finding.Detail != "" {
+					if (strings.HasPrefix(finding.Table, table) || strings.HasPrefix(finding.Table, "public."+table)) && finding.Attack == sabotage.attack && finding.Detail != "" {
 						return
 					}
 				}

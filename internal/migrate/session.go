@@ -108,22 +108,35 @@ func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 func (s *session) TableExists(context.Context, database.DBTxConn) (bool, error) { return true, nil }
 
 // ListMigrations answers goose's first question, whether there is anything to do at all, which it asks without the lock
-// and which the engine has answered already.
-func (s *session) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*database.ListMigrationsResult, error) {
+// and which the engine has answered already, and its second, what ran, last first.
+func (s *session) ListMigrations(ctx context.Context, _ database.DBTxConn) ([]*database.ListMigrationsResult, error) {
 	if s.conn == nil {
 		return nil, nil
 	}
-	return s.Store.ListMigrations(ctx, db)
+	tx, err := s.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	applied, err := s.applied(ctx, tx)
+	var results []*database.ListMigrationsResult
+	for _, a := range slices.Backward(applied) {
+		results = append(results, &database.ListMigrationsResult{Version: a.Version, IsApplied: true})
+	}
+	return append(results, &database.ListMigrationsResult{IsApplied: true}), err
 }
 
-const recordSQL = `
+const (
+	recordSQL = `
 INSERT INTO %s (version_id, is_applied, name, sha256, applied_at, duration_ms, role_name, provider_version, run_id, adopted)
-VALUES ($1, true, $2, $3, pg_catalog.clock_timestamp(), $4, session_user, $5, nullif($6, ''), $7)`
+VALUES ($1, true, $2, $3, clock_timestamp(), $4, session_user, $5, nullif($6, ''), $7) RETURNING version_id`
+	forgetSQL = `DELETE FROM %s WHERE version_id = $1 RETURNING version_id`
+)
 
 // Insert records a migration: in its transaction, if it has one.
 func (s *session) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
 	m := s.engine.migration(req.Version)
-	if err := s.record(ctx, s.within(db), m, time.Since(s.began), false); err != nil {
+	if err := s.within(ctx, db, s.record(m, time.Since(s.began), false)); err != nil {
 		return err
 	}
 	s.end(ctx, m, m.Name)
@@ -135,29 +148,55 @@ func (s *session) end(ctx context.Context, m Migration, what string) {
 	s.engine.log(ctx, "migration ended", map[string]any{"file": m.Name, "version": m.Version, "seconds": time.Since(s.began).Seconds()})
 }
 
-func (s *session) record(ctx context.Context, db database.DBTxConn, m Migration, took time.Duration, adopted bool) error {
-	_, err := db.ExecContext(ctx, fmt.Sprintf(recordSQL, s.engine.source.historyTable()),
-		m.Version, m.Name, m.SHA256, took.Milliseconds(), s.engine.options.ProviderVersion, s.engine.options.RunID, adopted)
-	return err
+func (s *session) record(m Migration, took time.Duration, adopted bool) postgres.Statement {
+	return postgres.Statement{SQL: fmt.Sprintf(recordSQL, s.engine.source.historyTable()), Args: []any{
+		m.Version, m.Name, m.SHA256, took.Milliseconds(), s.engine.options.ProviderVersion, s.engine.options.RunID, adopted,
+	}}
 }
 
 // Delete forgets a migration whose down step ran.
 func (s *session) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
 	m := s.engine.migration(version)
-	if err := s.Store.Delete(ctx, s.within(db), version); err != nil {
+	forget := postgres.Statement{SQL: fmt.Sprintf(forgetSQL, s.engine.source.historyTable()), Args: []any{version}}
+	if err := s.within(ctx, db, forget); err != nil {
 		return err
 	}
 	s.end(ctx, m, "down of "+m.Name)
 	return nil
 }
 
-// within is the transaction that goose has begun, or else the session's connection: without a transaction goose would
-// take a second connection, and there may be none.
-func (s *session) within(db database.DBTxConn) database.DBTxConn {
+// within changes the history in the transaction that goose has begun, or else in one on the session's connection: without a
+// transaction goose would take a second connection, and there may be none.
+func (s *session) within(ctx context.Context, db database.DBTxConn, change postgres.Statement) error {
 	if tx, ok := db.(*sql.Tx); ok {
-		return tx
+		_, err := s.asOwner(ctx, tx, change)
+		return err
 	}
-	return s.conn
+	tx, err := s.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // Without effect after Commit.
+	if _, err := s.asOwner(ctx, tx, change); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// asOwner reads and changes the history with the rights of its owner, who may have put triggers on it. It returns the rows of
+// the last statement as JSON.
+func (s *session) asOwner(ctx context.Context, tx *sql.Tx, history ...postgres.Statement) (rows []byte, err error) {
+	statements, err := postgres.AsOwner(s.engine.source.historyTable(), history...)
+	if err != nil {
+		return nil, err
+	}
+	// A file may have left another path, or whatever else.
+	for _, st := range append([]postgres.Statement{{SQL: settingsSQL}}, statements...) {
+		if _, err := tx.ExecContext(ctx, st.SQL, st.Args...); err != nil {
+			return nil, err
+		}
+	}
+	return rows, tx.QueryRowContext(ctx, `SELECT `+postgres.RowsOfOwnerSQL).Scan(&rows)
 }
 
 // run is a migration as goose calls it.
