@@ -122,7 +122,7 @@ type moment struct {
 
 // The moment is taken before the server is told, which may be as quick as the statement itself.
 const reloadSQL = `
-	WITH asked AS MATERIALIZED (SELECT clock_timestamp() AS at)
+	WITH asked AS MATERIALIZED (SELECT pg_catalog.clock_timestamp() AS at)
 	SELECT at FROM asked WHERE pg_catalog.pg_reload_conf()`
 
 // loaded is what a server says of its configuration.
@@ -133,7 +133,7 @@ type loaded struct {
 }
 
 const loadedSQL = `
-	SELECT pg_catalog.pg_conf_load_time() AS at, pg_catalog.current_setting('ssl')::boolean AS tls, pg_catalog.current_setting('ssl_crl_file') AS file`
+	SELECT pg_catalog.pg_conf_load_time() AS at, pg_catalog.current_setting('ssl')::pg_catalog.bool AS tls, pg_catalog.current_setting('ssl_crl_file') AS file`
 
 // reload makes the server read the file, and waits until it has. It looks with new connections, which show that a valid
 // certificate still gets in.

@@ -71,8 +71,9 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 		return &BlockedError{Name: role.Name, Blockers: blockers}
 	}
 	w := wanted{Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo}
-	if err = s.run(ctx, w, endOwnChangesSQL, lockOutSQL); err == nil {
-		if err = s.run(ctx, w, dropRoleSQL); err != nil {
+	unbind := postgres.Statement{SQL: unbindSQL, Args: []any{role.Name}, AsOwner: true}
+	if err = s.run(ctx, w, postgres.Statement{SQL: endOwnChangesSQL}, postgres.Statement{SQL: lockOutSQL}); err == nil {
+		if err = s.run(ctx, w, postgres.Statement{SQL: dropRoleSQL}, unbind); err != nil {
 			err = &LockedOutError{Name: role.Name, cause: err}
 		}
 	}
@@ -86,12 +87,12 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 }
 
 // run makes one change of a role.
-func (s *Store) run(ctx context.Context, w wanted, changes ...string) error {
-	statements, err := w.change(append(changes, `SELECT true AS done`)...)
+func (s *Store) run(ctx context.Context, w wanted, changes ...postgres.Statement) error {
+	statements, err := w.change(changes...)
 	if err != nil {
 		return err
 	}
-	_, err = postgres.Change[struct{ Done bool }](ctx, s.db, statements...)
+	_, err = postgres.Change[struct{ Done bool }](ctx, s.db, append(statements, postgres.Statement{SQL: `SELECT true AS done`})...)
 	return err
 }
 
@@ -114,7 +115,6 @@ const dropStatements = `
 	IF borrows THEN
 		EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET TRUE', heir, current_user);
 	END IF;
-	DELETE FROM brownie.role_bindings WHERE role_name = role;
 	IF heir IS NULL AND EXISTS (
 		SELECT FROM pg_catalog.pg_shdepend d
 		WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = role_oid AND d.deptype = 'o'
@@ -167,7 +167,6 @@ const dropRoleSQL = `
 DO $$` + dropDeclarations + `
 BEGIN
 	IF role_oid IS NULL THEN
-		DELETE FROM brownie.role_bindings WHERE role_name = role;
 		RETURN;
 	END IF;
 	IF NOT pg_catalog.pg_has_role(role_oid, 'USAGE') THEN

@@ -227,7 +227,7 @@ func TestSoundTablesAreIsolated(t *testing.T) {
 		"table for everybody":      `CREATE TABLE countries (name text); ALTER TABLE countries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY everybody ON countries FOR SELECT USING (true)`,
 		"table for service roles":  `CREATE TABLE jobs (name text); REVOKE ALL ON jobs FROM brownie_reader, brownie_writer, brownie_admin; GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO brownie_all_tenants`,
 		"settings of the database": `ALTER DATABASE CURRENT SET search_path = ''; ALTER DATABASE CURRENT SET row_security = off`,
-		"constraint trigger": `CREATE FUNCTION complete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT EXISTS (SELECT FROM teams WHERE organization_id = NEW.id) THEN RAISE 'an organization needs a team'; END IF; RETURN NULL; END $$;
+		"constraint trigger": `CREATE FUNCTION complete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT EXISTS (SELECT FROM public.teams WHERE organization_id = NEW.id) THEN RAISE 'an organization needs a team'; END IF; RETURN NULL; END $$;
 			CREATE CONSTRAINT TRIGGER complete AFTER INSERT ON organizations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION complete()`,
 	} {
 		t.Run(name, func(t *testing.T) {

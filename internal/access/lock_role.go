@@ -1,6 +1,10 @@
 package access
 
-import "context"
+import (
+	"context"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
 
 // endSessionsSQL ends the sessions of a role that may no longer log in. One that was just being opened shows itself a moment
 // later, so that it looks again until there are none, for at most 5 seconds. Behind a pooler these are the pooler's sessions
@@ -38,7 +42,7 @@ $$`
 // endSessions ends the sessions of a role that was locked, and reads it again. It takes a transaction of its own, because
 // only a lock that is committed keeps clients from coming back.
 func (s *Store) endSessions(ctx context.Context, role Role) (Role, error) {
-	if err := s.run(ctx, wanted{Before: role.Name, OID: role.OID, Name: role.Name}, endSessionsSQL); err != nil {
+	if err := s.run(ctx, wanted{Before: role.Name, OID: role.OID, Name: role.Name}, postgres.Statement{SQL: endSessionsSQL}); err != nil {
 		return role, roleError(role, role, err)
 	}
 	return s.Role(ctx, role.Name)

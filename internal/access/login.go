@@ -28,8 +28,9 @@ type Session struct {
 	AllTenants bool    `db:"all_tenants"`
 }
 
+// The search_path is not pinned here, so that every name is qualified.
 const sessionSQL = `
-	SELECT session_user::text AS session_user, b.organization_id, b.access, coalesce(b.all_tenants, false) AS all_tenants
+	SELECT session_user::pg_catalog.text AS session_user, b.organization_id, b.access, coalesce(b.all_tenants, false) AS all_tenants
 	FROM (SELECT) AS always LEFT JOIN brownie.current_binding b ON true`
 
 // ProveLogin logs in for real, to a database or a pooler. That the login is refused is a result and no error; an error

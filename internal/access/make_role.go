@@ -80,14 +80,13 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$`
 
-// change returns the statements of one change of a role.
-func (w wanted) change(changes ...string) ([]postgres.Statement, error) {
+// change returns the statements of one change of a role. What they read of its binding, and what they are to do, comes after
+// whatever the table's owner may have let run.
+func (w wanted) change(changes ...postgres.Statement) ([]postgres.Statement, error) {
 	text, err := json.Marshal(w)
-	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, {SQL: wantedSQL, Args: []any{string(text)}}}
-	for _, sql := range changes {
-		statements = append(statements, postgres.Statement{SQL: sql})
-	}
-	return statements, err
+	return append([]postgres.Statement{
+		{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, readBindings(w.Before), {SQL: wantedSQL, Args: []any{string(text)}},
+	}, changes...), err
 }
 
 func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
@@ -100,18 +99,29 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 		milliseconds := role.StatementTimeout.Milliseconds()
 		w.StatementTimeout = &milliseconds
 	}
-	read := postgres.Statement{SQL: rolesSQL, Args: []any{[]string{role.Name}, GroupRoles}}
-	statements, err := w.change(mappedNameSQL, endOwnChangesSQL, nameRoleSQL, setAttributesSQL, setMembershipsSQL, bindRoleSQL)
+	read := readRoles(role.Name)
+	var changes []postgres.Statement
+	for _, sql := range []string{mappedNameSQL, endOwnChangesSQL, nameRoleSQL, setAttributesSQL, setMembershipsSQL, letConnectSQL} {
+		changes = append(changes, postgres.Statement{SQL: sql})
+	}
+	statements, err := w.change(changes...)
 	if err != nil {
 		return Role{}, err
 	}
-	rows, err := postgres.Change[roleRow](ctx, s.db, append(statements, read)...)
+	if before.Name != "" && before.Name != role.Name {
+		statements = append(statements, postgres.Statement{SQL: unbindSQL, Args: []any{role.Name}, AsOwner: true},
+			postgres.Statement{SQL: renameBindingSQL, Args: []any{before.Name, role.Name}, AsOwner: true})
+	}
+	statements = append(statements, postgres.Statement{
+		SQL: bindRoleSQL, Args: []any{role.Name, role.OrganizationID, role.Access, role.ValidUntil, w.ChangeID}, AsOwner: true,
+	})
+	rows, err := postgres.Change[roleRow](ctx, s.db, append(statements, read...)...)
 	if postgres.Interrupted(err) {
-		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (roleRow, error) {
-			return postgres.QueryOne[roleRow](ctx, s.db, read.SQL, read.Args...)
+		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) ([]roleRow, error) {
+			return postgres.Change[roleRow](ctx, s.db, read...)
 		})
-		if readErr == nil && made.ChangeID != nil && *made.ChangeID == w.ChangeID {
-			rows, err = []roleRow{made}, nil
+		if readErr == nil && len(made) > 0 && made[0].ChangeID != nil && *made[0].ChangeID == w.ChangeID {
+			rows, err = made, nil
 		}
 	}
 	if err != nil {
@@ -134,11 +144,11 @@ DECLARE
 	role name := wanted->>'name';
 	before name := nullif(wanted->>'before', '');
 	found pg_catalog.pg_roles;
-	bound brownie.role_bindings;
+	bound record;
 	existing name;
 BEGIN
 	SELECT * INTO found FROM pg_catalog.pg_roles WHERE rolname = before;
-	SELECT * INTO bound FROM brownie.role_bindings WHERE role_name = before;
+	SELECT * INTO bound FROM ` + bindings + ` WHERE role_name = before;
 	IF before IS NOT NULL AND found.oid IS NULL THEN
 		RAISE EXCEPTION 'role % does not exist', before USING CONSTRAINT = 'role_missing';
 	ELSIF (wanted->>'oid')::oid NOT IN (0, found.oid) THEN
@@ -160,8 +170,6 @@ BEGIN
 		EXECUTE format('CREATE ROLE %I LOGIN', role);
 	ELSIF before <> role THEN
 		EXECUTE format('ALTER ROLE %I RENAME TO %I', before, role);
-		DELETE FROM brownie.role_bindings WHERE role_name = role;
-		UPDATE brownie.role_bindings SET role_name = role WHERE role_name = before;
 	END IF;
 EXCEPTION
 	WHEN insufficient_privilege THEN
@@ -249,8 +257,8 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$`
 
-// bindRoleSQL lets the role connect and binds it to its tenant. Without the right, GRANT only warns.
-const bindRoleSQL = `
+// letConnectSQL lets the role connect. Without the right, GRANT only warns.
+const letConnectSQL = `
 DO $$
 DECLARE
 	wanted jsonb := current_setting('brownie.wanted');
@@ -267,9 +275,15 @@ BEGIN
 		END IF;
 		EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
 	END IF;
-	INSERT INTO brownie.role_bindings (role_name, organization_id, access, valid_until, change_id)
-	VALUES (role, (wanted->>'organization_id')::uuid, wanted->>'access', (wanted->>'valid_until')::timestamptz, (wanted->>'change_id')::uuid)
-	ON CONFLICT (role_name) DO UPDATE SET organization_id = excluded.organization_id, access = excluded.access,
-		valid_until = excluded.valid_until, change_id = excluded.change_id;
 END
 $$`
+
+const (
+	unbindSQL        = `DELETE FROM brownie.role_bindings WHERE role_name = $1 RETURNING true AS done`
+	renameBindingSQL = `UPDATE brownie.role_bindings SET role_name = $2 WHERE role_name = $1`
+	// bindRoleSQL binds the role to its tenant.
+	bindRoleSQL = `
+	INSERT INTO brownie.role_bindings (role_name, organization_id, access, valid_until, change_id) VALUES ($1, $2, $3, $4, $5)
+	ON CONFLICT (role_name) DO UPDATE SET organization_id = excluded.organization_id, access = excluded.access,
+		valid_until = excluded.valid_until, change_id = excluded.change_id`
+)

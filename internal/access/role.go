@@ -117,8 +117,19 @@ func (s *Store) Role(ctx context.Context, name string) (Role, error) {
 	return s.roles.Get(ctx, name)
 }
 
+// What a table of others says is read with its owner's rights, for the statements that follow.
+const bindingsSQL = `
+	SELECT role_name, organization_id, access, change_id, valid_until FROM brownie.role_bindings WHERE role_name = ANY ($1::name[])`
+
+const bindings = `json_to_recordset(` + postgres.RowsOfOwnerSQL + `) AS b
+	(role_name name, organization_id uuid, access text, change_id uuid, valid_until timestamptz)`
+
+func readBindings(names ...string) postgres.Statement {
+	return postgres.Statement{SQL: bindingsSQL, Args: []any{names}, AsOwner: true}
+}
+
 // The lists are sorted, for comparison. A setting of the role in this database wins over one in all databases. Times
-// that no calendar holds are brought into its range. $1 are the names, $2 the group roles.
+// that no calendar holds are brought into its range. $1 are the names, $2 the group roles; bindingsSQL runs before.
 const rolesSQL = `
 	SELECT r.rolname::text AS name, r.oid, coalesce(b.access, '') AS access, b.organization_id, b.change_id::text,
 		r.rolconnlimit AS connection_limit, CASE WHEN nullif(r.rolvaliduntil, 'infinity') IS NOT NULL THEN
@@ -146,7 +157,7 @@ const rolesSQL = `
 		], NULL) || groups.odd_options AS attributes,
 		pg_catalog.has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'SELECT') AS passwords_visible
 	FROM pg_catalog.pg_roles r
-	LEFT JOIN brownie.role_bindings b ON b.role_name = r.rolname,
+	LEFT JOIN ` + bindings + ` ON b.role_name = r.rolname,
 	LATERAL (
 		SELECT coalesce(array_agg(m.name ORDER BY m.name), '{}') AS member_of,
 			coalesce(array_agg(m.name || ' WITH ' || m.odd ORDER BY m.name) FILTER (WHERE m.odd <> ''), '{}') AS odd_options
@@ -182,8 +193,13 @@ func (r roleRow) role() Role {
 	return r.Role
 }
 
+// readRoles returns the statements that read roles.
+func readRoles(names ...string) []postgres.Statement {
+	return []postgres.Statement{readBindings(names...), {SQL: rolesSQL, Args: []any{names, GroupRoles}}}
+}
+
 func (s *Store) loadRoles(ctx context.Context, names []string) (map[string]Role, error) {
-	rows, err := postgres.Query[roleRow](ctx, s.db, rolesSQL, names, GroupRoles)
+	rows, err := postgres.Change[roleRow](ctx, s.db, readRoles(names...)...)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}

@@ -105,13 +105,14 @@ func (e *Engine) revision(ctx context.Context) (string, error) {
 
 // adopt records versions that are there without having run.
 func (s *session) adopt(ctx context.Context, tx *sql.Tx, known []Migration, version int64) error {
+	var records []postgres.Statement
 	for _, m := range known {
-		if m.Version > version {
-			break
+		if m.Version <= version {
+			records = append(records, s.record(m, 0, true))
 		}
-		if err := s.record(ctx, tx, m, 0, true); err != nil {
-			return err
-		}
+	}
+	if _, err := s.asOwner(ctx, tx, records...); err != nil {
+		return err
 	}
 	s.engine.log(ctx, "existing schema adopted", map[string]any{"version": version})
 	return nil

@@ -24,12 +24,14 @@ type object struct {
 func (o object) String() string { return o.Kind + "\t" + o.Of + "\t" + o.Text }
 
 // catalogSQL describes the schemas public and brownie, without owners and privileges, which depend on who migrates, and
-// without the tables that remember what ran.
+// without the tables that remember what ran. Whether a name is written with its schema depends on the path at that moment, which
+// is set while the statement runs, so that no function or operator of the statement itself is found by it.
 const catalogSQL = `
+SELECT object.* FROM (SELECT pg_catalog.set_config('search_path', 'public', true)) AS path (set), LATERAL (
 WITH relation AS (
 	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname IN ('public', 'brownie') AND c.relname NOT LIKE 'goose\_db\_version%'
+	WHERE n.nspname IN ('public', 'brownie') AND c.relname NOT LIKE 'goose\_db\_version%' AND path.set = 'public'
 )
 SELECT 'type' AS kind, format('%I.%I', n.nspname, t.typname) AS of, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS text
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid
@@ -65,13 +67,12 @@ UNION ALL
 SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), md5(pg_get_functiondef(p.oid))
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname IN ('public', 'brownie') AND p.prokind IN ('f', 'p')
-	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')`
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+OFFSET 0) object`
 
 // objects reads the catalog. Line breaks within definitions become spaces, so that an object is one line.
 func (e *Engine) objects(ctx context.Context) ([]object, error) {
-	// Names are qualified or not by what this path finds.
-	objects, err := postgres.Rehearse[object](ctx, e.db, postgres.Statement{SQL: `SELECT pg_catalog.set_config('search_path', 'public', true)`},
-		postgres.Statement{SQL: catalogSQL})
+	objects, err := postgres.Query[object](ctx, e.db, catalogSQL)
 	for i := range objects {
 		objects[i].Text = strings.Join(strings.Fields(objects[i].Text), " ")
 	}

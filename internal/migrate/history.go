@@ -48,7 +48,8 @@ ORDER BY h.version_id`
 
 // Applied reads the history, in ascending order of versions. A database that was never migrated has an empty one.
 func (e *Engine) Applied(ctx context.Context) ([]Applied, error) {
-	applied, err := postgres.Query[Applied](ctx, e.db, fmt.Sprintf(appliedSQL, e.source.historyTable()))
+	table := e.source.historyTable()
+	applied, err := postgres.Query[Applied](ctx, e.db.AsOwnerOf(table), fmt.Sprintf(appliedSQL, table))
 	if errors.Is(err, postgres.ErrNotMigrated) {
 		return nil, nil
 	}

@@ -18,12 +18,17 @@ type TableLock struct {
 }
 
 // resolveSQL finds the tables that are locked, and their sizes. An index stands for its table. The tables that
-// remember what ran are left out: nobody else waits for them.
+// remember what ran are left out: nobody else waits for them. Names are found by the path that the file will run with, which is set
+// while the statement runs, so that no function or operator of the statement itself is.
 const resolveSQL = `
-WITH RECURSIVE wanted AS (
-	SELECT l.i, l.partners, l.not_null, coalesce(x.indrelid, to_regclass(l.relation)) AS relation
-	FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i)
-	LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = to_regclass(l.relation)
+WITH RECURSIVE named AS MATERIALIZED (
+	SELECT l.* FROM (SELECT pg_catalog.set_config('search_path', CASE WHEN $4 THEN ` + searchPathSQL + ` ELSE current_setting('search_path') END, true)) AS path (set),
+		LATERAL (
+			SELECT i, partners, not_null, to_regclass(relation) AS relation
+			FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i) WHERE path.set <> '' OFFSET 0) l
+), wanted AS (
+	SELECT n.i, n.partners, n.not_null, coalesce(x.indrelid, n.relation) AS relation
+	FROM named n LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = n.relation
 ), locked AS (
 	SELECT i, not_null, relation AS oid FROM wanted WHERE partners = ''
 	UNION
@@ -100,7 +105,7 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 	for _, l := range found.locks {
 		relations, partners, columns = append(relations, l.relation), append(partners, l.partners), append(columns, l.unlessNotNull)
 	}
-	resolved, err := postgres.Query[resolvedLock](ctx, e.db, resolveSQL, relations, partners, columns)
+	resolved, err := postgres.Query[resolvedLock](ctx, e.db, resolveSQL, relations, partners, columns, e.source.Name != PlatformName)
 	if err != nil {
 		return nil, err
 	}

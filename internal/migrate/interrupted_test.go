@@ -146,7 +146,7 @@ func (k killedUpgrade) converge(t *testing.T) int64 {
 		Log     string
 		Invalid int64
 	}
-	found := testdb.Must(postgres.QueryOne[facts](t.Context(), db, `SELECT (SELECT string_agg(version::text, ' ' ORDER BY version) FROM log) AS log,
+	found := testdb.Must(postgres.QueryOne[facts](t.Context(), db, `SELECT (SELECT string_agg(version::text, ' ' ORDER BY version) FROM public.log) AS log,
 		(SELECT count(*) FROM pg_index WHERE NOT indisvalid) AS invalid`))(t)
 	if want := (facts{strings.Trim(fmt.Sprint(numbers(20)), "[]"), 0}); found != want {
 		t.Errorf("killed at version %d: ran and invalid are %+v", reached, found)

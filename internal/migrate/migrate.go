@@ -181,7 +181,18 @@ INSERT INTO %[1]s (version_id, is_applied) VALUES (0, true);`
 ALTER TABLE %s ADD COLUMN name text, ADD COLUMN sha256 text, ADD COLUMN applied_at timestamptz, ADD COLUMN duration_ms bigint,
 	ADD COLUMN role_name name, ADD COLUMN provider_version text, ADD COLUMN run_id text, ADD COLUMN adopted boolean NOT NULL DEFAULT false;`
 	// What ran before checksums were recorded is taken to be what the files say now.
-	fillInSQL = `UPDATE %s SET name = $2, sha256 = $3 WHERE version_id = $1 AND sha256 IS NULL`
+	// Whoever migrates next may be another role: the history belongs to whom the schema does.
+	handOverSQL = `
+DO $$
+DECLARE
+	owner name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'brownie');
+BEGIN
+	IF owner <> session_user AND pg_has_role(owner, 'SET') AND EXISTS (SELECT FROM pg_class WHERE oid = '%[1]s'::regclass AND relowner = session_user::regrole) THEN
+		EXECUTE format('ALTER TABLE %%s OWNER TO %%I', '%[1]s'::regclass, owner);
+	END IF;
+END
+$$;`
+	fillInSQL = `UPDATE %s SET name = $2, sha256 = $3 WHERE version_id = $1 AND sha256 IS NULL RETURNING version_id`
 )
 
 // prepare makes the history, or completes that of an older version of the provider, adopts a schema that others made,
@@ -201,15 +212,14 @@ func (s *session) prepare(ctx context.Context, known []Migration, plan Plan) err
 	} else if !complete {
 		missing += fmt.Sprintf(columnsSQL, table)
 	}
+	missing += fmt.Sprintf(handOverSQL, table)
 	tx, err := s.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // Without effect after Commit.
-	if missing != "" {
-		if _, err := tx.ExecContext(ctx, missing); err != nil {
-			return fmt.Errorf("cannot make the table %s, which remembers what ran: %w", table, err)
-		}
+	if _, err := tx.ExecContext(ctx, missing); err != nil {
+		return fmt.Errorf("cannot make the table %s, which remembers what ran: %w", table, err)
 	}
 	if tableThere || plan.From > 0 {
 		if err := s.check(ctx, tx, known, plan); err != nil {
@@ -230,11 +240,17 @@ func (s *session) check(ctx context.Context, tx *sql.Tx, known []Migration, plan
 	if err != nil {
 		return err
 	}
+	var fills []postgres.Statement
 	for _, a := range applied {
 		if i := slices.IndexFunc(known, func(m Migration) bool { return m.Version == a.Version }); i >= 0 && a.SHA256 == "" {
-			if _, err := tx.ExecContext(ctx, fmt.Sprintf(fillInSQL, s.engine.source.historyTable()), a.Version, known[i].Name, known[i].SHA256); err != nil {
-				return err
-			}
+			fills = append(fills, postgres.Statement{
+				SQL: fmt.Sprintf(fillInSQL, s.engine.source.historyTable()), Args: []any{a.Version, known[i].Name, known[i].SHA256},
+			})
+		}
+	}
+	if len(fills) > 0 {
+		if _, err := s.asOwner(ctx, tx, fills...); err != nil {
+			return err
 		}
 	}
 	if err := verify(known, applied); err != nil {
@@ -253,18 +269,10 @@ func (s *session) check(ctx context.Context, tx *sql.Tx, known []Migration, plan
 }
 
 // applied reads the history with the lock.
-func (s *session) applied(ctx context.Context, tx *sql.Tx) (applied []Applied, err error) {
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf(appliedSQL, s.engine.source.historyTable()))
+func (s *session) applied(ctx context.Context, tx *sql.Tx) ([]Applied, error) {
+	rows, err := s.asOwner(ctx, tx, postgres.Statement{SQL: fmt.Sprintf(appliedSQL, s.engine.source.historyTable())})
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var a Applied
-		if err := rows.Scan(&a.Version, &a.Name, &a.SHA256, &a.At, &a.Duration, &a.Role, &a.ProviderVersion, &a.RunID, &a.Adopted); err != nil {
-			return nil, err
-		}
-		applied = append(applied, a)
-	}
-	return applied, rows.Err()
+	return postgres.DecodeRowsOfOwner[Applied](rows)
 }

@@ -108,22 +108,35 @@ func (s *session) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 func (s *session) TableExists(context.Context, database.DBTxConn) (bool, error) { return true, nil }
 
 // ListMigrations answers goose's first question, whether there is anything to do at all, which it asks without the lock
-// and which the engine has answered already.
-func (s *session) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*database.ListMigrationsResult, error) {
+// and which the engine has answered already, and its second, what ran, last first.
+func (s *session) ListMigrations(ctx context.Context, _ database.DBTxConn) ([]*database.ListMigrationsResult, error) {
 	if s.conn == nil {
 		return nil, nil
 	}
-	return s.Store.ListMigrations(ctx, db)
+	tx, err := s.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	applied, err := s.applied(ctx, tx)
+	var results []*database.ListMigrationsResult
+	for _, a := range slices.Backward(applied) {
+		results = append(results, &database.ListMigrationsResult{Version: a.Version, IsApplied: true})
+	}
+	return append(results, &database.ListMigrationsResult{IsApplied: true}), err
 }
 
-const recordSQL = `
+const (
+	recordSQL = `
 INSERT INTO %s (version_id, is_applied, name, sha256, applied_at, duration_ms, role_name, provider_version, run_id, adopted)
-VALUES ($1, true, $2, $3, clock_timestamp(), $4, session_user, $5, nullif($6, ''), $7)`
+VALUES ($1, true, $2, $3, clock_timestamp(), $4, session_user, $5, nullif($6, ''), $7) RETURNING version_id`
+	forgetSQL = `DELETE FROM %s WHERE version_id = $1 RETURNING version_id`
+)
 
 // Insert records a migration: in its transaction, if it has one.
 func (s *session) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
 	m := s.engine.migration(req.Version)
-	if err := s.record(ctx, s.within(db), m, time.Since(s.began), false); err != nil {
+	if err := s.within(ctx, db, s.record(m, time.Since(s.began), false)); err != nil {
 		return err
 	}
 	s.end(ctx, m, m.Name)
@@ -135,29 +148,55 @@ func (s *session) end(ctx context.Context, m Migration, what string) {
 	s.engine.log(ctx, "migration ended", map[string]any{"file": m.Name, "version": m.Version, "seconds": time.Since(s.began).Seconds()})
 }
 
-func (s *session) record(ctx context.Context, db database.DBTxConn, m Migration, took time.Duration, adopted bool) error {
-	_, err := db.ExecContext(ctx, fmt.Sprintf(recordSQL, s.engine.source.historyTable()),
-		m.Version, m.Name, m.SHA256, took.Milliseconds(), s.engine.options.ProviderVersion, s.engine.options.RunID, adopted)
-	return err
+func (s *session) record(m Migration, took time.Duration, adopted bool) postgres.Statement {
+	return postgres.Statement{SQL: fmt.Sprintf(recordSQL, s.engine.source.historyTable()), Args: []any{
+		m.Version, m.Name, m.SHA256, took.Milliseconds(), s.engine.options.ProviderVersion, s.engine.options.RunID, adopted,
+	}}
 }
 
 // Delete forgets a migration whose down step ran.
 func (s *session) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
 	m := s.engine.migration(version)
-	if err := s.Store.Delete(ctx, s.within(db), version); err != nil {
+	forget := postgres.Statement{SQL: fmt.Sprintf(forgetSQL, s.engine.source.historyTable()), Args: []any{version}}
+	if err := s.within(ctx, db, forget); err != nil {
 		return err
 	}
 	s.end(ctx, m, "down of "+m.Name)
 	return nil
 }
 
-// within is the transaction that goose has begun, or else the session's connection: without a transaction goose would
-// take a second connection, and there may be none.
-func (s *session) within(db database.DBTxConn) database.DBTxConn {
+// within changes the history in the transaction that goose has begun, or else in one on the session's connection: without a
+// transaction goose would take a second connection, and there may be none.
+func (s *session) within(ctx context.Context, db database.DBTxConn, change postgres.Statement) error {
 	if tx, ok := db.(*sql.Tx); ok {
-		return tx
+		_, err := s.asOwner(ctx, tx, change)
+		return err
 	}
-	return s.conn
+	tx, err := s.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // Without effect after Commit.
+	if _, err := s.asOwner(ctx, tx, change); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// asOwner reads and changes the history with the rights of its owner, who may have put triggers on it. It returns the rows of
+// the last statement as JSON.
+func (s *session) asOwner(ctx context.Context, tx *sql.Tx, history ...postgres.Statement) (rows []byte, err error) {
+	statements, err := postgres.AsOwner(s.engine.source.historyTable(), history...)
+	if err != nil {
+		return nil, err
+	}
+	// A file may have left another path, or whatever else.
+	for _, st := range append([]postgres.Statement{{SQL: settingsSQL}}, statements...) {
+		if _, err := tx.ExecContext(ctx, st.SQL, st.Args...); err != nil {
+			return nil, err
+		}
+	}
+	return rows, tx.QueryRowContext(ctx, `SELECT `+postgres.RowsOfOwnerSQL).Scan(&rows)
 }
 
 // run is a migration as goose calls it.
@@ -203,10 +242,11 @@ func (s *session) lockBackoff() retry.Backoff {
 }
 
 const holdersSQL = `
-SELECT format('process %s of role %I (%s, since %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'),
-	to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+SELECT pg_catalog.format('process %s of role %I (%s, since %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'),
+	pg_catalog.to_char(pg_catalog.timezone('UTC', xact_start), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
 FROM pg_catalog.pg_stat_activity
-WHERE datname = current_database() AND xact_start < clock_timestamp() - $1::bigint * interval '1 ms' AND pid <> pg_backend_pid()
+WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
+	AND xact_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1::pg_catalog.float8)
 ORDER BY xact_start LIMIT 5`
 
 // gaveUp tells who may have held a lock that was never to be had.
@@ -216,7 +256,7 @@ func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) e
 		return err
 	}
 	timeout := s.engine.options.LockTimeout
-	rows, queryErr := db.QueryContext(ctx, holdersSQL, timeout.Milliseconds())
+	rows, queryErr := db.QueryContext(ctx, holdersSQL, timeout.Seconds())
 	if queryErr != nil {
 		return err
 	}
@@ -237,19 +277,37 @@ func (s *session) gaveUp(ctx context.Context, db database.DBTxConn, err error) e
 
 // Each file begins with the same settings, whatever the one before it left, so that it makes no difference how many files
 // one apply runs.
+//
+// The platform's files qualify all names and keep the connection's own search_path. Those of others run with what their role
+// begins a session with otherwise; what the server's configuration file says nobody but a superuser can see.
 const (
+	searchPathSQL = `(
+	SELECT coalesce((
+		SELECT pg_catalog.substr(setting, 13) FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) AS setting
+		WHERE setting LIKE 'search\_path=%' AND s.setrole IN (0, session_user::regrole)
+			AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+		ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1), boot_val)
+	FROM pg_catalog.pg_settings WHERE name = 'search_path')`
+	ownPathSQL   = ` SELECT pg_catalog.set_config('search_path', ` + searchPathSQL + `, false);`
 	resetRoleSQL = `SET SESSION AUTHORIZATION DEFAULT; RESET ROLE;`
 	settingsSQL  = resetRoleSQL + ` RESET ALL; SET statement_timeout = 0; ` +
 		`SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;`
-	savepointSQL = settingsSQL + `SET lock_timeout = %d; SAVEPOINT brownie_migration`
+	savepointSQL = `SET lock_timeout = %d; SAVEPOINT brownie_migration`
 	rollbackSQL  = `ROLLBACK TO SAVEPOINT brownie_migration`
 	timeoutSQL   = `SET lock_timeout = %d`
 )
 
+func (s *session) settings() string {
+	if s.engine.source.Name == PlatformName {
+		return settingsSQL
+	}
+	return settingsSQL + ownPathSQL
+}
+
 // inTransaction runs all statements of a file. When one of them does not get a lock in time, all locks are given up, so
 // that whoever waits behind them goes on, and the file starts anew.
 func (s *session) inTransaction(ctx context.Context, tx *sql.Tx, m Migration, statements []statement) error {
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf(savepointSQL, s.engine.options.LockTimeout.Milliseconds())); err != nil {
+	if _, err := tx.ExecContext(ctx, s.settings()+fmt.Sprintf(savepointSQL, s.engine.options.LockTimeout.Milliseconds())); err != nil {
 		return err
 	}
 	err := retry.Do(ctx, s.lockBackoff(), func(ctx context.Context) error {
@@ -299,7 +357,7 @@ var concurrently = regexp.MustCompile(`(?is)^(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?:CRE
 
 // oneByOne runs the statements of a file that has no transaction.
 func (s *session) oneByOne(ctx context.Context, m Migration, statements []statement) error {
-	if _, err := s.conn.ExecContext(ctx, settingsSQL); err != nil {
+	if _, err := s.conn.ExecContext(ctx, s.settings()); err != nil {
 		return err
 	}
 	timeout := time.Duration(-1)
@@ -344,7 +402,7 @@ func (s *session) waits(ctx context.Context, m Migration, failed *statementError
 }
 
 const invalidIndexesSQL = `
-SELECT format('%I.%I', n.nspname, c.relname), c.relname, CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN '' ELSE n.nspname END
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relname, CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN '' ELSE n.nspname END
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND c.relkind = 'i'
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = c.oid AND p.datname = current_database())

@@ -201,7 +201,7 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	pool.MaxConns = int32(min(c.MaxConnections, 1<<15)) //nolint:gosec // Bounded by the line itself.
 	// An idle connection is given back to the server soon: plans pause for people, and others need connections too.
 	pool.MaxConnIdleTime, pool.HealthCheckPeriod = 10*time.Second, 5*time.Second
-	conn := &pool.ConnConfig.Config
+	conn := pool.ConnConfig
 	conn.Fallbacks = nil
 	for _, host := range hosts {
 		for _, tlsConfig := range files.attempts(c.SSLMode, host) {
@@ -216,6 +216,10 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.Password = c.Password
 	conn.ConnectTimeout = c.ConnectTimeout
 	conn.RuntimeParams["application_name"] = c.ApplicationName
+	// What others can plant in a schema is found by no unqualified name, whatever is set for the role or the database.
+	conn.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	// A named statement of the session is one that code which runs in it can replace.
+	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn.ValidateConnect = requireWritable
 	conn.OnNotice = deliverNotice
 	if c.ClientCertificate != nil {

@@ -19,6 +19,7 @@ import (
 type DB struct {
 	config Config
 	open   func() (*pgxpool.Pool, error)
+	owner  *string // see [DB.AsOwnerOf]; nil for the login role's own rights
 }
 
 // New returns a DB for the configuration. It neither connects nor reads a file; the first use does, and returns a
@@ -55,11 +56,13 @@ func (db *DB) SQL() (*sql.DB, error) {
 type Statement struct {
 	SQL  string
 	Args []any
+	// AsOwner runs it as on [DB.AsOwner].
+	AsOwner bool
 }
 
 // Query reads rows into structs by column name. No row is an empty result, not an error.
 func Query[T any](ctx context.Context, db *DB, query string, args ...any) ([]T, error) {
-	return Change[T](ctx, db, Statement{query, args})
+	return Change[T](ctx, db, Statement{SQL: query, Args: args})
 }
 
 // QueryOne reads the one row that the query returns, or [ErrNotFound].
@@ -85,9 +88,23 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 	if err != nil {
 		return nil, err
 	}
+	statements, asJSON, err := db.confine(statements)
+	if err != nil {
+		return nil, err
+	}
+	collect := func(rows pgx.Rows) ([]T, error) { return pgx.CollectRows(rows, pgx.RowToStructByName[T]) }
+	if asJSON {
+		collect = func(rows pgx.Rows) ([]T, error) {
+			text, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
+			if err != nil {
+				return nil, err
+			}
+			return DecodeRowsOfOwner[T](text)
+		}
+	}
 	var rows []T
 	err = retry.Do(ctx, changeBackoff(), func(ctx context.Context) error {
-		rows, err = send[T](ctx, pool, statements)
+		rows, err = send(ctx, pool, statements, collect)
 		if RolledBack(err) {
 			return retry.RetryableError(err)
 		}
@@ -140,7 +157,7 @@ func rehearse[T any](ctx context.Context, pool *pgxpool.Pool, statements []State
 	return pgx.CollectRows(result, pgx.RowToStructByName[T])
 }
 
-func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement) (rows []T, err error) {
+func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement, collect func(pgx.Rows) ([]T, error)) (rows []T, err error) {
 	// Without an explicit BEGIN the server treats what arrives up to the one Sync message as one transaction
 	// (PostgreSQL manual, section 34.5.1.3, "pipeline mode").
 	batch := &pgx.Batch{}
@@ -163,7 +180,7 @@ func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(result, pgx.RowToStructByName[T])
+	return collect(result)
 }
 
 // changeBackoff waits 20 ms, 40 ms, … with jitter, and gives up after about two seconds.

@@ -8,8 +8,8 @@ import (
 )
 
 // Login makes one connection of its own, reads one row with it, and tells which version of TLS it spoke ("TLS 1.3", or
-// empty without TLS). It also works on a server that accepts no writes and through a pooler. [Unreachable] tells that
-// the login itself failed.
+// empty without TLS). It also works on a server that accepts no writes and through a pooler. Its search_path is the role's
+// own, so that the query qualifies all names. [Unreachable] tells that the login itself failed.
 func Login[T any](ctx context.Context, config Config, query string) (row T, tlsVersion string, err error) {
 	db := &DB{config: config} // for its errors
 	pool, err := config.poolConfig()
@@ -17,6 +17,7 @@ func Login[T any](ctx context.Context, config Config, query string) (row T, tlsV
 		return row, "", err
 	}
 	pool.ConnConfig.ValidateConnect = nil
+	delete(pool.ConnConfig.RuntimeParams, "search_path") // A pooler refuses what it does not know.
 	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
 	if err != nil {
 		return row, "", db.Explain(err)

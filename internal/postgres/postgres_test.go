@@ -266,7 +266,7 @@ func TestDeadlocksAreTriedAgain(t *testing.T) {
 	testdb.Exec(t, database, `INSERT INTO pair VALUES (1, 0), (2, 0)`)
 	db := testdb.DB(t, database)
 	add := func(id int) postgres.Statement {
-		return postgres.Statement{SQL: `UPDATE pair SET n = n + 1 WHERE id = $1 RETURNING pg_sleep(0.01)::text AS value`, Args: []any{id}}
+		return postgres.Statement{SQL: `UPDATE public.pair SET n = n + 1 WHERE id = $1 RETURNING pg_sleep(0.01)::text AS value`, Args: []any{id}}
 	}
 	var group sync.WaitGroup
 	for i := range 8 {
@@ -287,7 +287,7 @@ func TestAChangeIsAllOrNothing(t *testing.T) {
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, `CREATE TABLE numbers (n int PRIMARY KEY)`)
 	db := testdb.DB(t, database)
-	insert := postgres.Statement{SQL: `INSERT INTO numbers VALUES (1) RETURNING n::text AS value`}
+	insert := postgres.Statement{SQL: `INSERT INTO public.numbers VALUES (1) RETURNING n::text AS value`}
 	_, err := postgres.Change[one](t.Context(), db, insert, insert)
 	if constraint, code := postgres.Constraint(err); constraint != "numbers_pkey" || code != postgres.CodeUniqueViolation {
 		t.Errorf("got %v", err)

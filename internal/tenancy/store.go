@@ -39,6 +39,7 @@ type Store struct {
 
 // New returns a Store. It does not connect.
 func New(db *postgres.DB) *Store {
+	db = db.AsOwner()
 	s := &Store{db: db}
 	s.organizations.Load = loadBy[Organization](db, organizationsByIDSQL)
 	s.teams.Load = loadBy[Team](db, teamsByIDSQL)

@@ -401,28 +401,28 @@ func TestPlatformInserts(t *testing.T) {
 	ids := `'11111111-1111-1111-1111-111111111111'::uuid, now(), now()`
 	org, team, user := `'11111111-1111-1111-1111-111111111111'`, `'22222222-2222-2222-2222-222222222222'`, `'33333333-3333-3333-3333-333333333333'`
 	for _, sql := range []string{
-		`INSERT INTO organizations (id, created_at, updated_at, name, slug, description, is_active, config_yaml, config_json, config_version,
+		`INSERT INTO public.organizations (id, created_at, updated_at, name, slug, description, is_active, config_yaml, config_json, config_version,
 			settings, max_teams, max_users_per_team) VALUES (` + ids + `, 'Acme', 'acme', NULL, true, NULL, 'null', NULL, 'null', 10, 50)`,
-		`INSERT INTO teams (id, created_at, updated_at, org_id, created_by, updated_by, name, slug, description, is_active, config_yaml,
+		`INSERT INTO public.teams (id, created_at, updated_at, org_id, created_by, updated_by, name, slug, description, is_active, config_yaml,
 			config_json, config_version, settings, permissions, organization_id)
 			VALUES (` + team + `, now(), now(), ` + org + `, NULL, NULL, 'Core', 'core', NULL, true, NULL, 'null', NULL, '{}', '["read"]', ` + org + `)`,
-		`INSERT INTO users (id, created_at, updated_at, org_id, created_by, updated_by, deleted_at, deleted_by, email, username, full_name,
+		`INSERT INTO public.users (id, created_at, updated_at, org_id, created_by, updated_by, deleted_at, deleted_by, email, username, full_name,
 			avatar_url, password_hash, is_active, is_verified, oidc_subject, oidc_provider, team_id, role, preferences, organization_id)
 			VALUES (` + user + `, now(), now(), ` + org + `, NULL, NULL, NULL, NULL, 'a@b.example', 'a', NULL, NULL, 'hash', true, false, NULL, NULL,
 			` + team + `, 'MEMBER', 'null', ` + org + `)`,
-		`INSERT INTO agent_configs (id, created_at, updated_at, org_id, created_by, updated_by, version, name, description, agent_type, is_active,
+		`INSERT INTO public.agent_configs (id, created_at, updated_at, org_id, created_by, updated_by, version, name, description, agent_type, is_active,
 			config_yaml, config_json, config_version, config, execution_timeout_seconds, max_retries, retry_delay_seconds, triggers, conditions,
 			tags, config_metadata, team_id, organization_id) VALUES (gen_random_uuid(), now(), now(), ` + org + `, ` + user + `, NULL, 1, 'x', NULL,
 			'CUSTOM', true, NULL, 'null', NULL, '{}', 1, 1, 1, '[]', '{}', '["a"]', 'null', ` + team + `, ` + org + `)`,
-		`INSERT INTO configs (id, created_at, updated_at, org_id, created_by, updated_by, version, name, description, config_type, status,
+		`INSERT INTO public.configs (id, created_at, updated_at, org_id, created_by, updated_by, version, name, description, config_type, status,
 			name_pattern, severity_pattern, team_pattern, config_yaml, config_json, config_version, priority, is_global, is_active, tags,
 			config_metadata, team_id, organization_id) VALUES (gen_random_uuid(), now(), now(), ` + org + `, NULL, NULL, 1, 'x', NULL, 'ALERT', 'DRAFT',
 			NULL, NULL, NULL, NULL, '{}', NULL, 0, false, true, '{}', 'null', ` + team + `, ` + org + `)`,
-		`INSERT INTO incidents (id, created_at, updated_at, org_id, created_by, updated_by, version, idempotency_key, title, description, status,
+		`INSERT INTO public.incidents (id, created_at, updated_at, org_id, created_by, updated_by, version, idempotency_key, title, description, status,
 			priority, assigned_to, started_at, resolved_at, closed_at, tags, incident_metadata, response_time_minutes, resolution_time_minutes,
 			team_id, organization_id) VALUES (gen_random_uuid(), now(), now(), ` + org + `, ` + user + `, NULL, 1, 'k', 't', NULL, 'OPEN', 'LOW',
 			` + user + `, NULL, NULL, NULL, 'null', '{}', NULL, NULL, ` + team + `, ` + org + `)`,
-		`INSERT INTO stats (id, created_at, updated_at, org_id, metric_name, metric_type, value, count, "timestamp", time_window, labels,
+		`INSERT INTO public.stats (id, created_at, updated_at, org_id, metric_name, metric_type, value, count, "timestamp", time_window, labels,
 			description, unit, team_id, organization_id)
 			VALUES (gen_random_uuid(), now(), now(), ` + org + `, 'm', 'gauge', 1, NULL, now(), NULL, 'null', NULL, NULL, NULL, ` + org + `)`,
 	} {
@@ -445,11 +445,11 @@ func TestServerDefaults(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
 	org, team := tenant.organization.ID, tenant.team.ID
-	testdb.Exec(t, tenant.database, `INSERT INTO users (organization_id, team_id, email, username) VALUES ($1, $2, 'b@b.example', 'b')`, org, team)
-	testdb.Exec(t, tenant.database, `INSERT INTO agent_configs (org_id, team_id, name, agent_type) VALUES ($1, $2, 'a', 'CUSTOM')`, org, team)
-	testdb.Exec(t, tenant.database, `INSERT INTO configs (organization_id, name, config_type) VALUES ($1, 'a', 'TEAM')`, org)
-	testdb.Exec(t, tenant.database, `INSERT INTO incidents (organization_id, team_id, title) VALUES ($1, $2, 'a')`, org, team)
-	testdb.Exec(t, tenant.database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) VALUES ($1, 'a', 'b', 1)`, org)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.users (organization_id, team_id, email, username) VALUES ($1, $2, 'b@b.example', 'b')`, org, team)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.agent_configs (org_id, team_id, name, agent_type) VALUES ($1, $2, 'a', 'CUSTOM')`, org, team)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.configs (organization_id, name, config_type) VALUES ($1, 'a', 'TEAM')`, org)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.incidents (organization_id, team_id, title) VALUES ($1, $2, 'a')`, org, team)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.stats (organization_id, metric_name, metric_type, value) VALUES ($1, 'a', 'b', 1)`, org)
 	for _, table := range []string{"users", "agent_configs", "configs", "incidents", "stats"} {
 		if !testdb.Value[bool](t, tenant.database, `SELECT bool_and(org_id = organization_id) FROM `+table) {
 			t.Errorf("%s: org_id and organization_id differ", table)

@@ -155,7 +155,7 @@ const userWithSQL = `
 func (s *Store) userDuplicate(ctx context.Context, attribute, value string) error {
 	existing, err := postgres.QueryOne[struct {
 		ID, Email string
-		DeletedAt *time.Time
+		DeletedAt *time.Time `db:"deleted_at"`
 	}](ctx, s.db, userWithSQL, attribute, value)
 	if err != nil {
 		return err

@@ -1,0 +1,191 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// AsOwner returns a DB whose statements run with the rights of the owner of schema brownie and no others, if the login role
+// may become that owner. Whoever owns tables can have code of their own run by every statement that reads or changes them
+// (triggers, rules, policies, defaults, checks, index expressions, casts), and gains nothing by it here.
+func (db *DB) AsOwner() *DB { return db.AsOwnerOf("") }
+
+// AsOwnerOf is [DB.AsOwner] for statements on one table, an SQL identifier. One that is the login role's own is used as that.
+func (db *DB) AsOwnerOf(table string) *DB {
+	owner := *db
+	owner.owner = &table
+	return &owner
+}
+
+// RowsOfOwnerSQL is the JSON that the last statement with [Statement.AsOwner] returned, as far as the owner's code tells the
+// truth: a later statement of the same change may read it.
+const RowsOfOwnerSQL = `pg_catalog.current_setting('brownie.rows')::pg_catalog.json`
+
+const (
+	runSQL = `SELECT pg_catalog.set_config('brownie.run', $1, true)`
+	// The path is what the owner's functions may rely on.
+	ownerSQL = `
+DO $brownie$
+DECLARE
+	run CONSTANT json := current_setting('brownie.run');
+	timeout CONSTANT text := current_setting('lock_timeout');
+	login CONSTANT text := current_setting('role');
+	owner name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'brownie');
+	function CONSTANT text := format('brownie.%I()', 'run_' || gen_random_uuid());
+	rows text;
+	changed regclass;
+	body CONSTANT text := $body$` + bodySQL + `$body$;
+BEGIN
+	IF run->>'table' <> '' THEN
+		EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', run->>'table'); -- so that it stays the same one
+		IF EXISTS (SELECT FROM pg_class WHERE oid = (run->>'table')::regclass AND relowner = session_user::regrole) THEN
+			owner := session_user;
+		END IF;
+	END IF;
+	IF owner IS NULL THEN
+		RAISE invalid_schema_name USING MESSAGE = 'schema "brownie" does not exist';
+	ELSIF owner = session_user OR NOT pg_has_role(owner, 'SET') THEN
+		EXECUTE format('DO %L', body);
+		RETURN;
+	END IF;
+	PERFORM set_config('role', owner, true);
+	EXECUTE format('CREATE FUNCTION %s RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS %L', function, body);
+	PERFORM set_config('role', login, true);
+	EXECUTE format('SELECT %s', function);
+	rows := pg_catalog.current_setting('brownie.rows');
+	EXECUTE 'CLOSE ALL';
+	EXECUTE 'RESET ALL';
+	PERFORM set_config('brownie.rows', rows, true), set_config('lock_timeout', timeout, true), set_config('role', owner, true);
+	EXECUTE format('DROP FUNCTION %s', function);
+	PERFORM set_config('role', login, true);
+	IF current_setting('server_version_num')::integer < 180000 THEN
+		FOR changed IN
+			SELECT DISTINCT l.relation FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'r'
+			JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgdeferrable LEFT JOIN pg_index i ON i.indexrelid = t.tgconstrindid
+			WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND (NOT t.tgisinternal OR i.indexprs IS NOT NULL)
+		LOOP
+			EXECUTE format('ALTER TABLE %s SET WITHOUT CLUSTER', changed);
+		END LOOP;
+	END IF;
+END
+$brownie$`
+	// EXECUTE of a prepared statement finds out the types of its parameters.
+	bodySQL = `
+DECLARE
+	statement record;
+	result record;
+	rows json[] := '{}';
+BEGIN
+	PERFORM set_config('TimeZone', 'UTC', true), set_config('row_security', 'on', true);
+	FOR statement IN
+		SELECT value->>'sql' AS sql, i = json_array_length(run->'statements') AS is_last, coalesce((
+			SELECT '(' || string_agg(quote_nullable(CASE json_typeof(arg) WHEN 'array' THEN ARRAY(SELECT json_array_elements_text(arg))::text
+				ELSE arg #>> '{}' END), ', ' ORDER BY n) || ')'
+			FROM json_array_elements(value->'args') WITH ORDINALITY AS args (arg, n)), '') AS args
+		FROM CAST(current_setting('brownie.run') AS json) AS run, json_array_elements(run->'statements') WITH ORDINALITY AS statements (value, i) ORDER BY i
+	LOOP
+		IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'brownie_run') THEN
+			DEALLOCATE brownie_run;
+		END IF;
+		EXECUTE 'PREPARE brownie_run AS ' || statement.sql;
+		IF statement.is_last THEN
+			FOR result IN EXECUTE 'EXECUTE brownie_run' || statement.args LOOP
+				rows := rows || to_json(result);
+			END LOOP;
+		ELSE
+			EXECUTE 'EXECUTE brownie_run' || statement.args;
+		END IF;
+	END LOOP;
+	PERFORM set_config('brownie.rows', array_to_json(rows)::text, true);
+	SET CONSTRAINTS ALL IMMEDIATE;
+END `
+)
+
+// AsOwner returns the statements by which others run as they do on [DB.AsOwnerOf], for connections of [DB.SQL]. They belong
+// into one transaction. The last one must be one that can return rows.
+//
+// SET ROLE alone would confine nothing: what it runs could RESET ROLE. In a SECURITY DEFINER function the server refuses that.
+// The function exists in this transaction only and is called once: nobody else sees it, and nothing that is the owner's has
+// run before. What the owner's code can leave behind in the session is undone: settings, cursors that would run at COMMIT,
+// and triggers that it deferred to it, which PostgreSQL 18 runs with the owner's rights and others refuse to be altered with.
+func AsOwner(table string, statements ...Statement) ([]Statement, error) {
+	type statement struct {
+		SQL  string `json:"sql"`
+		Args []any  `json:"args"`
+	}
+	run := struct {
+		Table      string      `json:"table"`
+		Statements []statement `json:"statements"`
+	}{Table: table}
+	for _, s := range statements {
+		run.Statements = append(run.Statements, statement{s.SQL, append([]any{}, s.Args...)})
+	}
+	text, err := json.Marshal(run)
+	return []Statement{{SQL: runSQL, Args: []any{string(text)}}, {SQL: ownerSQL}}, err
+}
+
+// confine replaces the statements that are to run as the owner. The last rows come as JSON if asJSON is true.
+//
+// RESET ALL comes first, since what ran at the end of an earlier change may have left settings behind.
+func (db *DB) confine(statements []Statement) (confined []Statement, asJSON bool, err error) {
+	confined, table := []Statement{{SQL: `RESET ALL`}}, ""
+	if db.owner != nil {
+		table = *db.owner
+	}
+	for len(statements) > 0 {
+		asJSON = db.owner != nil || statements[0].AsOwner
+		n := slices.IndexFunc(statements, func(s Statement) bool { return (db.owner != nil || s.AsOwner) != asJSON })
+		if n < 0 {
+			n = len(statements)
+		}
+		same := statements[:n]
+		if asJSON {
+			if same, err = AsOwner(table, same...); err != nil {
+				return nil, false, err
+			}
+		}
+		confined, statements = append(confined, same...), statements[n:]
+	}
+	if asJSON {
+		confined = append(confined, Statement{SQL: `SELECT ` + RowsOfOwnerSQL})
+	}
+	return confined, asJSON, nil
+}
+
+// DecodeRowsOfOwner reads what [RowsOfOwnerSQL] tells, as [pgx.RowToStructByName] would read it.
+func DecodeRowsOfOwner[T any](text []byte) ([]T, error) {
+	var values []map[string]json.RawMessage
+	if err := json.Unmarshal(text, &values); err != nil {
+		return nil, err
+	}
+	rows := make([]T, len(values))
+	for i := range rows {
+		if err := fill(reflect.ValueOf(&rows[i]).Elem(), values[i]); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+func fill(row reflect.Value, values map[string]json.RawMessage) error {
+	for i := range row.NumField() {
+		field, name := row.Type().Field(i), row.Type().Field(i).Tag.Get("db")
+		var err error
+		switch {
+		case field.Anonymous:
+			err = fill(row.Field(i), values)
+		case name != "-":
+			if name == "" {
+				name = strings.ToLower(field.Name)
+			}
+			err = json.Unmarshal(values[name], row.Field(i).Addr().Interface())
+		}
+		if err != nil {
+			return fmt.Errorf("column %s: %w", name, err)
+		}
+	}
+	return nil
+}
