@@ -51,11 +51,16 @@ CREATE FUNCTION brownie.write_policies(tenant_table regclass, tenant_column name
 DECLARE
     policy name;
     -- The second column makes the lookup run also where no row is looked at.
-    bound text := format('brownie.policy_first() AND (%I, true) = (SELECT organization_id, true FROM brownie.current_binding)', tenant_column);
+    bound text := format('(%I, true) = (SELECT organization_id, true FROM brownie.current_binding)', tenant_column);
+    -- An equality may be merged with conditions of a client, which would then run together with the policy; this form is
+    -- never merged. Owners that inherit a tenant's role see what owners see.
+    barrier text := format('brownie.policy_first() AND (%I = ANY (ARRAY(SELECT organization_id FROM brownie.current_binding)) '
+        'OR (SELECT all_tenants FROM brownie.current_binding) '
+        'OR (SELECT pg_catalog.pg_has_role(relowner, ''USAGE'') FROM pg_catalog.pg_class WHERE oid = %L::regclass))', tenant_column, tenant_table);
     always text := (SELECT format('%I OPERATOR(brownie_service.>=) %L::uuid', attname, '00000000-0000-0000-0000-000000000000')
         FROM pg_attribute WHERE attrelid = tenant_table AND attname = tenant_column AND attnotnull);
 BEGIN
-    FOREACH policy IN ARRAY ARRAY['tenant', 'tenant_update', 'all_tenants_indexes', 'all_tenants_read', 'all_tenants_write', 'owner'] LOOP
+    FOREACH policy IN ARRAY ARRAY['0_tenant', 'tenant', 'tenant_update', 'all_tenants_indexes', 'all_tenants_read', 'all_tenants_write', 'owner'] LOOP
         IF EXISTS (SELECT FROM pg_policy WHERE polrelid = tenant_table AND polname = policy) THEN
             EXECUTE format('DROP POLICY %I ON %s', policy, tenant_table);
         END IF;
@@ -64,6 +69,8 @@ BEGIN
     -- of the bindings: a policy that reads the view must not hold for that, or it would ask itself.
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, %s ROW LEVEL SECURITY', tenant_table,
         CASE WHEN tenant_table = 'brownie.role_bindings'::regclass THEN 'NO FORCE' ELSE 'FORCE' END);
+    -- Restrictive policies come before others, and the one whose name sorts first before all.
+    EXECUTE format('CREATE POLICY "0_tenant" ON %s AS RESTRICTIVE TO brownie_reader, brownie_writer, brownie_admin USING (%s)', tenant_table, barrier);
     -- The tenant's policy stands alone for its roles: OR-ed with another one it could not use an index.
     IF tenant_column = 'organization_id' THEN
         EXECUTE format('CREATE POLICY tenant ON %s TO brownie_reader, brownie_writer, brownie_admin USING (%s)',
@@ -268,6 +275,8 @@ BEGIN
     PERFORM brownie.hide_statistics(tenant_table);
     -- FORCE, because a table's owner would otherwise be above the policies.
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', tenant_table);
+    -- Restrictive policies come before others, and the one whose name sorts first before all.
+    EXECUTE format('CREATE POLICY "0_tenant" ON %s AS RESTRICTIVE TO brownie_reader, brownie_writer, brownie_admin USING (%s)', tenant_table, barrier);
     -- The tenant's policy stands alone for its roles: OR-ed with another one it could not use an index.
     IF tenant_column = 'organization_id' THEN
         EXECUTE format('CREATE POLICY tenant ON %s TO brownie_reader, brownie_writer, brownie_admin USING (%s)',
@@ -305,9 +314,8 @@ BEGIN
         IF tenant_table = 'public.organizations'::regclass THEN
             EXECUTE format('ALTER POLICY tenant_update ON %s USING (%s)', tenant_table, bound);
         END IF;
-        IF EXISTS (SELECT FROM pg_policy WHERE polrelid = tenant_table AND polname = 'all_tenants_indexes') THEN
-            EXECUTE format('DROP POLICY all_tenants_indexes ON %s', tenant_table);
-        END IF;
+        EXECUTE format('DROP POLICY IF EXISTS all_tenants_indexes ON %s', tenant_table);
+        EXECUTE format('DROP POLICY IF EXISTS "0_tenant" ON %s', tenant_table);
         EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys ON %s', tenant_table);
         EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys_of_partition ON %s', tenant_table);

@@ -18,8 +18,8 @@ END
 $$;
 -- +goose StatementEnd
 
--- "Rows fetched by index" tells whether a value exists, also among rows that a policy hides; and large objects belong to
--- no tenant, but fill the disk of all.
+-- "Rows fetched by index" tells whether a value exists, also among rows that a policy hides, and currtid2 whether such a row
+-- was changed; large objects and messages in the write-ahead log belong to no tenant, but fill the disk of all.
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -37,9 +37,9 @@ BEGIN
         FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'v'
             AND relname ~ '^pg_stat(io)?_(xact_)?(all|sys|user)_(tables|indexes)$|^pg_stat_database$'
         UNION ALL
-        SELECT 'FUNCTION ' || oid::regprocedure, 'EXECUTE', 'brownie_all_tenants, brownie_migrator'
+        SELECT 'FUNCTION ' || oid::regprocedure, 'EXECUTE', 'brownie_migrator'
         FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
-            AND proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lowrite')
+            AND proname IN ('currtid2', 'pg_logical_emit_message', 'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lowrite')
     LOOP
         EXECUTE format('REVOKE %s ON %s FROM PUBLIC', object.privilege, object.name);
         EXECUTE format('GRANT %s ON %s TO %s', object.privilege, object.name, object.keepers);
@@ -149,7 +149,7 @@ BEGIN
     FOR object IN
         SELECT 'FUNCTION ' || oid::regprocedure AS name, 'EXECUTE' AS privilege FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace AND (proname IN
-            ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lowrite') OR proname ~
+            ('currtid2', 'pg_logical_emit_message', 'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lowrite') OR proname ~
             '^pg_stat_get_(xact_)?(numscans|tuples_\w+|blocks_(fetched|hit)|(live|dead)_tuples|(mod|ins)_since_\w+|lastscan|db_(tuples|blocks)_\w+)$')
         UNION ALL
         SELECT 'TABLE ' || oid::regclass, 'SELECT'
@@ -157,7 +157,7 @@ BEGIN
             AND relname ~ '^pg_stat(io)?_(xact_)?(all|sys|user)_(tables|indexes)$|^pg_stat_database$'
     LOOP
         EXECUTE format('GRANT %s ON %s TO PUBLIC', object.privilege, object.name);
-        EXECUTE format('REVOKE %s ON %s FROM pg_read_all_stats, brownie_migrator, brownie_all_tenants', object.privilege, object.name);
+        EXECUTE format('REVOKE %s ON %s FROM pg_read_all_stats, brownie_migrator', object.privilege, object.name);
     END LOOP;
 END
 $$;

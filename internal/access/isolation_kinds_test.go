@@ -68,8 +68,11 @@ func TestEveryWayForBytesOfARowIsWatched(t *testing.T) {
 		"publication: a tenant that replicates": {`CREATE PUBLICATION everything FOR TABLE incidents; ALTER ROLE ROLE REPLICATION`, "ROLE", "attributes", `CREATE PUBLICATION everything FOR TABLE incidents`},
 		"index: does not begin with the tenant": {`CREATE INDEX by_title ON incidents (title)`, "incidents", "index by_title", `CREATE INDEX by_title ON incidents (organization_id, title)`},
 		"index: a key that begins with a value": {`ALTER TABLE teams ADD CONSTRAINT backwards UNIQUE (name, organization_id)`, "teams", "index backwards", `ALTER TABLE teams ADD CONSTRAINT forwards UNIQUE (organization_id, name)`},
-		"policy: without the planner's fence": {`ALTER POLICY tenant ON incidents USING ((organization_id, true) = (SELECT organization_id, true FROM brownie.current_binding))`, "incidents", "condition before the policy",
-			`CREATE POLICY alive ON incidents AS RESTRICTIVE USING (title <> '')`},
+		"policy: none that comes first":         {`DROP POLICY "0_tenant" ON incidents`, "incidents", "first policy", `COMMENT ON POLICY "0_tenant" ON incidents IS 'kept'`},
+		"policy: nothing comes first":           {`DROP POLICY "0_tenant" ON incidents; ALTER POLICY tenant ON incidents USING (brownie.policy_first() AND (organization_id, true) = (SELECT organization_id, true FROM brownie.current_binding))`, "incidents", "condition merged with the policy", `CREATE POLICY alive ON incidents AS RESTRICTIVE USING (title <> '')`},
+		"policy: without the planner's fence": {`ALTER POLICY "0_tenant" ON incidents USING (organization_id = ANY (ARRAY(SELECT organization_id FROM brownie.current_binding))
+			OR (SELECT all_tenants FROM brownie.current_binding))`, "incidents", "condition before the policy", `ALTER POLICY tenant ON incidents RENAME TO tenants`},
+		"policy: another one comes first": {`CREATE POLICY "0" ON incidents AS RESTRICTIVE USING (version = 1)`, "incidents", "first policy", `CREATE POLICY "1" ON incidents AS RESTRICTIVE USING (version = 1)`},
 		"upsert: a key without its guard": {`DROP TRIGGER zz_refuse_others_keys ON users`, "users", "condition on a row in the way of users_email_key", `ALTER TABLE stats ADD UNIQUE (organization_id, id)`},
 		"upsert: a new key": {`ALTER TABLE teams ADD COLUMN code int; UPDATE teams SET code = hashtext(id::text); ALTER TABLE teams ALTER code SET DEFAULT 7; CREATE UNIQUE INDEX teams_code ON teams (code)`, "teams", "unique key teams_code",
 			`ALTER TABLE teams ADD COLUMN code int; SELECT brownie.hide_statistics('teams'); CREATE UNIQUE INDEX teams_code ON teams (organization_id, code)`},

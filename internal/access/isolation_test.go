@@ -83,9 +83,9 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 	}{
 		"row-level security off":       {`ALTER TABLE incidents DISABLE ROW LEVEL SECURITY`, "incidents", "read"},
 		"FORCE removed":                {`ALTER TABLE teams NO FORCE ROW LEVEL SECURITY`, "teams", "row-level security"},
-		"policy that lets all read":    {`CREATE POLICY help ON users FOR SELECT USING (true)`, "users", "read"},
+		"policy that lets all read":    {`CREATE POLICY help ON users FOR SELECT USING (true)`, "users", "policy help"},
 		"policy for one role":          {`CREATE POLICY support ON incidents FOR DELETE TO ROLE USING (true)`, "incidents", "policy support"},
-		"policy without a check":       {`ALTER POLICY tenant ON stats WITH CHECK (true)`, "stats", "insert"},
+		"policy without a check":       {`ALTER POLICY tenant ON stats WITH CHECK (true)`, "stats", "policy tenant"},
 		"policy that trusts a setting": {`ALTER POLICY tenant ON configs USING (organization_id::text = current_setting('app.secret_name', true))`, "configs", "policy tenant"},
 		"new table without policy":     {`CREATE TABLE notes (id bigint, organization_id uuid)`, "notes", "row-level security"},
 		"new partition without policy": {`CREATE TABLE logs (organization_id uuid, day date) PARTITION BY RANGE (day); SELECT brownie.isolate_table('logs');

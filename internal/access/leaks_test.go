@@ -3,6 +3,7 @@ package access_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -73,11 +74,15 @@ func TestConditionsRunAfterThePolicy(t *testing.T) {
 	t.Parallel()
 	a := newProbedTenants(t)
 	shapes := map[string]string{
-		"plain":            `SELECT 1 FROM TABLE WHERE CONDITION`,
-		"lazy sub-select":  `SELECT 1 FROM TABLE WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END`,
-		"or":               `SELECT 1 FROM TABLE WHERE (CONDITION) AND ((SELECT set_config('probe.reached', 'yes', false)) IS NULL OR (CONDITION))`,
-		"union all":        `SELECT 1 FROM (SELECT * FROM TABLE UNION ALL SELECT * FROM TABLE) AS s WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END`,
-		"lateral":          `SELECT 1 FROM generate_series(1, 2) g, LATERAL (SELECT 1 FROM TABLE WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END AND g > 0 OFFSET 0) AS s`,
+		"plain":           `SELECT 1 FROM TABLE WHERE CONDITION`,
+		"lazy sub-select": `SELECT 1 FROM TABLE WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END`,
+		"or":              `SELECT 1 FROM TABLE WHERE (CONDITION) AND ((SELECT set_config('probe.reached', 'yes', false)) IS NULL OR (CONDITION))`,
+		"union all":       `SELECT 1 FROM (SELECT * FROM TABLE UNION ALL SELECT * FROM TABLE) AS TABLE WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END`,
+		"lateral":         `SELECT 1 FROM generate_series(1, 2) g, LATERAL (SELECT 1 FROM TABLE WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END AND g > 0 OFFSET 0) AS s`,
+		// Equalities are merged into classes, whose members are then compared with the policy's own value.
+		"merged": `SELECT 1 FROM TABLE WHERE (CASE WHEN CONDITION THEN REACHED END) = (CASE WHEN TENANT IS NOT NULL THEN TENANT END)
+			AND (CASE WHEN TENANT IS NOT NULL THEN TENANT END) = TENANT`,
+		"merged in a join": `SELECT 1 FROM teams tenants JOIN TABLE ON tenants.organization_id = CASE WHEN CONDITION THEN REACHED END`,
 		"for update of it": `SELECT 1 FROM TABLE WHERE CONDITION ORDER BY 1 LIMIT 1`,
 	}
 	settings := map[string][]string{
@@ -117,13 +122,25 @@ func TestConditionsRunAfterThePolicy(t *testing.T) {
 	}
 }
 
+// qualified is a condition with its table's name in front of columns that other tables have, too.
+func qualified(table, condition string) string {
+	return regexp.MustCompile(`\b(description|team_id)\b`).ReplaceAllStringFunc(condition, func(column string) string {
+		if table == "" {
+			return column
+		}
+		return table + "." + column
+	})
+}
+
 // told is what EXPLAIN ANALYZE of a query tells without the condition itself, and what its sub-select left.
 func (a tenantAdmin) told(t *testing.T, query, table, condition string) string {
 	t.Helper()
 	if _, err := a.conn.Exec(t.Context(), `SELECT set_config('probe.reached', '', false)`); err != nil {
 		t.Fatal(err)
 	}
-	sql := `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) ` + strings.NewReplacer("TABLE", table, "CONDITION", condition).Replace(query)
+	tenant := map[bool]string{true: "id", false: table + ".organization_id"}[table == "organizations"]
+	sql := `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) ` + strings.NewReplacer("TABLE", table, "TENANT", tenant,
+		"CONDITION", qualified(table, condition), "REACHED", `(SELECT CASE WHEN set_config('probe.reached', 'yes', false) <> '' THEN gen_random_uuid() END)`).Replace(query)
 	rows, err := a.conn.Query(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		t.Fatal(err)

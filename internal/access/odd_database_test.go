@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -34,7 +35,15 @@ func newHardened(t *testing.T) hardened {
 		brownie_backup, brownie_pooler, brownie_pooled TO "`+h.owner+`" WITH ADMIN OPTION`)
 	testdb.Exec(t, h.database, `ALTER ROLE "`+h.owner+`" SET createrole_self_grant = 'set, inherit'`)
 	t.Cleanup(func() {
-		testdb.Exec(t, h.database, `REASSIGN OWNED BY "`+h.owner+`" TO CURRENT_USER; DROP OWNED BY "`+h.owner+`" CASCADE; DROP ROLE "`+h.owner+`"`)
+		// Other tests change memberships in the group roles at the same moment.
+		var err error
+		for range 10 {
+			if err = testdb.TryExec(t, h.database, `REASSIGN OWNED BY "`+h.owner+`" TO CURRENT_USER; DROP OWNED BY "`+h.owner+`" CASCADE; DROP ROLE "`+h.owner+`"`); err == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Error(err)
 	})
 	h.db = postgres.New(testdb.ConfigAs(t, h.database, h.owner))
 	t.Cleanup(h.db.Close)

@@ -35,7 +35,7 @@ BEGIN
 	FOR key IN SELECT DISTINCT tenant_column, declared_type FROM brownie_targets LOOP
 		BEGIN
 			EXECUTE format('CREATE TEMPORARY TABLE brownie_reference (%I %s)', key.tenant_column, key.declared_type);
-			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (brownie.policy_first() AND (%I, true) = '
+			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING ((%I, true) = '
 				'(SELECT organization_id, true FROM brownie.current_binding))', key.tenant_column);
 			INSERT INTO brownie_wanted_policies
 				SELECT key.tenant_column, key.declared_type, pg_catalog.pg_get_expr(polqual, polrelid)
@@ -61,6 +61,38 @@ BEGIN
 	WHERE EXISTS (
 		SELECT FROM unnest(p.polroles) AS applies (role), brownie_attackers a
 		WHERE applies.role = 0 OR pg_catalog.pg_has_role(a.role_name, applies.role, 'MEMBER'));
+END
+$$;
+
+-- The restrictive policy that runs before everything else. Of a partition it is required if a tenant's role may use it.
+DO $$
+DECLARE
+	target record;
+	wanted text;
+	found record;
+BEGIN
+	FOR target IN SELECT t.* FROM brownie_targets t JOIN pg_catalog.pg_class c ON c.oid = t.oid
+		WHERE t.key_type = 'uuid'::regtype AND c.relrowsecurity AND EXISTS (SELECT FROM brownie_attackers a WHERE pg_temp.brownie_uses(a.role_name, c.oid))
+	LOOP
+		BEGIN
+			EXECUTE format('CREATE TEMPORARY TABLE brownie_reference (%I %s)', target.tenant_column, target.declared_type);
+			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (brownie.policy_first() AND (%I = ANY (ARRAY(SELECT organization_id FROM '
+				'brownie.current_binding)) OR (SELECT all_tenants FROM brownie.current_binding) OR (SELECT pg_catalog.pg_has_role(relowner, ''USAGE'') '
+				'FROM pg_catalog.pg_class WHERE oid = %L::regclass)))', target.tenant_column, target.ident);
+			SELECT pg_catalog.pg_get_expr(polqual, polrelid) INTO wanted FROM pg_catalog.pg_policy WHERE polrelid = 'pg_temp.brownie_reference'::regclass;
+			DROP TABLE pg_temp.brownie_reference;
+		EXCEPTION WHEN undefined_function OR undefined_object OR invalid_schema_name THEN wanted := NULL;
+		END;
+		SELECT polname, pg_catalog.pg_get_expr(polqual, polrelid) AS expression, polcmd, polroles INTO found FROM pg_catalog.pg_policy
+			WHERE polrelid = target.oid AND NOT polpermissive AND (0 = ANY (polroles) OR polroles && ARRAY['brownie_reader'::regrole::oid, 'brownie_writer'::regrole::oid, 'brownie_admin'::regrole::oid])
+			ORDER BY polname COLLATE "C" LIMIT 1;
+		INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
+		SELECT target.name, 'first policy', 'any', is_so, CASE WHEN is_so THEN 'runs before every condition'
+			ELSE format('the restrictive policy "0_tenant" is missing, not the first or not what the migrations made, so that conditions of a tenant may run '
+				'on rows of others: SELECT brownie.isolate_table(%L)', target.ident) END
+		FROM (SELECT coalesce(found.expression = wanted AND found.polcmd = '*' AND found.polroles @> ARRAY['brownie_reader'::regrole::oid,
+			'brownie_writer'::regrole::oid, 'brownie_admin'::regrole::oid], false) AS is_so) AS judged;
+	END LOOP;
 END
 $$;
 

@@ -10,7 +10,7 @@ FROM brownie_attackers a JOIN pg_catalog.pg_roles r ON r.rolname = a.role_name
 UNION ALL
 SELECT coalesce(u.rolname, a.role_name), 'set role', a.role_name, u.oid IS NULL,
 	CASE WHEN u.oid IS NULL THEN 'is no member of a role that is above tenants'
-		ELSE format('is a member of %I, which %s: REVOKE %1$I FROM %I', u.rolname, u.reason, a.role_name) END, a.bound
+		ELSE format('is a member of %1$I, which %2$s: REVOKE %1$I FROM %3$I', u.rolname, u.reason, a.role_name) END, a.bound
 FROM brownie_attackers a LEFT JOIN brownie_unconfined u ON u.rolname <> a.role_name AND pg_catalog.pg_has_role(a.role_name, u.oid, 'MEMBER')
 	AND NOT (u.watches AND a.role_name = 'brownie_monitor')
 UNION ALL

@@ -1,8 +1,8 @@
 -- Looks for keys and indexes by which a tenant could learn of other tenants' rows: foreign keys that accept rows of all
 -- tenants, unique keys among all tenants, and indexes that find rows of all tenants, which EXPLAIN ANALYZE counts.
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
-SELECT t.name, 'foreign key ' || f.conname, min(a.role_name), false, format('accepts rows of %s of other tenants. '
-	'Make it one of both columns: FOREIGN KEY (…, %I) REFERENCES %2$s (…, %I)', r.name, t.tenant_column, r.tenant_column)
+SELECT t.name, 'foreign key ' || f.conname, min(a.role_name), false, format('accepts rows of %1$s of other tenants. '
+	'Make it one of both columns: FOREIGN KEY (%2$I, …) REFERENCES %1$s (%3$I, …)', r.name, t.tenant_column, r.tenant_column)
 FROM pg_catalog.pg_constraint f
 JOIN brownie_targets t ON t.oid = f.conrelid
 JOIN brownie_targets r ON r.oid = f.confrelid AND r.oid <> 'public.organizations'::regclass
@@ -63,6 +63,9 @@ UNION ALL
 SELECT '*', 'statistics functions', 'any', true, 'counters such as pg_stat_get_xact_tuples_fetched tell whether a key found a row. A superuser can take them away: '
 	'migrate as a superuser, or see the guide "Tenants, roles and certificates"', true
 WHERE pg_catalog.has_function_privilege('public', 'pg_catalog.pg_stat_get_xact_tuples_fetched(oid)', 'EXECUTE')
+UNION ALL
+SELECT 'database ' || d.datname, 'other database', 'any', true, format('every login may connect to it, and make temporary tables there: REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', d.datname), true
+FROM pg_catalog.pg_database d WHERE d.datname IN ('postgres', 'template1') AND d.datname <> current_database() AND d.datallowconn AND pg_catalog.has_database_privilege('public', d.oid, 'CONNECT')
 UNION ALL
 SELECT '*', 'large objects', 'any', true, 'every login may store large objects, which belong to no tenant and fill the disk. A superuser can take that away: '
 	'migrate as a superuser, or see the guide "Tenants, roles and certificates"', true

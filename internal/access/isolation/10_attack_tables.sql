@@ -62,6 +62,13 @@ BEGIN
 					format('SELECT FROM (SELECT %1$I AS key FROM %2$s UNION ALL SELECT %1$I FROM %2$s) AS s WHERE CASE WHEN key = ANY (''{%3$s}'') '
 						'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END', target.tenant_column, target.ident, other),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
+				UNION ALL SELECT 'condition merged with the policy', ARRAY['42501'], NULL, ARRAY[
+					'SELECT pg_catalog.set_config(name, ''off'', true) FROM unnest(ARRAY[''enable_indexscan'', ''enable_bitmapscan'', ''enable_indexonlyscan'']) AS name',
+					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
+					format('SELECT FROM %2$s AS t WHERE (CASE WHEN t.%1$I = ANY (''{%3$s}'') THEN (SELECT CASE WHEN pg_catalog.set_config(''brownie.reached'', ''yes'', true) '
+						'IS NOT NULL THEN pg_catalog.gen_random_uuid() END) END) = (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) '
+						'AND (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) = t.%1$I', target.tenant_column, target.ident, other),
+					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				UNION ALL SELECT 'condition on a row in the way of ' || k.relname, ARRAY['42501', '23505'], NULL, ARRAY[
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
 					format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM pg_catalog.jsonb_populate_record(NULL::%1$s, %4$L) AS r '
