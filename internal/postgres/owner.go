@@ -61,15 +61,12 @@ BEGIN
 	PERFORM set_config('brownie.rows', rows, true), set_config('lock_timeout', timeout, true), set_config('role', owner, true);
 	EXECUTE format('DROP FUNCTION %s', function);
 	PERFORM set_config('role', login, true);
-	IF current_setting('server_version_num')::integer < 180000 THEN
-		FOR changed IN
-			SELECT DISTINCT l.relation FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relkind = 'r'
-			JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgdeferrable LEFT JOIN pg_index i ON i.indexrelid = t.tgconstrindid
-			WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND (NOT t.tgisinternal OR i.indexprs IS NOT NULL)
-		LOOP
-			EXECUTE format('ALTER TABLE %s SET WITHOUT CLUSTER', changed);
-		END LOOP;
-	END IF;
+	FOR changed IN
+		SELECT DISTINCT l.relation FROM pg_locks l JOIN pg_trigger t ON t.tgrelid = l.relation AND t.tgdeferrable
+		WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock'
+	LOOP
+		EXECUTE format('ALTER TABLE %s RESET (brownie)', changed); -- changes nothing, and is refused while triggers are pending
+	END LOOP;
 END
 $brownie$`
 	// EXECUTE of a prepared statement finds out the types of its parameters.
@@ -109,8 +106,8 @@ END `
 //
 // SET ROLE alone would confine nothing: what it runs could RESET ROLE. In a SECURITY DEFINER function the server refuses that.
 // The function exists in this transaction only and is called once: nobody else sees it, and nothing that is the owner's has
-// run before. What the owner's code can leave behind in the session is undone: settings, cursors that would run at COMMIT,
-// and triggers that it deferred to it, which PostgreSQL 18 runs with the owner's rights and others refuse to be altered with.
+// run before. What the owner's code can leave behind to be run later with the rights of the login role is undone (settings,
+// prepared statements, cursors that live on after COMMIT) or refused (triggers that it has deferred to COMMIT).
 func AsOwner(table string, statements ...Statement) ([]Statement, error) {
 	type statement struct {
 		SQL  string `json:"sql"`
