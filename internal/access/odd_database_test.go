@@ -77,6 +77,23 @@ func TestGrantsWithoutEffectAreErrors(t *testing.T) {
 	}
 }
 
+// As the guide says, the owner may hand on what it has in the schema.
+func TestTheGuidesGrantsAreEnough(t *testing.T) {
+	t.Parallel()
+	h := newHardened(t)
+	testdb.Exec(t, h.database, `GRANT CREATE, USAGE ON SCHEMA public TO "`+h.owner+`" WITH GRANT OPTION`)
+	if _, err := h.engine.Up(t.Context(), testdb.Must(h.engine.Latest())(t)); err != nil {
+		t.Fatal(err)
+	}
+	acme := newOrganization(t, h.database, "acme")
+	store := access.New(h.db)
+	tenant := testdb.Must(store.CreateRole(t.Context(), newRole(t, h.database, "acme-app", "reader", &acme)))(t)
+	var count int
+	if err := login(t, h.database, tenant.Name).QueryRow(t.Context(), `SELECT count(*) FROM teams`).Scan(&count); err != nil || count != 1 {
+		t.Errorf("the tenant sees %d teams: %v", count, err)
+	}
+}
+
 // The binding view reads as the owner of the bindings, and must not ask policies that hold for whatever that inherits.
 func TestPoliciesDoNotRecurse(t *testing.T) {
 	t.Parallel()
