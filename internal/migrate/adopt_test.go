@@ -1,7 +1,7 @@
 package migrate_test
 
 import (
-	"database/sql"
+	stdsql "database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -162,7 +162,7 @@ func TestAdoptionOfAKnownVersion(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int64{3, 7, 12, latest(t)} {
 		database := testdb.Empty(t)
-		db := testdb.Must(sql.Open("pgx", testdb.Server(t, database).URL(database)))(t)
+		db := testdb.Must(stdsql.Open("pgx", testdb.Server(t, database).URL(database)))(t)
 		provider := testdb.Must(goose.NewProvider(goose.DialectPostgres, db, migrations.Files))(t)
 		if _, err := provider.UpTo(t.Context(), version); err != nil {
 			t.Fatal(err)

@@ -196,7 +196,8 @@ func (s *session) asOwner(ctx context.Context, tx *sql.Tx, history ...postgres.S
 			return nil, err
 		}
 	}
-	return rows, tx.QueryRowContext(ctx, `SELECT `+postgres.RowsOfOwnerSQL).Scan(&rows)
+	err = tx.QueryRowContext(ctx, `SELECT `+postgres.RowsOfOwnerSQL).Scan(&rows)
+	return rows, err
 }
 
 // run is a migration as goose calls it.
