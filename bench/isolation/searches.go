@@ -53,7 +53,7 @@ func measureSearches(ctx context.Context, server *devstack.Postgres, rounds int)
 	if err != nil {
 		return nil, err
 	}
-	db := postgres.New(config)
+	db := postgres.New(config) //nolint:contextcheck // It connects later, with the context of a request.
 	defer db.Close()
 	engine := migrate.New(db, migrate.Platform, migrate.Options{})
 	if _, err := engine.Up(ctx, lastOpenVersion); err != nil {

@@ -23,7 +23,7 @@ type Blocker struct {
 const blockersSQL = `
 	WITH role AS (SELECT oid, rolname, format('%I', rolname) AS name FROM pg_catalog.pg_roles WHERE rolname = $1),
 	here AS (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-	SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS object,
+	SELECT regexp_replace(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), '\mpublic\.', '', 'g') AS object,
 		'To give what it owns to another role, set reassign_owned_to to that role''s name, apply, and destroy then.' AS remedy
 	FROM role JOIN pg_catalog.pg_shdepend d ON d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = role.oid
 	WHERE $2 = '' AND d.deptype = 'o' AND d.dbid IN (0, (SELECT oid FROM here)) AND d.classid <> 'pg_catalog.pg_default_acl'::regclass

@@ -107,7 +107,7 @@ func roleError(before, role Role, err error) error {
 	if server.Code == codeDependentObjects {
 		// The detail names objects, and no rows.
 		return &BlockedError{Name: role.Name, Blockers: []Blocker{{
-			Object: strings.ReplaceAll(server.Detail, "\n", "\n  - "),
+			Object: strings.NewReplacer("\n", "\n  - ", " public.", " ").Replace(server.Detail),
 			Remedy: "Whoever granted these, or a superuser, must revoke them first.",
 		}}}
 	}

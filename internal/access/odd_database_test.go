@@ -11,7 +11,6 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -19,8 +18,8 @@ import (
 // administrator, and PUBLIC may do nothing there. Its owner is no superuser.
 type hardened struct {
 	database, owner string
+	config          postgres.Config
 	db              *postgres.DB
-	engine          *migrate.Engine
 }
 
 func newHardened(t *testing.T) hardened {
@@ -45,9 +44,9 @@ func newHardened(t *testing.T) hardened {
 		}
 		t.Error(err)
 	})
-	h.db = postgres.New(testdb.ConfigAs(t, h.database, h.owner))
+	h.config = testdb.ConfigAs(t, h.database, h.owner)
+	h.db = postgres.New(h.config)
 	t.Cleanup(h.db.Close)
-	h.engine = migrate.New(h.db, migrate.Platform, migrate.Options{})
 	return h
 }
 
@@ -55,7 +54,7 @@ func newHardened(t *testing.T) hardened {
 func TestGrantsWithoutEffectAreErrors(t *testing.T) {
 	t.Parallel()
 	h := newHardened(t)
-	_, err := h.engine.Up(t.Context(), testdb.Must(h.engine.Latest())(t))
+	err := testdb.TryMigrate(t, h.config)
 	if err == nil {
 		t.Fatal("the migration went through, but tenants may not use the schema")
 	}
@@ -72,7 +71,7 @@ func TestGrantsWithoutEffectAreErrors(t *testing.T) {
 			testdb.Exec(t, h.database, statement)
 		}
 	}
-	if _, err := h.engine.Up(t.Context(), testdb.Must(h.engine.Latest())(t)); err != nil {
+	if err := testdb.TryMigrate(t, h.config); err != nil {
 		t.Fatalf("the remedy did not help: %s", err)
 	}
 }
@@ -82,9 +81,7 @@ func TestTheGuidesGrantsAreEnough(t *testing.T) {
 	t.Parallel()
 	h := newHardened(t)
 	testdb.Exec(t, h.database, `GRANT CREATE, USAGE ON SCHEMA public TO "`+h.owner+`" WITH GRANT OPTION`)
-	if _, err := h.engine.Up(t.Context(), testdb.Must(h.engine.Latest())(t)); err != nil {
-		t.Fatal(err)
-	}
+	testdb.Migrate(t, h.config)
 	acme := newOrganization(t, h.database, "acme")
 	store := access.New(h.db)
 	tenant := testdb.Must(store.CreateRole(t.Context(), newRole(t, h.database, "acme-app", "reader", &acme)))(t)
@@ -99,7 +96,7 @@ func TestPoliciesDoNotRecurse(t *testing.T) {
 	t.Parallel()
 	h := newHardened(t)
 	testdb.Exec(t, h.database, `GRANT USAGE ON SCHEMA public TO brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_backup`)
-	testdb.Must(h.engine.Up(t.Context(), testdb.Must(h.engine.Latest())(t)))(t)
+	testdb.Migrate(t, h.config)
 	store := access.New(h.db)
 	acme := newOrganization(t, h.database, "acme")
 	newOrganization(t, h.database, "globex")
