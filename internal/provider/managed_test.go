@@ -219,7 +219,7 @@ resource "brownie_role" "leaving" {
 	execute(`CREATE TABLE theirs (id int); CREATE TABLE ours (id int); ALTER TABLE ours OWNER TO "north-leaving"; GRANT SELECT ON theirs TO "north-leaving"`)
 	w.write(rest + heirs)
 	output, err := w.apply()
-	if err == nil || !strings.Contains(output, "privileges for table theirs") || !strings.Contains(output, "superuser, must revoke") {
+	if err == nil || !strings.Contains(output, "privileges for table public.theirs") || !strings.Contains(output, "superuser, must revoke") {
 		t.Errorf("dropping a role to which a superuser granted something: %v\n%s", err, output)
 	}
 	if _, err := connectAs(t, server, "north", "north-leaving"); err != nil {

@@ -202,12 +202,12 @@ func TestAccRoleWithObjects(t *testing.T) {
 	w.mustRun("apply", "-auto-approve")
 	testdb.Exec(t, database, `CREATE TABLE reports (id int); ALTER TABLE reports OWNER TO owning`)
 	plan := w.mustRun("plan", "-destroy")
-	for _, part := range []string{"table reports", "reassign_owned_to"} {
+	for _, part := range []string{"table public.reports", "reassign_owned_to"} {
 		if !strings.Contains(plan, part) {
 			t.Errorf("the plan of the destroy does not mention %s:\n%s", part, plan)
 		}
 	}
-	if output, err := w.run("destroy", "-auto-approve"); err == nil || !strings.Contains(output, "table reports") {
+	if output, err := w.run("destroy", "-auto-approve"); err == nil || !strings.Contains(output, "table public.reports") {
 		t.Errorf("the role was destroyed: %s", output)
 	}
 	heir := role("heir", "access = \"migrator\"\nreassign_owned_to = \"postgres\"")
