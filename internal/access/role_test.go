@@ -220,7 +220,7 @@ func TestARoleThatOwnsObjectsIsNotDropped(t *testing.T) {
 	if !errors.As(err, &blocked) || len(blocked.Blockers) != 2 {
 		t.Fatalf("got %v", err)
 	}
-	for _, part := range []string{"table public.reports", elsewhere, "reassign_owned_to"} {
+	for _, part := range []string{"table reports", elsewhere, "reassign_owned_to"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not mention %s", err, part)
 		}
