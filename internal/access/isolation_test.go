@@ -221,11 +221,13 @@ func TestSoundTablesAreIsolated(t *testing.T) {
 		"table with everything": `CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, organization_id uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
 			team_id uuid NOT NULL, title text NOT NULL CHECK (title <> ''), loud text GENERATED ALWAYS AS (upper(title)) STORED, UNIQUE (organization_id, title),
 			FOREIGN KEY (team_id, organization_id) REFERENCES teams (id, organization_id) DEFERRABLE INITIALLY DEFERRED); SELECT brownie.isolate_table('notes')`,
-		"one row per tenant":       `CREATE TABLE options (organization_id uuid PRIMARY KEY REFERENCES organizations DEFERRABLE INITIALLY DEFERRED, n int); SELECT brownie.isolate_table('options')`,
-		"unlogged and inherited":   `CREATE UNLOGGED TABLE parents (organization_id uuid); CREATE UNLOGGED TABLE children () INHERITS (parents); SELECT brownie.isolate_table('parents'), brownie.isolate_table('children')`,
-		"other schema, odd names":  `CREATE SCHEMA "App"; CREATE TABLE "App"."Notes Of" (organization_id uuid, "select" text); SELECT brownie.isolate_table('"App"."Notes Of"')`,
-		"table for everybody":      `CREATE TABLE countries (name text); ALTER TABLE countries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY everybody ON countries FOR SELECT USING (true)`,
-		"table for service roles":  `CREATE TABLE jobs (name text); REVOKE ALL ON jobs FROM brownie_reader, brownie_writer, brownie_admin; GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO brownie_all_tenants`,
+		"one row per tenant":      `CREATE TABLE options (organization_id uuid PRIMARY KEY REFERENCES organizations DEFERRABLE INITIALLY DEFERRED, n int); SELECT brownie.isolate_table('options')`,
+		"unlogged and inherited":  `CREATE UNLOGGED TABLE parents (organization_id uuid); CREATE UNLOGGED TABLE children () INHERITS (parents); SELECT brownie.isolate_table('parents'), brownie.isolate_table('children')`,
+		"other schema, odd names": `CREATE SCHEMA "App"; CREATE TABLE "App"."Notes Of" (organization_id uuid, "select" text); SELECT brownie.isolate_table('"App"."Notes Of"')`,
+		"table for everybody":     `CREATE TABLE countries (name text); ALTER TABLE countries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY everybody ON countries FOR SELECT USING (true)`,
+		"table for service roles": `CREATE TABLE jobs (name text); REVOKE ALL ON jobs FROM brownie_reader, brownie_writer, brownie_admin; GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO brownie_all_tenants`,
+		"trigger with unqualified names": `CREATE FUNCTION known() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT EXISTS (SELECT FROM teams WHERE id = NEW.team_id) THEN RAISE 'no such team' USING ERRCODE = 'AP001'; END IF; RETURN NEW; END $$;
+			CREATE TRIGGER known BEFORE INSERT ON incidents FOR EACH ROW EXECUTE FUNCTION known()`,
 		"settings of the database": `ALTER DATABASE CURRENT SET search_path = ''; ALTER DATABASE CURRENT SET row_security = off`,
 		"constraint trigger": `CREATE FUNCTION complete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT EXISTS (SELECT FROM public.teams WHERE organization_id = NEW.id) THEN RAISE 'an organization needs a team'; END IF; RETURN NULL; END $$;
 			CREATE CONSTRAINT TRIGGER complete AFTER INSERT ON organizations DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION complete()`,

@@ -125,12 +125,20 @@ func TestAccTenantIsolation(t *testing.T) {
 		return []resource.TestStep{
 			{Config: proof, Check: resource.ComposeAggregateTestCheckFunc(
 				resource.TestCheckResourceAttr("data.brownie_tenant_isolation.proof", "isolated", "true"),
+				resource.TestCheckTypeSetElemNestedAttrs("data.brownie_tenant_isolation.proof", "known_channels.*", map[string]string{
+					"table": "users", "channel": "key users_email_key",
+				}),
 				resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", says("attacks were tried, and all were stopped")))},
 			{
 				PreConfig: behindTerraformsBack(t, database, `CREATE TABLE notes (organization_id uuid)`), Config: proof,
 				Check: resource.ComposeAggregateTestCheckFunc(attributes("data.brownie_tenant_isolation.proof", map[string]string{
 					"isolated": "false", "findings.0.table": "notes", "findings.0.stopped": "false",
 				}), resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", says("notes, row-level security, as any: is off"))),
+			},
+			{
+				PreConfig: behindTerraformsBack(t, database, `DROP TABLE notes; ALTER TABLE incidents DISABLE ROW LEVEL SECURITY`), Config: proof,
+				Check: resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary",
+					says("what was not stopped:\n- incidents, row-level security, as any: is off", "\n  - incidents, read, as brownie_admin")),
 			},
 		}
 	})

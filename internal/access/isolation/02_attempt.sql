@@ -12,6 +12,8 @@ BEGIN
 		EXECUTE count_sql INTO counted;
 	END IF;
 	EXECUTE format('SET LOCAL ROLE %I', attacker);
+	-- Triggers of others may rely on it.
+	PERFORM set_config('search_path', 'pg_catalog, public, pg_temp', true);
 	FOREACH statement IN ARRAY statements LOOP
 		EXECUTE statement;
 		GET DIAGNOSTICS touched = ROW_COUNT;

@@ -9,6 +9,7 @@ DECLARE
 	prover name := current_user;
 BEGIN
 	EXECUTE format('SET LOCAL ROLE %I', current_setting('brownie.owner'));
+	PERFORM set_config('search_path', 'pg_catalog, public, pg_temp', true); -- Triggers of others may rely on it.
 	FOREACH tenant IN ARRAY ARRAY[tenants->>'own', tenants->>'other'] LOOP
 		BEGIN
 			PERFORM pg_temp.brownie_insert('public.organizations', tenant, jsonb_build_object('id', tenant,
@@ -43,5 +44,6 @@ BEGIN
 	INSERT INTO brownie.role_bindings (role_name, organization_id, access) VALUES (session_user, (tenants->>'own')::uuid, 'admin')
 		ON CONFLICT (role_name) DO UPDATE SET organization_id = excluded.organization_id, access = 'admin', valid_until = NULL;
 	EXECUTE format('SET LOCAL ROLE %I', prover);
+	PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
 END
 $$;
