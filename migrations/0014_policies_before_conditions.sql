@@ -275,8 +275,6 @@ BEGIN
     PERFORM brownie.hide_statistics(tenant_table);
     -- FORCE, because a table's owner would otherwise be above the policies.
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', tenant_table);
-    -- Restrictive policies come before others, and the one whose name sorts first before all.
-    EXECUTE format('CREATE POLICY "0_tenant" ON %s AS RESTRICTIVE TO brownie_reader, brownie_writer, brownie_admin USING (%s)', tenant_table, barrier);
     -- The tenant's policy stands alone for its roles: OR-ed with another one it could not use an index.
     IF tenant_column = 'organization_id' THEN
         EXECUTE format('CREATE POLICY tenant ON %s TO brownie_reader, brownie_writer, brownie_admin USING (%s)',
