@@ -38,6 +38,19 @@ CREATE OR REPLACE VIEW brownie.current_binding WITH (security_barrier = true) AS
         OFFSET 0
     ) AS own;
 
+-- The tenant as the planner knows it. A policy that compares with a constant is one that nothing of a client's can replace
+-- in the planner's classes of equal things, and that finds rows in the order of an index. What counts is the restrictive
+-- policy, which asks the view when the statement runs.
+-- +goose StatementBegin
+CREATE FUNCTION brownie.planned_organization() RETURNS uuid
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN (SELECT b.organization_id FROM brownie.current_binding b);
+END
+$$;
+-- +goose StatementEnd
+COMMENT ON FUNCTION brownie.planned_organization() IS 'The tenant of the session, for the planner.';
+
 -- Only a policy of service roles speaks of this operator, which is always true. So only their plans use the indexes that
 -- are made for them (PostgreSQL manual, "Partial Indexes"): nobody else may name what is in this schema.
 CREATE SCHEMA brownie_service;
@@ -50,10 +63,9 @@ CREATE FUNCTION brownie.write_policies(tenant_table regclass, tenant_column name
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     policy name;
-    -- The second column makes the lookup run also where no row is looked at.
-    bound text := format('(%I, true) = (SELECT organization_id, true FROM brownie.current_binding)', tenant_column);
-    -- An equality may be merged with conditions of a client, which would then run together with the policy; this form is
-    -- never merged. Owners that inherit a tenant's role see what owners see.
+    bound text := format('%I = brownie.planned_organization()', tenant_column);
+    -- An equality may be merged with conditions of a client, which would then run together with it; this form is never
+    -- merged. Owners that inherit a tenant's role see what owners see.
     barrier text := format('brownie.policy_first() AND (%I = ANY (ARRAY(SELECT organization_id FROM brownie.current_binding)) '
         'OR (SELECT all_tenants FROM brownie.current_binding) '
         'OR (SELECT pg_catalog.pg_has_role(relowner, ''USAGE'') FROM pg_catalog.pg_class WHERE oid = %L::regclass))', tenant_column, tenant_table);
@@ -119,6 +131,28 @@ END
 $$;
 -- +goose StatementEnd
 
+-- A row whose transaction is not over yet is seen by that INSERT, but not by the check. Nobody guesses a UUID before it is
+-- there, but other keys; so where a key has none, tenants use ON CONFLICT DO UPDATE in transactions that never look at a
+-- row which they did not see from the beginning. PostgreSQL tells a trigger of such a statement that it updates right
+-- after it told that it inserts.
+-- +goose StatementBegin
+CREATE FUNCTION brownie.refuse_races() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    inserts CONSTANT text := pg_catalog.concat(TG_RELID, ' ', pg_catalog.pg_trigger_depth());
+BEGIN
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        PERFORM pg_catalog.set_config('brownie.inserts', CASE TG_WHEN WHEN 'BEFORE' THEN inserts ELSE '' END, true);
+    ELSIF pg_catalog.current_setting('brownie.inserts', true) OPERATOR(pg_catalog.=) inserts
+        AND pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.~) '^read' THEN
+        RAISE EXCEPTION 'INSERT … ON CONFLICT DO UPDATE into table % could meet a row of another tenant that is just being made', TG_TABLE_NAME
+            USING ERRCODE = 'feature_not_supported', HINT = 'Use ON CONFLICT DO NOTHING and UPDATE, or SET TRANSACTION ISOLATION LEVEL REPEATABLE READ.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
 -- Puts that on a table, for the keys that it has now; it is the last trigger before a row is inserted. Whoever sees all
 -- tenants anyway does not pay for it.
 -- +goose StatementBegin
@@ -128,21 +162,23 @@ DECLARE
     relation pg_class := (SELECT c FROM pg_class c WHERE oid = tenant_table);
     -- A partition has its parent's trigger, too.
     guard name := 'zz_refuse_others_keys' || CASE WHEN relation.relispartition THEN '_of_partition' ELSE '' END;
-    keys text := (
-        SELECT string_agg(format('%L, %L', k.relname, key.comparison), ', ' ORDER BY k.relname)
+    tenants CONSTANT text := 'WHEN (NOT (pg_has_role(''brownie_all_tenants'', ''USAGE'') OR pg_has_role(''brownie_migrator'', ''USAGE'')))';
+    keys record;
+    owner name := (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'brownie.refuse_others_keys()'::regprocedure);
+BEGIN
+    SELECT string_agg(format('%L, %L', k.relname, key.comparison), ', ' ORDER BY k.relname) AS arguments, bool_or(NOT key.has_uuid) AS may_be_guessed INTO keys
         FROM pg_index i JOIN pg_class k ON k.oid = i.indexrelid
         CROSS JOIN LATERAL (
             SELECT string_agg(format(CASE WHEN i.indnullsnotdistinct THEN 't.%I IS NOT DISTINCT FROM ($1).%1$I' ELSE 't.%I = ($1).%1$I' END, a.attname),
-                ' AND ' ORDER BY a.attnum) AS comparison, bool_or(a.attname = tenant_column) AS has_tenant
+                ' AND ' ORDER BY a.attnum) AS comparison, bool_or(a.attname = tenant_column) AS has_tenant,
+                bool_or(a.atttypid = 'uuid'::regtype) AS has_uuid
             FROM pg_attribute a WHERE a.attrelid = tenant_table AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])
         ) AS key
-        WHERE i.indrelid = tenant_table AND i.indisunique AND NOT key.has_tenant AND 0 <> ALL (i.indkey[:i.indnkeyatts - 1]));
-    owner name := (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'brownie.refuse_others_keys()'::regprocedure);
-BEGIN
+        WHERE i.indrelid = tenant_table AND i.indisunique AND NOT key.has_tenant AND 0 <> ALL (i.indkey[:i.indnkeyatts - 1]);
     -- Into the others no tenant inserts.
     IF relation.relkind IN ('r', 'p') AND relation.relnamespace <> 'brownie'::regnamespace AND tenant_table <> 'public.organizations'::regclass THEN
-        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', guard, tenant_table);
-        IF keys IS NOT NULL THEN
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s; DROP TRIGGER IF EXISTS refuse_races ON %2$s; DROP TRIGGER IF EXISTS refuse_races_end ON %2$s', guard, tenant_table);
+        IF keys.arguments IS NOT NULL THEN
             IF NOT has_schema_privilege(owner, relation.relnamespace, 'USAGE') THEN
                 EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', relation.relnamespace::regnamespace, owner);
             END IF;
@@ -154,8 +190,12 @@ BEGIN
                     USING ERRCODE = 'insufficient_privilege', HINT = format('As the owner of both: GRANT USAGE ON SCHEMA %s TO %I; GRANT SELECT ON %s TO %2$I',
                         relation.relnamespace::regnamespace, owner, tenant_table);
             END IF;
-            EXECUTE format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH ROW '
-                'WHEN (NOT (pg_has_role(''brownie_all_tenants'', ''USAGE'') OR pg_has_role(''brownie_migrator'', ''USAGE''))) EXECUTE FUNCTION brownie.refuse_others_keys(%L, %s)', guard, tenant_table, tenant_column, keys);
+            EXECUTE format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH ROW %s EXECUTE FUNCTION brownie.refuse_others_keys(%L, %s)',
+                guard, tenant_table, tenants, tenant_column, keys.arguments);
+            IF keys.may_be_guessed THEN
+                EXECUTE format('CREATE TRIGGER refuse_races BEFORE INSERT OR UPDATE ON %s FOR EACH STATEMENT %s EXECUTE FUNCTION brownie.refuse_races()', tenant_table, tenants);
+                EXECUTE format('CREATE TRIGGER refuse_races_end AFTER INSERT ON %s FOR EACH STATEMENT %s EXECUTE FUNCTION brownie.refuse_races()', tenant_table, tenants);
+            END IF;
         END IF;
     END IF;
 END
@@ -198,8 +238,8 @@ $$;
 -- +goose StatementEnd
 
 REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name), brownie.guard_keys(regclass, name), brownie.refuse_others_keys(),
-    brownie.isolate_table(regclass, name) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION brownie.policy_first() TO PUBLIC;
+    brownie.refuse_races(), brownie.isolate_table(regclass, name) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION brownie.policy_first(), brownie.planned_organization() TO PUBLIC;
 
 -- Whoever owns the schema owns what belongs to it. Tables that others isolated get the new policies, too.
 -- +goose StatementBegin
@@ -212,6 +252,8 @@ BEGIN
     EXECUTE format('ALTER FUNCTION brownie.write_policies(regclass, name) OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.guard_keys(regclass, name) OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.refuse_others_keys() OWNER TO %I', owner);
+    EXECUTE format('ALTER FUNCTION brownie.refuse_races() OWNER TO %I', owner);
+    EXECUTE format('ALTER FUNCTION brownie.planned_organization() OWNER TO %I', owner);
     EXECUTE format('ALTER SCHEMA brownie_service OWNER TO %I', owner);
     EXECUTE format('ALTER OPERATOR brownie_service.>= (uuid, uuid) OWNER TO %I', owner);
     FOR tenant_table IN
@@ -317,6 +359,8 @@ BEGIN
         EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys ON %s', tenant_table);
         EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys_of_partition ON %s', tenant_table);
+        EXECUTE format('DROP TRIGGER IF EXISTS refuse_races ON %s', tenant_table);
+        EXECUTE format('DROP TRIGGER IF EXISTS refuse_races_end ON %s', tenant_table);
     END LOOP;
 END
 $$;
@@ -324,5 +368,7 @@ $$;
 DROP FUNCTION brownie.write_policies(regclass, name);
 DROP FUNCTION brownie.guard_keys(regclass, name);
 DROP FUNCTION brownie.refuse_others_keys();
+DROP FUNCTION brownie.refuse_races();
+DROP FUNCTION brownie.planned_organization();
 DROP FUNCTION brownie.policy_first();
 DROP SCHEMA brownie_service CASCADE;

@@ -66,7 +66,7 @@ BEGIN
             SELECT grantee, 'SCHEMA', 'public', 'USAGE' FROM unnest(tenants || ARRAY['brownie_all_tenants', 'brownie_backup']) AS grantee
             UNION ALL SELECT 'public', 'SCHEMA', 'brownie', 'USAGE'
             UNION ALL SELECT 'public', 'TABLE', 'brownie.current_binding', 'SELECT'
-            UNION ALL SELECT 'public', 'FUNCTION', 'brownie.policy_first()', 'EXECUTE'
+            UNION ALL SELECT 'public', 'FUNCTION', function, 'EXECUTE' FROM unnest(ARRAY['brownie.policy_first()', 'brownie.planned_organization()']) AS function
             UNION ALL SELECT 'brownie_pooler', 'FUNCTION', 'brownie.pooler_lookup(text)', 'EXECUTE'
             UNION ALL SELECT grantee, 'TABLE', object, 'SELECT' FROM unnest(tenants) AS grantee, unnest(core) AS object WHERE object <> 'public.users'
             UNION ALL SELECT grantee, 'TABLE', object, privilege

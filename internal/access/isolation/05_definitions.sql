@@ -35,8 +35,7 @@ BEGIN
 	FOR key IN SELECT DISTINCT tenant_column, declared_type FROM brownie_targets LOOP
 		BEGIN
 			EXECUTE format('CREATE TEMPORARY TABLE brownie_reference (%I %s)', key.tenant_column, key.declared_type);
-			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING ((%I, true) = '
-				'(SELECT organization_id, true FROM brownie.current_binding))', key.tenant_column);
+			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (%I = brownie.planned_organization())', key.tenant_column);
 			INSERT INTO brownie_wanted_policies
 				SELECT key.tenant_column, key.declared_type, pg_catalog.pg_get_expr(polqual, polrelid)
 				FROM pg_catalog.pg_policy WHERE polrelid = 'pg_temp.brownie_reference'::regclass;
@@ -96,14 +95,22 @@ BEGIN
 END
 $$;
 
--- The function that keeps a tenant's condition from rows that an INSERT finds in its way.
+-- The functions on which policies and triggers rest, by what they say.
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
-SELECT 'brownie.refuse_others_keys()', 'definition', 'any', is_so, CASE WHEN is_so THEN 'is what the migrations made'
-	ELSE 'is not what the migrations made: run the migration that makes it down and up again' END
-FROM (SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = to_regprocedure('brownie.refuse_others_keys()') AND p.prosecdef
-	AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'] AND md5(p.prosrc) = 'd34eff396a230fe7a1dac7ac7bf3cc21') AS is_so) AS found;
+SELECT wanted.name, 'definition', 'any', is_so, CASE WHEN is_so THEN 'is what the migrations made'
+	ELSE 'is not what the migrations made, so that conditions of a tenant may run on rows of others: run the migration that makes it down and up again' END
+FROM (VALUES
+	('brownie.policy_first()', 'fc0c0aa0ee8d3089e11a3ea23ccb207b', 'i', false, NULL::text[]),
+	('brownie.refuse_others_keys()', 'd34eff396a230fe7a1dac7ac7bf3cc21', 'v', true, '{"search_path=pg_catalog, pg_temp"}'::text[]),
+	('brownie.refuse_races()', '168a3fb7694d7d59d5ffc2ff99f88395', 'v', false, NULL::text[]),
+	('brownie.planned_organization()', '82e8d2d557ad4eedb219dee4100e059b', 'i', false, NULL::text[])
+) AS wanted (name, digest, volatility, definer, config)
+CROSS JOIN LATERAL (SELECT EXISTS (
+	SELECT FROM pg_catalog.pg_proc p WHERE p.oid = to_regprocedure(wanted.name) AND md5(p.prosrc) = wanted.digest AND p.provolatile::text = wanted.volatility
+		AND p.prosecdef = wanted.definer AND p.proconfig IS NOT DISTINCT FROM wanted.config AND p.prolang = (SELECT oid FROM pg_catalog.pg_language WHERE lanname = 'plpgsql')
+) AS is_so) AS found;
 
--- The binding view and the function that keeps the planner from putting a tenant's condition before a policy.
+-- The binding view.
 DO $$
 BEGIN
 	CREATE TEMPORARY VIEW brownie_reference_binding AS
@@ -129,26 +136,6 @@ BEGIN
 		ELSE format('is not the owner of the bindings, so that policies may hold for it: ALTER VIEW brownie.current_binding OWNER TO %I',
 			pg_catalog.pg_get_userbyid(t.relowner)) END
 	FROM pg_catalog.pg_class v, pg_catalog.pg_class t WHERE v.oid = 'brownie.current_binding'::regclass AND t.oid = 'brownie.role_bindings'::regclass;
-
-	CREATE FUNCTION pg_temp.policy_first() RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $fence$
-BEGIN
-    IF pg_catalog.current_setting('cpu_operator_cost') OPERATOR(pg_catalog.<>) '0' AND NOT (
-        pg_catalog.pg_has_role('brownie_all_tenants', 'USAGE') AND EXISTS (SELECT FROM brownie.current_binding b WHERE b.all_tenants))
-    THEN
-        PERFORM pg_catalog.set_config('cpu_operator_cost', '0', true);
-    END IF;
-    RETURN true;
-END
-$fence$;
-	INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
-	SELECT 'brownie.policy_first()', 'definition', 'any', coalesce(is_so, false), CASE WHEN is_so THEN 'is what the migrations made'
-		ELSE 'is not what the migrations made, so that conditions of a tenant may run before a policy: run the migration that makes it down and up again' END
-	FROM (SELECT) AS always LEFT JOIN LATERAL (
-		SELECT (p.prosrc, p.provolatile, p.prosecdef, p.proconfig, p.prolang, p.proparallel) IS NOT DISTINCT FROM
-			(wanted.prosrc, wanted.provolatile, wanted.prosecdef, wanted.proconfig, wanted.prolang, wanted.proparallel) AS is_so
-		FROM pg_catalog.pg_proc p, pg_catalog.pg_proc wanted
-		WHERE p.oid = to_regprocedure('brownie.policy_first()') AND wanted.oid = 'pg_temp.policy_first()'::regprocedure) AS found ON true;
 END
 $$;
 

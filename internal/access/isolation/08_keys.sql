@@ -54,6 +54,24 @@ FROM brownie_revealing r WHERE NOT is_sign_in AND NOT indisprimary AND reader IS
 	AND NOT EXISTS (SELECT FROM brownie_revealing p WHERE p.ident = r.ident AND p.indisprimary AND p.first_column = r.first_column)
 	AND NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = r.name AND f.attack = 'unique key ' || r.relname);
 
+-- PostgreSQL evaluates the WHERE of ON CONFLICT DO UPDATE on a row that is in the way before that row's policies.
+INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
+SELECT r.name, 'guard of ' || r.relname, r.changer, guarded.is_so, CASE WHEN guarded.is_so THEN 'shows nothing of a row that is in the way of an INSERT'
+	ELSE format('an INSERT that finds a row of another tenant in its way shows its values: SELECT brownie.isolate_table(%L)', r.ident) END
+FROM brownie_revealing r
+JOIN pg_catalog.pg_index i USING (indexrelid)
+JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND NOT c.relispartition
+CROSS JOIN LATERAL (
+	SELECT bool_or(g.tgname = 'zz_refuse_others_keys' AND g.tgfoid = to_regprocedure('brownie.refuse_others_keys()')
+			AND position(r.relname IN encode(g.tgargs, 'escape')) > 0) IS TRUE
+		AND (count(*) FILTER (WHERE g.tgfoid = to_regprocedure('brownie.refuse_races()')) = 2 OR EXISTS (
+			SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1]) AND a.atttypid = 'uuid'::regtype)) AS is_so
+	FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgenabled IN ('O', 'A')
+) AS guarded
+WHERE r.is_unique AND i.indexprs IS NULL AND r.changer IS NOT NULL AND r.ident <> 'public.organizations'
+	AND EXISTS (SELECT FROM brownie_attackers a WHERE pg_catalog.has_any_column_privilege(a.role_name, c.oid, 'INSERT') AND pg_catalog.has_any_column_privilege(a.role_name, c.oid, 'UPDATE'))
+	AND NOT EXISTS (SELECT FROM brownie_targets t WHERE t.oid = c.oid AND t.tenant_attnum = ANY (i.indkey[:i.indnkeyatts - 1]));
+
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail, known)
 SELECT name, 'key ' || relname, 'any', true, CASE WHEN is_sign_in
 	THEN first_column || ' is unique among all tenants, as people sign in or are found by it: a tenant can find out which values exist'

@@ -18,9 +18,9 @@ BEGIN
 				'SELECT set_config(''search_path'', ''pg_temp, public, brownie'', true)', look]
 			UNION ALL SELECT 'row_security', 'public.incidents', ARRAY['SELECT set_config(''row_security'', ''off'', true)', look]
 			UNION ALL SELECT 'change own binding', 'brownie.role_bindings', ARRAY[format(
-				'UPDATE brownie.role_bindings SET organization_id = %L WHERE role_name = session_user', other), look]
+				'UPDATE brownie.role_bindings SET organization_id = %L WHERE role_name = session_user', other)]
 			UNION ALL SELECT 'change binding view', 'brownie.current_binding', ARRAY[format(
-				'UPDATE brownie.current_binding SET organization_id = %L', other), look]
+				'UPDATE brownie.current_binding SET organization_id = %L', other)]
 			UNION ALL SELECT 'look past the binding view', 'brownie.current_binding', ARRAY[
 				'SELECT pg_catalog.set_config(name, ''off'', true) FROM unnest(ARRAY[''enable_indexscan'', ''enable_bitmapscan'', ''enable_indexonlyscan'']) AS name',
 				'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
