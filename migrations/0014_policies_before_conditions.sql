@@ -343,7 +343,7 @@ DECLARE
     bound text;
 BEGIN
     FOR tenant_table IN
-        SELECT polrelid FROM pg_policy WHERE polname = 'tenant' AND EXISTS (
+        SELECT polrelid FROM pg_policy WHERE polname = '0_tenant' AND EXISTS (
             SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = pg_policy.oid
                 AND d.refobjid = 'brownie.current_binding'::regclass)
         ORDER BY polrelid
