@@ -108,10 +108,14 @@ func TestEveryWayForBytesOfARowIsWatched(t *testing.T) {
 			`CREATE OR REPLACE FUNCTION brownie.refuse_others_keys() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN NEW; END'`,
 			"brownie.refuse_others_keys()", "definition", `COMMENT ON FUNCTION brownie.refuse_others_keys() IS 'kept'`,
 		},
-		"policy: of a form that can be merged": {`ALTER POLICY tenant ON incidents USING ((organization_id, true) = (SELECT organization_id, true FROM brownie.current_binding))`, "incidents", "policy tenant",
-			`ALTER POLICY tenant ON incidents USING (organization_id = brownie.planned_organization())`},
-		"upsert: the races' guard with other contents": {`CREATE OR REPLACE FUNCTION brownie.refuse_races() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`, "brownie.refuse_races()", "definition",
-			`ALTER FUNCTION brownie.refuse_races() COST 10`},
+		"policy: of a form that can be merged": {
+			`ALTER POLICY tenant ON incidents USING ((organization_id, true) = (SELECT organization_id, true FROM brownie.current_binding))`, "incidents", "policy tenant",
+			`ALTER POLICY tenant ON incidents USING (organization_id = brownie.planned_organization())`,
+		},
+		"upsert: the races' guard with other contents": {
+			`CREATE OR REPLACE FUNCTION brownie.refuse_races() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`, "brownie.refuse_races()", "definition",
+			`ALTER FUNCTION brownie.refuse_races() COST 10`,
+		},
 		"fence: does nothing":   {`CREATE OR REPLACE FUNCTION brownie.policy_first() RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS 'BEGIN RETURN true; END'`, "brownie.policy_first()", "definition", `SELECT brownie.policy_first()`},
 		"fence: comes too late": {`ALTER FUNCTION brownie.policy_first() STABLE`, "brownie.policy_first()", "definition", `ALTER FUNCTION brownie.policy_first() COST 10`},
 		"binding view: conditions get in": {`CREATE OR REPLACE VIEW brownie.current_binding WITH (security_barrier = true) AS SELECT organization_id, access,
