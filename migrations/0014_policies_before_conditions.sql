@@ -53,8 +53,10 @@ COMMENT ON FUNCTION brownie.planned_organization() IS 'The tenant of the session
 
 -- Only a policy of service roles speaks of this operator, which is always true. So only their plans use the indexes that
 -- are made for them (PostgreSQL manual, "Partial Indexes"): nobody else may name what is in this schema.
-CREATE SCHEMA brownie_service;
+CREATE SCHEMA IF NOT EXISTS brownie_service; -- one may be left of a database that was emptied
+REVOKE ALL ON SCHEMA brownie_service FROM PUBLIC;
 COMMENT ON SCHEMA brownie_service IS 'By what an index is for service roles only. Nobody else may use this schema.';
+DROP OPERATOR IF EXISTS brownie_service.>= (uuid, uuid);
 CREATE OPERATOR brownie_service.>= (FUNCTION = pg_catalog.uuid_ge, LEFTARG = uuid, RIGHTARG = uuid, RESTRICT = neqsel);
 
 -- Writes the policies of a table, and leaves others that it has. It is the one place that does.

@@ -233,7 +233,7 @@ func TestPlantedCodeGainsNothing(t *testing.T) {
 			p.plant(t, plantedSQL)
 			p.work(t)
 			want := []string{
-				"cast", "default", "domain", "index", "policy", "policy of role_bindings", "rule", "trigger of goose_db_version",
+				"cast", "default", "domain", "index", "policy", "rule", "trigger of goose_db_version",
 				"trigger of organization_options", "trigger of organizations", "trigger of role_bindings", "trigger of teams", "trigger of users",
 			}
 			if seen := p.check(t); !slices.Equal(seen, want) {
