@@ -26,7 +26,8 @@ $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION brownie.policy_first() IS 'Keeps the planner from running conditions of clients before a policy.';
 
--- OFFSET 0 keeps conditions of whoever reads the view away from the rows of other roles.
+-- OFFSET 0 keeps conditions of whoever reads the view away from the rows of other roles. The clock's time, because many
+-- statements may come in one message, which has one time.
 CREATE OR REPLACE VIEW brownie.current_binding WITH (security_barrier = true) AS
     SELECT own.organization_id, own.access, own.all_tenants, own.writes_all_tenants
     FROM (
@@ -34,7 +35,7 @@ CREATE OR REPLACE VIEW brownie.current_binding WITH (security_barrier = true) AS
             organization_id IS NULL AND access IN ('reader', 'writer', 'admin', 'backup') AS all_tenants,
             organization_id IS NULL AND access IN ('writer', 'admin') AS writes_all_tenants
         FROM brownie.role_bindings
-        WHERE role_name = session_user AND (valid_until IS NULL OR valid_until > statement_timestamp())
+        WHERE role_name = session_user AND (valid_until IS NULL OR valid_until > clock_timestamp())
         OFFSET 0
     ) AS own;
 
@@ -112,7 +113,8 @@ $$;
 
 -- INSERT … ON CONFLICT DO UPDATE evaluates its WHERE on the row in the way before PostgreSQL asks the policies of that row,
 -- so that an error or a side effect there shows values of another tenant. So a tenant does not get that far: a key that
--- another tenant has is refused first, as a plain INSERT would be. The arguments are the tenant's column, and a name and a
+-- another tenant has is refused first, as a plain INSERT would be. A row that is just being made is not seen by that check; so
+-- keys that can be guessed before their row is there are none that ON CONFLICT may name, see version 17. The arguments are the tenant's column, and a name and a
 -- comparison for each key.
 -- +goose StatementBegin
 CREATE FUNCTION brownie.refuse_others_keys() RETURNS trigger
@@ -133,28 +135,6 @@ END
 $$;
 -- +goose StatementEnd
 
--- A row whose transaction is not over yet is seen by that INSERT, but not by the check. Nobody guesses a UUID before it is
--- there, but other keys; so where a key has none, tenants use ON CONFLICT DO UPDATE in transactions that never look at a
--- row which they did not see from the beginning. PostgreSQL tells a trigger of such a statement that it updates right
--- after it told that it inserts.
--- +goose StatementBegin
-CREATE FUNCTION brownie.refuse_races() RETURNS trigger
-    LANGUAGE plpgsql AS $$
-DECLARE
-    inserts CONSTANT text := pg_catalog.concat(TG_RELID, ' ', pg_catalog.pg_trigger_depth());
-BEGIN
-    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-        PERFORM pg_catalog.set_config('brownie.inserts', CASE TG_WHEN WHEN 'BEFORE' THEN inserts ELSE '' END, true);
-    ELSIF pg_catalog.current_setting('brownie.inserts', true) OPERATOR(pg_catalog.=) inserts
-        AND pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.~) '^read' THEN
-        RAISE EXCEPTION 'INSERT … ON CONFLICT DO UPDATE into table % could meet a row of another tenant that is just being made', TG_TABLE_NAME
-            USING ERRCODE = 'feature_not_supported', HINT = 'Use ON CONFLICT DO NOTHING and UPDATE, or SET TRANSACTION ISOLATION LEVEL REPEATABLE READ.';
-    END IF;
-    RETURN NULL;
-END
-$$;
--- +goose StatementEnd
-
 -- Puts that on a table, for the keys that it has now; it is the last trigger before a row is inserted. Whoever sees all
 -- tenants anyway does not pay for it.
 -- +goose StatementBegin
@@ -165,22 +145,21 @@ DECLARE
     -- A partition has its parent's trigger, too.
     guard name := 'zz_refuse_others_keys' || CASE WHEN relation.relispartition THEN '_of_partition' ELSE '' END;
     tenants CONSTANT text := 'WHEN (NOT (pg_has_role(''brownie_all_tenants'', ''USAGE'') OR pg_has_role(''brownie_migrator'', ''USAGE'')))';
-    keys record;
+    keys text;
     owner name := (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'brownie.refuse_others_keys()'::regprocedure);
 BEGIN
-    SELECT string_agg(format('%L, %L', k.relname, key.comparison), ', ' ORDER BY k.relname) AS arguments, bool_or(NOT key.has_uuid) AS may_be_guessed INTO keys
+    SELECT string_agg(format('%L, %L', k.relname, key.comparison), ', ' ORDER BY k.relname) INTO keys
         FROM pg_index i JOIN pg_class k ON k.oid = i.indexrelid
         CROSS JOIN LATERAL (
             SELECT string_agg(format(CASE WHEN i.indnullsnotdistinct THEN 't.%I IS NOT DISTINCT FROM ($1).%1$I' ELSE 't.%I = ($1).%1$I' END, a.attname),
-                ' AND ' ORDER BY a.attnum) AS comparison, bool_or(a.attname = tenant_column) AS has_tenant,
-                bool_or(a.atttypid = 'uuid'::regtype) AS has_uuid
+                ' AND ' ORDER BY a.attnum) AS comparison, bool_or(a.attname = tenant_column) AS has_tenant
             FROM pg_attribute a WHERE a.attrelid = tenant_table AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])
         ) AS key
         WHERE i.indrelid = tenant_table AND i.indisunique AND NOT key.has_tenant AND 0 <> ALL (i.indkey[:i.indnkeyatts - 1]);
     -- Into the others no tenant inserts.
     IF relation.relkind IN ('r', 'p') AND relation.relnamespace <> 'brownie'::regnamespace AND tenant_table <> 'public.organizations'::regclass THEN
-        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s; DROP TRIGGER IF EXISTS refuse_races ON %2$s; DROP TRIGGER IF EXISTS refuse_races_end ON %2$s', guard, tenant_table);
-        IF keys.arguments IS NOT NULL THEN
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', guard, tenant_table);
+        IF keys IS NOT NULL THEN
             IF NOT has_schema_privilege(owner, relation.relnamespace, 'USAGE') THEN
                 EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', relation.relnamespace::regnamespace, owner);
             END IF;
@@ -193,11 +172,7 @@ BEGIN
                         relation.relnamespace::regnamespace, owner, tenant_table);
             END IF;
             EXECUTE format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH ROW %s EXECUTE FUNCTION brownie.refuse_others_keys(%L, %s)',
-                guard, tenant_table, tenants, tenant_column, keys.arguments);
-            IF keys.may_be_guessed THEN
-                EXECUTE format('CREATE TRIGGER refuse_races BEFORE INSERT OR UPDATE ON %s FOR EACH STATEMENT %s EXECUTE FUNCTION brownie.refuse_races()', tenant_table, tenants);
-                EXECUTE format('CREATE TRIGGER refuse_races_end AFTER INSERT ON %s FOR EACH STATEMENT %s EXECUTE FUNCTION brownie.refuse_races()', tenant_table, tenants);
-            END IF;
+                guard, tenant_table, tenants, tenant_column, keys);
         END IF;
     END IF;
 END
@@ -240,7 +215,7 @@ $$;
 -- +goose StatementEnd
 
 REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name), brownie.guard_keys(regclass, name), brownie.refuse_others_keys(),
-    brownie.refuse_races(), brownie.isolate_table(regclass, name) FROM PUBLIC;
+    brownie.isolate_table(regclass, name) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION brownie.policy_first(), brownie.planned_organization() TO PUBLIC;
 
 -- Whoever owns the schema owns what belongs to it. Tables that others isolated get the new policies, too.
@@ -254,7 +229,6 @@ BEGIN
     EXECUTE format('ALTER FUNCTION brownie.write_policies(regclass, name) OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.guard_keys(regclass, name) OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.refuse_others_keys() OWNER TO %I', owner);
-    EXECUTE format('ALTER FUNCTION brownie.refuse_races() OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.planned_organization() OWNER TO %I', owner);
     EXECUTE format('ALTER SCHEMA brownie_service OWNER TO %I', owner);
     EXECUTE format('ALTER OPERATOR brownie_service.>= (uuid, uuid) OWNER TO %I', owner);
@@ -361,8 +335,6 @@ BEGIN
         EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys ON %s', tenant_table);
         EXECUTE format('DROP TRIGGER IF EXISTS zz_refuse_others_keys_of_partition ON %s', tenant_table);
-        EXECUTE format('DROP TRIGGER IF EXISTS refuse_races ON %s', tenant_table);
-        EXECUTE format('DROP TRIGGER IF EXISTS refuse_races_end ON %s', tenant_table);
     END LOOP;
 END
 $$;
@@ -370,7 +342,6 @@ $$;
 DROP FUNCTION brownie.write_policies(regclass, name);
 DROP FUNCTION brownie.guard_keys(regclass, name);
 DROP FUNCTION brownie.refuse_others_keys();
-DROP FUNCTION brownie.refuse_races();
 DROP FUNCTION brownie.planned_organization();
 DROP FUNCTION brownie.policy_first();
 DROP SCHEMA brownie_service CASCADE;

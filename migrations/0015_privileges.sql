@@ -31,7 +31,7 @@ BEGIN
     FOR object IN
         SELECT 'FUNCTION ' || oid::regprocedure AS name, 'EXECUTE' AS privilege, 'pg_read_all_stats, brownie_migrator' AS keepers
         FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~
-            '^pg_stat_get_(xact_)?(numscans|tuples_\w+|blocks_(fetched|hit)|(live|dead)_tuples|(mod|ins)_since_\w+|lastscan|db_(tuples|blocks)_\w+)$'
+            '^pg_stat_get_(xact_)?(backend_(io|wal)|numscans|tuples_\w+|blocks_(fetched|hit)|(live|dead)_tuples|(mod|ins)_since_\w+|lastscan|db_(tuples|blocks)_\w+)$'
         UNION ALL
         SELECT 'TABLE ' || oid::regclass, 'SELECT', 'pg_read_all_stats, brownie_migrator'
         FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'v'
@@ -150,7 +150,7 @@ BEGIN
         SELECT 'FUNCTION ' || oid::regprocedure AS name, 'EXECUTE' AS privilege FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace AND (proname IN
             ('currtid2', 'pg_logical_emit_message', 'lo_creat', 'lo_create', 'lo_from_bytea', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lowrite') OR proname ~
-            '^pg_stat_get_(xact_)?(numscans|tuples_\w+|blocks_(fetched|hit)|(live|dead)_tuples|(mod|ins)_since_\w+|lastscan|db_(tuples|blocks)_\w+)$')
+            '^pg_stat_get_(xact_)?(backend_(io|wal)|numscans|tuples_\w+|blocks_(fetched|hit)|(live|dead)_tuples|(mod|ins)_since_\w+|lastscan|db_(tuples|blocks)_\w+)$')
         UNION ALL
         SELECT 'TABLE ' || oid::regclass, 'SELECT'
         FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind = 'v'

@@ -1,6 +1,8 @@
 -- The keys of teams and users that references need begin with the organization, too. References are made anew for that,
 -- and hold for new rows from here on; the next migration checks those that exist, under a weaker lock. References that
--- others made to these keys are made anew and checked at once.
+-- others made to these keys are made anew and checked at once. What people sign in by can be guessed before its row is
+-- there, and then ON CONFLICT DO UPDATE shows another tenant's row to the one who guessed; a deferrable key is one that ON
+-- CONFLICT cannot name, and is otherwise as it was.
 
 -- brownie:locks SHARE ROW EXCLUSIVE public.teams, public.users
 
@@ -37,6 +39,15 @@ ALTER TABLE public.teams
 ALTER TABLE public.users
     DROP CONSTRAINT users_id_organization_id_key,
     ADD CONSTRAINT users_organization_id_id_key UNIQUE USING INDEX users_organization_id_id_key;
+ALTER TABLE public.users
+    DROP CONSTRAINT users_email_key,
+    ADD CONSTRAINT users_email_key UNIQUE USING INDEX users_email_deferrable DEFERRABLE;
+ALTER TABLE public.users
+    DROP CONSTRAINT users_username_key,
+    ADD CONSTRAINT users_username_key UNIQUE USING INDEX users_username_deferrable DEFERRABLE;
+ALTER TABLE public.users
+    DROP CONSTRAINT users_oidc_subject_key,
+    ADD CONSTRAINT users_oidc_subject_key UNIQUE USING INDEX users_oidc_subject_deferrable DEFERRABLE;
 ALTER TABLE public.users
     ADD CONSTRAINT users_team_in_organization_fkey FOREIGN KEY (organization_id, team_id)
         REFERENCES public.teams (organization_id, id) ON DELETE CASCADE NOT VALID;
@@ -100,6 +111,18 @@ ALTER TABLE public.teams
 ALTER TABLE public.users
     DROP CONSTRAINT users_organization_id_id_key,
     ADD CONSTRAINT users_id_organization_id_key UNIQUE (id, organization_id);
+ALTER TABLE public.users
+    DROP CONSTRAINT users_email_key,
+    ADD CONSTRAINT users_email_key UNIQUE (email);
+CREATE UNIQUE INDEX users_email_deferrable ON public.users (email);
+ALTER TABLE public.users
+    DROP CONSTRAINT users_username_key,
+    ADD CONSTRAINT users_username_key UNIQUE (username);
+CREATE UNIQUE INDEX users_username_deferrable ON public.users (username);
+ALTER TABLE public.users
+    DROP CONSTRAINT users_oidc_subject_key,
+    ADD CONSTRAINT users_oidc_subject_key UNIQUE (oidc_subject);
+CREATE UNIQUE INDEX users_oidc_subject_deferrable ON public.users (oidc_subject);
 ALTER TABLE public.users
     ADD CONSTRAINT users_team_in_organization_fkey FOREIGN KEY (team_id, organization_id)
         REFERENCES public.teams (id, organization_id) ON DELETE CASCADE;

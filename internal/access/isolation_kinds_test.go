@@ -103,7 +103,6 @@ func TestEveryWayForBytesOfARowIsWatched(t *testing.T) {
 			`ALTER TABLE teams ADD COLUMN code int; SELECT brownie.hide_statistics('teams'); CREATE UNIQUE INDEX teams_code ON teams (organization_id, code)`,
 		},
 		"upsert: no guard of a random key": {`DROP TRIGGER zz_refuse_others_keys ON teams`, "teams", "condition on a row in the way of teams_pkey", `COMMENT ON TRIGGER zz_refuse_others_keys ON teams IS 'kept'`},
-		"upsert: no guard of races":        {`DROP TRIGGER refuse_races ON users`, "users", "guard of users_email_key", `COMMENT ON TRIGGER refuse_races ON users IS 'kept'`},
 		"upsert: the guard with other contents": {
 			`CREATE OR REPLACE FUNCTION brownie.refuse_others_keys() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN NEW; END'`,
 			"brownie.refuse_others_keys()", "definition", `COMMENT ON FUNCTION brownie.refuse_others_keys() IS 'kept'`,
@@ -111,10 +110,6 @@ func TestEveryWayForBytesOfARowIsWatched(t *testing.T) {
 		"policy: of a form that can be merged": {
 			`ALTER POLICY tenant ON incidents USING ((organization_id, true) = (SELECT organization_id, true FROM brownie.current_binding))`, "incidents", "policy tenant",
 			`ALTER POLICY tenant ON incidents USING (organization_id = brownie.planned_organization())`,
-		},
-		"upsert: the races' guard with other contents": {
-			`CREATE OR REPLACE FUNCTION brownie.refuse_races() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`, "brownie.refuse_races()", "definition",
-			`ALTER FUNCTION brownie.refuse_races() COST 10`,
 		},
 		"fence: does nothing":   {`CREATE OR REPLACE FUNCTION brownie.policy_first() RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS 'BEGIN RETURN true; END'`, "brownie.policy_first()", "definition", `SELECT brownie.policy_first()`},
 		"fence: comes too late": {`ALTER FUNCTION brownie.policy_first() STABLE`, "brownie.policy_first()", "definition", `ALTER FUNCTION brownie.policy_first() COST 10`},

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -306,16 +305,13 @@ func TestRowsInTheWayOfAnInsertAreHidden(t *testing.T) {
 		`INSERT INTO app.notes SELECT 1, id, 'x' FROM organizations ON CONFLICT (id) DO UPDATE SET body = 'x' WHERE notes.body::int = 1`,
 	} {
 		var refused *pgconn.PgError
-		if _, err := a.conn.Exec(t.Context(), sql); !errors.As(err, &refused) || refused.Code != "23505" && refused.Code != "0A000" || strings.Contains(refused.Message, "lobex") {
+		if _, err := a.conn.Exec(t.Context(), sql); !errors.As(err, &refused) || refused.Code != "23505" && !strings.Contains(refused.Message, "as arbiters") || strings.Contains(refused.Message, "lobex") {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
-	if _, err := a.conn.Exec(t.Context(), `SET default_transaction_isolation = 'repeatable read'`); err != nil {
-		t.Fatal(err)
-	}
 	for _, sql := range []string{
-		users + `gen_random_uuid(), 'new@example.com', 'new' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'again'`,
-		users + `gen_random_uuid(), 'new@example.com', 'new' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'again'`,
+		users + `'00000000-0000-4000-8000-000000000001', 'new@example.com', 'new' FROM teams ON CONFLICT (id) DO UPDATE SET full_name = 'again'`,
+		users + `'00000000-0000-4000-8000-000000000001', 'new@example.com', 'new' FROM teams ON CONFLICT (id) DO UPDATE SET full_name = 'again'`,
 	} {
 		if tag, err := a.conn.Exec(t.Context(), sql); err != nil || tag.RowsAffected() != 1 {
 			t.Errorf("an own row in the way: %s, %v", tag, err)
@@ -354,8 +350,8 @@ func TestIndexesAreAskedForTheOwnTenantOnly(t *testing.T) {
 	}
 }
 
-// A row that is being made is seen by an INSERT that finds it in its way, but by no check before: there, tenants must not
-// come to the point where their WHERE is evaluated.
+// A row that is being made is seen by an INSERT that finds it in its way, but by no check before. So keys that can be guessed
+// before their row is there are none that ON CONFLICT may name.
 func TestRowsThatAreBeingMadeAreHidden(t *testing.T) {
 	t.Parallel()
 	a := newProbedTenants(t)
@@ -363,39 +359,32 @@ func TestRowsThatAreBeingMadeAreHidden(t *testing.T) {
 	own, other := a.own["organizations"], a.other["organizations"]
 	victim := login(t, a.database, testdb.Must(store.CreateRole(t.Context(), newRole(t, a.database, "globex-writer", "writer", &other)))(t).Name)
 	a.conn = login(t, a.database, testdb.Must(store.CreateRole(t.Context(), newRole(t, a.database, "acme-writer", "writer", &own)))(t).Name)
-	const upsert = `INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'newhire@globex.example', 'mine' FROM teams
-		ON CONFLICT (email) DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`
-	for _, isolation := range []string{"READ COMMITTED", "REPEATABLE READ"} {
-		if _, err := victim.Exec(t.Context(), `BEGIN; INSERT INTO users (organization_id, team_id, email, username, full_name) SELECT organization_id, id, 'newhire@globex.example', 'newhire', 'New Hire' FROM teams`); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := a.conn.Exec(t.Context(), `BEGIN ISOLATION LEVEL `+isolation+`; SELECT FROM users`); err != nil {
-			t.Fatal(err)
-		}
-		answer := make(chan error, 1)
-		go func() {
-			_, err := a.conn.Exec(t.Context(), upsert)
-			answer <- err
-		}()
-		time.Sleep(200 * time.Millisecond) // so that it waits for the victim, where it gets that far
-		if _, err := victim.Exec(t.Context(), `COMMIT`); err != nil {
-			t.Fatal(err)
-		}
-		var refused *pgconn.PgError
-		if err := <-answer; !errors.As(err, &refused) || refused.Code != "0A000" && refused.Code != "40001" {
-			t.Errorf("%s: %v", isolation, err)
-		}
-		for _, conn := range []*pgx.Conn{a.conn, victim} {
-			if _, err := conn.Exec(t.Context(), `ROLLBACK; DELETE FROM users WHERE email = 'newhire@globex.example'`); err != nil {
-				t.Fatal(err)
+	if _, err := victim.Exec(t.Context(), `BEGIN; INSERT INTO users (organization_id, team_id, email, username, full_name, oidc_subject) SELECT organization_id, id, 'newhire@globex.example', 'newhire', 'New Hire', 'subject' FROM teams`); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"(email)", "(username)", "(oidc_subject)", "ON CONSTRAINT users_email_key"} {
+		insert := `INSERT INTO users (organization_id, team_id, email, username, oidc_subject) SELECT organization_id, id, 'newhire@globex.example', 'newhire', 'subject' FROM teams
+			ON CONFLICT ` + key + ` DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`
+		for _, sql := range []string{
+			insert,
+			`WITH u AS (UPDATE users SET full_name = full_name WHERE false RETURNING 1), i AS (` + insert + ` RETURNING 1) SELECT (SELECT count(*) FROM u), (SELECT count(*) FROM i)`,
+		} {
+			var refused *pgconn.PgError
+			if _, err := a.conn.Exec(t.Context(), sql); !errors.As(err, &refused) || !strings.Contains(refused.Message, "as arbiters") {
+				t.Errorf("%s: %v", sql, err)
 			}
 		}
 	}
+	if _, err := victim.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
 	for _, sql := range []string{
-		`INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'newhire@acme.example', 'newhire' FROM teams ON CONFLICT DO NOTHING`,
+		`INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'newhire@acme.example', 'acmehire' FROM teams`,
 		`UPDATE users SET full_name = 'x' WHERE email = 'newhire@acme.example'`,
-		`BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'newhire@acme.example', 'newhire' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'y'; COMMIT`,
+		`INSERT INTO users (organization_id, team_id, id, email, username) SELECT organization_id, team_id, id, email, username FROM users WHERE email = 'newhire@acme.example' ON CONFLICT (id) DO UPDATE SET full_name = 'y'`,
 		`INSERT INTO incidents (organization_id, team_id, title, idempotency_key) SELECT organization_id, id, 'x', 'k' FROM teams ON CONFLICT (organization_id, idempotency_key) DO UPDATE SET title = 'y'`,
+		`MERGE INTO users u USING (SELECT organization_id, id FROM teams) t ON u.email = 'merged@acme.example' WHEN MATCHED THEN UPDATE SET full_name = 'z'
+			WHEN NOT MATCHED THEN INSERT (organization_id, team_id, email, username) VALUES (t.organization_id, t.id, 'merged@acme.example', 'merged')`,
 	} {
 		if _, err := a.conn.Exec(t.Context(), sql); err != nil {
 			t.Errorf("%s: %v", sql, err)

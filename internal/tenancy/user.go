@@ -66,20 +66,27 @@ const lockTeamSQL = `SELECT FROM public.teams WHERE id = $1 FOR NO KEY UPDATE`
 // A deleted user of the same organization comes back to life with a new set of attributes. An e-mail address that is in
 // use passes the guard of the limit, so that it is reported as the duplicate it is.
 const createUserSQL = `
-	INSERT INTO public.users AS u (id, organization_id, org_id, team_id, email, username, full_name, role, is_active,
-		is_verified, oidc_provider, oidc_subject, preferences)
-	SELECT $1::uuid, $2::uuid, $2::uuid, t.id, $4::text, $5::text, $6::text, upper($7::text)::public.userrole, $8::boolean,
-		$9::boolean, $10::text, $11::text, $12::text::json
-	FROM public.teams t JOIN public.organizations o ON o.id = t.organization_id
-	WHERE t.id = $3 AND (
-		(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL) < o.max_users_per_team
-		OR EXISTS (SELECT FROM public.users WHERE email = $4 AND deleted_at IS NULL))
-	ON CONFLICT (email) DO UPDATE SET team_id = EXCLUDED.team_id, username = EXCLUDED.username,
-		full_name = EXCLUDED.full_name, role = EXCLUDED.role, is_active = EXCLUDED.is_active,
-		is_verified = EXCLUDED.is_verified, oidc_provider = EXCLUDED.oidc_provider,
-		oidc_subject = EXCLUDED.oidc_subject, preferences = EXCLUDED.preferences, deleted_at = NULL, deleted_by = NULL
-		WHERE u.deleted_at IS NOT NULL AND u.organization_id = EXCLUDED.organization_id
-	RETURNING` + userColumns
+	WITH home AS (
+		SELECT t.id AS team_id FROM public.teams t JOIN public.organizations o ON o.id = t.organization_id
+		WHERE t.id = $3 AND (
+			(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL) < o.max_users_per_team
+			OR EXISTS (SELECT FROM public.users WHERE email = $4 AND deleted_at IS NULL))
+	), revived AS (
+		UPDATE public.users u SET team_id = home.team_id, username = $5::text, full_name = $6::text, role = upper($7::text)::public.userrole,
+			is_active = $8::boolean, is_verified = $9::boolean, oidc_provider = $10::text, oidc_subject = $11::text,
+			preferences = $12::text::json, deleted_at = NULL, deleted_by = NULL
+		FROM home WHERE u.email = $4::text AND u.deleted_at IS NOT NULL AND u.organization_id = $2::uuid
+		RETURNING` + userColumns + `
+	), created AS (
+		INSERT INTO public.users AS u (id, organization_id, org_id, team_id, email, username, full_name, role, is_active,
+			is_verified, oidc_provider, oidc_subject, preferences)
+		SELECT $1::uuid, $2::uuid, $2::uuid, home.team_id, $4::text, $5::text, $6::text, upper($7::text)::public.userrole, $8::boolean,
+			$9::boolean, $10::text, $11::text, $12::text::json
+		FROM home WHERE NOT EXISTS (
+			SELECT FROM public.users WHERE email = $4 AND deleted_at IS NOT NULL AND organization_id = $2)
+		RETURNING` + userColumns + `
+	)
+	SELECT * FROM revived UNION ALL SELECT * FROM created`
 
 // CreateUser inserts a user, or revives the deleted one with the same e-mail address in the same organization. A taken
 // e-mail address, username or OIDC subject is a [*DuplicateError], a full team a [*LimitError], a team of another

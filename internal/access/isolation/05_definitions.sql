@@ -102,7 +102,6 @@ SELECT wanted.name, 'definition', 'any', is_so, CASE WHEN is_so THEN 'is what th
 FROM (VALUES
 	('brownie.policy_first()', 'fc0c0aa0ee8d3089e11a3ea23ccb207b', 'i', false, NULL::text[]),
 	('brownie.refuse_others_keys()', 'd34eff396a230fe7a1dac7ac7bf3cc21', 'v', true, '{"search_path=pg_catalog, pg_temp"}'::text[]),
-	('brownie.refuse_races()', '168a3fb7694d7d59d5ffc2ff99f88395', 'v', false, NULL::text[]),
 	('brownie.planned_organization()', '82e8d2d557ad4eedb219dee4100e059b', 'i', false, NULL::text[])
 ) AS wanted (name, digest, volatility, definer, config)
 CROSS JOIN LATERAL (SELECT EXISTS (
@@ -120,7 +119,7 @@ BEGIN
 				organization_id IS NULL AND access IN ('reader', 'writer', 'admin', 'backup') AS all_tenants,
 				organization_id IS NULL AND access IN ('writer', 'admin') AS writes_all_tenants
 			FROM brownie.role_bindings
-			WHERE role_name = session_user AND (valid_until IS NULL OR valid_until > statement_timestamp())
+			WHERE role_name = session_user AND (valid_until IS NULL OR valid_until > clock_timestamp())
 			OFFSET 0
 		) AS own;
 	INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)

@@ -63,9 +63,7 @@ JOIN pg_catalog.pg_index i USING (indexrelid)
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND NOT c.relispartition
 CROSS JOIN LATERAL (
 	SELECT bool_or(g.tgname = 'zz_refuse_others_keys' AND g.tgfoid = to_regprocedure('brownie.refuse_others_keys()')
-			AND position(r.relname IN encode(g.tgargs, 'escape')) > 0) IS TRUE
-		AND (count(*) FILTER (WHERE g.tgfoid = to_regprocedure('brownie.refuse_races()')) = 2 OR EXISTS (
-			SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1]) AND a.atttypid = 'uuid'::regtype)) AS is_so
+			AND position(r.relname IN encode(g.tgargs, 'escape')) > 0) IS TRUE AS is_so
 	FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND g.tgenabled IN ('O', 'A')
 ) AS guarded
 WHERE r.is_unique AND i.indexprs IS NULL AND r.changer IS NOT NULL AND r.ident <> 'public.organizations'
@@ -77,6 +75,13 @@ SELECT name, 'key ' || relname, 'any', true, CASE WHEN is_sign_in
 	THEN first_column || ' is unique among all tenants, as people sign in or are found by it: a tenant can find out which values exist'
 	ELSE 'a tenant can find out which ' || first_column || ' the rows of all tenants have' END, true
 FROM brownie_revealing WHERE is_sign_in OR indisprimary AND reader IS NOT NULL
+UNION ALL
+SELECT r.name, 'rows being made', 'any', true, format('who guesses %s of a row before its transaction is over can read that row by ON CONFLICT DO UPDATE: take random UUIDs, '
+	'or make the key DEFERRABLE', r.first_column), true
+FROM brownie_revealing r JOIN pg_catalog.pg_index i USING (indexrelid)
+WHERE r.is_unique AND i.indimmediate AND i.indexprs IS NULL AND r.changer IS NOT NULL AND r.ident <> 'public.organizations'
+	AND NOT EXISTS (SELECT FROM brownie_targets t WHERE t.ident = r.ident AND t.tenant_attnum = ANY (i.indkey[:i.indnkeyatts - 1]))
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1]) AND a.atttypid = 'uuid'::regtype)
 UNION ALL
 SELECT '*', 'statistics functions', 'any', true, 'counters such as pg_stat_get_xact_tuples_fetched tell whether a key found a row. A superuser can take them away: '
 	'migrate as a superuser, or see the guide "Tenants, roles and certificates"', true
