@@ -103,7 +103,7 @@ BEGIN
     IF always IS NOT NULL THEN
         EXECUTE format('CREATE POLICY all_tenants_indexes ON %s AS RESTRICTIVE TO brownie_all_tenants USING (%s)', tenant_table, always);
     END IF;
-    -- The owner of the schema reads keys, see brownie.refuse_others_keys.
+    -- The owner of the schema reads keys, see brownie.guard_keys.
     EXECUTE format('CREATE POLICY owner ON %s TO %s USING (true)', tenant_table, (
         SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(owner)), ', ') FROM (
             SELECT relowner FROM pg_class WHERE oid = tenant_table UNION SELECT nspowner FROM pg_namespace WHERE nspname = 'brownie') AS owners (owner)));
@@ -114,67 +114,62 @@ $$;
 -- INSERT … ON CONFLICT DO UPDATE evaluates its WHERE on the row in the way before PostgreSQL asks the policies of that row,
 -- so that an error or a side effect there shows values of another tenant. So a tenant does not get that far: a key that
 -- another tenant has is refused first, as a plain INSERT would be. A row that is just being made is not seen by that check; so
--- keys that can be guessed before their row is there are none that ON CONFLICT may name, see version 17. The arguments are the tenant's column, and a name and a
--- comparison for each key.
--- +goose StatementBegin
-CREATE FUNCTION brownie.refuse_others_keys() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    taken boolean;
-BEGIN
-    FOR i IN 1..TG_NARGS - 2 BY 2 LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I AS t WHERE t.%I <> ($1).%3$I AND %s)', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0], TG_ARGV[i + 1])
-            INTO taken USING NEW;
-        IF taken THEN
-            RAISE EXCEPTION 'duplicate key value violates unique constraint "%"', TG_ARGV[i]
-                USING ERRCODE = 'unique_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = TG_ARGV[i];
-        END IF;
-    END LOOP;
-    RETURN NEW;
-END
-$$;
--- +goose StatementEnd
-
--- Puts that on a table, for the keys that it has now; it is the last trigger before a row is inserted. Whoever sees all
--- tenants anyway does not pay for it.
+-- keys that can be guessed before their row is there are none that ON CONFLICT may name, see version 17.
+--
+-- This makes the function and the trigger for the keys that a table has now. It is the last trigger before a row is inserted.
+-- Whoever sees all tenants anyway does not pay for it.
 -- +goose StatementBegin
 CREATE FUNCTION brownie.guard_keys(tenant_table regclass, tenant_column name) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     relation pg_class := (SELECT c FROM pg_class c WHERE oid = tenant_table);
+    owner name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'brownie');
     -- A partition has its parent's trigger, too.
     guard name := 'zz_refuse_others_keys' || CASE WHEN relation.relispartition THEN '_of_partition' ELSE '' END;
-    tenants CONSTANT text := 'WHEN (NOT (pg_has_role(''brownie_all_tenants'', ''USAGE'') OR pg_has_role(''brownie_migrator'', ''USAGE'')))';
-    keys text;
-    owner name := (SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'brownie.refuse_others_keys()'::regprocedure);
-BEGIN
-    SELECT string_agg(format('%L, %L', k.relname, key.comparison), ', ' ORDER BY k.relname) INTO keys
+    function text := format('brownie.%I', 'refuse_others_keys_of_' || CASE
+        WHEN relation.relnamespace = 'public'::regnamespace AND length(relation.relname) <= 28 THEN relation.relname::text
+        ELSE left(relation.relname, 19) || '_' || left(md5(tenant_table::text), 8) END);
+    checks text := (
+        SELECT string_agg(format(E'    IF EXISTS (SELECT FROM %s t WHERE t.%I <> NEW.%2$I AND %s) THEN\n'
+                '        RAISE EXCEPTION ''duplicate key value violates unique constraint "%%"'', %L USING ERRCODE = ''unique_violation'', '
+                'SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = %4$L;\n    END IF;\n',
+            tenant_table, tenant_column, key.comparison, k.relname), '' ORDER BY k.relname)
         FROM pg_index i JOIN pg_class k ON k.oid = i.indexrelid
         CROSS JOIN LATERAL (
-            SELECT string_agg(format(CASE WHEN i.indnullsnotdistinct THEN 't.%I IS NOT DISTINCT FROM ($1).%1$I' ELSE 't.%I = ($1).%1$I' END, a.attname),
+            SELECT string_agg(format(CASE WHEN i.indnullsnotdistinct THEN 't.%I IS NOT DISTINCT FROM NEW.%1$I' ELSE 't.%I = NEW.%1$I' END, a.attname),
                 ' AND ' ORDER BY a.attnum) AS comparison, bool_or(a.attname = tenant_column) AS has_tenant
             FROM pg_attribute a WHERE a.attrelid = tenant_table AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])
         ) AS key
-        WHERE i.indrelid = tenant_table AND i.indisunique AND NOT key.has_tenant AND 0 <> ALL (i.indkey[:i.indnkeyatts - 1]);
+        WHERE i.indrelid = tenant_table AND i.indisunique AND NOT key.has_tenant AND 0 <> ALL (i.indkey[:i.indnkeyatts - 1]));
+BEGIN
     -- Into the others no tenant inserts.
-    IF relation.relkind IN ('r', 'p') AND relation.relnamespace <> 'brownie'::regnamespace AND tenant_table <> 'public.organizations'::regclass THEN
-        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', guard, tenant_table);
-        IF keys IS NOT NULL THEN
-            IF NOT has_schema_privilege(owner, relation.relnamespace, 'USAGE') THEN
-                EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', relation.relnamespace::regnamespace, owner);
-            END IF;
-            IF NOT has_table_privilege(owner, tenant_table, 'SELECT') THEN
-                EXECUTE format('GRANT SELECT ON %s TO %I', tenant_table, owner);
-            END IF;
-            IF NOT (has_schema_privilege(owner, relation.relnamespace, 'USAGE') AND has_table_privilege(owner, tenant_table, 'SELECT')) THEN
-                RAISE EXCEPTION 'role % cannot read table %, which the check of its keys needs', owner, tenant_table
-                    USING ERRCODE = 'insufficient_privilege', HINT = format('As the owner of both: GRANT USAGE ON SCHEMA %s TO %I; GRANT SELECT ON %s TO %2$I',
-                        relation.relnamespace::regnamespace, owner, tenant_table);
-            END IF;
-            EXECUTE format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH ROW %s EXECUTE FUNCTION brownie.refuse_others_keys(%L, %s)',
-                guard, tenant_table, tenants, tenant_column, keys);
-        END IF;
+    IF relation.relkind NOT IN ('r', 'p') OR relation.relnamespace = 'brownie'::regnamespace OR tenant_table = 'public.organizations'::regclass THEN
+        RETURN;
     END IF;
+    EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', guard, tenant_table);
+    IF checks IS NULL THEN
+        RETURN;
+    END IF;
+    IF NOT has_schema_privilege(owner, relation.relnamespace, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', relation.relnamespace::regnamespace, owner);
+    END IF;
+    IF NOT has_table_privilege(owner, tenant_table, 'SELECT') THEN
+        EXECUTE format('GRANT SELECT ON %s TO %I', tenant_table, owner);
+    END IF;
+    IF NOT (has_schema_privilege(owner, relation.relnamespace, 'USAGE') AND has_table_privilege(owner, tenant_table, 'SELECT')) THEN
+        RAISE EXCEPTION 'role % cannot read table %, which the check of its keys needs', owner, tenant_table
+            USING ERRCODE = 'insufficient_privilege', HINT = format('As the owner of both: GRANT USAGE ON SCHEMA %s TO %I; GRANT SELECT ON %s TO %2$I',
+                relation.relnamespace::regnamespace, owner, tenant_table);
+    END IF;
+    EXECUTE format('CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS %L',
+        function, E'\nBEGIN\n' || checks || E'    RETURN NEW;\nEND\n');
+    EXECUTE format('REVOKE ALL ON FUNCTION %s() FROM PUBLIC', function);
+    IF owner <> current_user THEN
+        EXECUTE format('ALTER FUNCTION %s() OWNER TO %I', function, owner);
+    END IF;
+    EXECUTE format('CREATE TRIGGER %I BEFORE INSERT ON %s FOR EACH ROW '
+        'WHEN (NOT (pg_has_role(''brownie_all_tenants'', ''USAGE'') OR pg_has_role(''brownie_migrator'', ''USAGE''))) EXECUTE FUNCTION %s()',
+        guard, tenant_table, function);
 END
 $$;
 -- +goose StatementEnd
@@ -214,7 +209,7 @@ END
 $$;
 -- +goose StatementEnd
 
-REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name), brownie.guard_keys(regclass, name), brownie.refuse_others_keys(),
+REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name), brownie.guard_keys(regclass, name),
     brownie.isolate_table(regclass, name) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION brownie.policy_first(), brownie.planned_organization() TO PUBLIC;
 
@@ -228,7 +223,6 @@ BEGIN
     EXECUTE format('ALTER FUNCTION brownie.policy_first() OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.write_policies(regclass, name) OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.guard_keys(regclass, name) OWNER TO %I', owner);
-    EXECUTE format('ALTER FUNCTION brownie.refuse_others_keys() OWNER TO %I', owner);
     EXECUTE format('ALTER FUNCTION brownie.planned_organization() OWNER TO %I', owner);
     EXECUTE format('ALTER SCHEMA brownie_service OWNER TO %I', owner);
     EXECUTE format('ALTER OPERATOR brownie_service.>= (uuid, uuid) OWNER TO %I', owner);
@@ -341,7 +335,17 @@ $$;
 -- +goose StatementEnd
 DROP FUNCTION brownie.write_policies(regclass, name);
 DROP FUNCTION brownie.guard_keys(regclass, name);
-DROP FUNCTION brownie.refuse_others_keys();
+-- +goose StatementBegin
+DO $$
+DECLARE
+    guard regprocedure;
+BEGIN
+    FOR guard IN SELECT oid FROM pg_proc WHERE pronamespace = 'brownie'::regnamespace AND proname LIKE 'refuse\_others\_keys\_of\_%' LOOP
+        EXECUTE format('DROP FUNCTION %s', guard);
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
 DROP FUNCTION brownie.planned_organization();
 DROP FUNCTION brownie.policy_first();
 DROP SCHEMA brownie_service CASCADE;

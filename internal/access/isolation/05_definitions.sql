@@ -101,7 +101,6 @@ SELECT wanted.name, 'definition', 'any', is_so, CASE WHEN is_so THEN 'is what th
 	ELSE 'is not what the migrations made, so that conditions of a tenant may run on rows of others: run the migration that makes it down and up again' END
 FROM (VALUES
 	('brownie.policy_first()', 'fc0c0aa0ee8d3089e11a3ea23ccb207b', 'i', false, NULL::text[]),
-	('brownie.refuse_others_keys()', 'd34eff396a230fe7a1dac7ac7bf3cc21', 'v', true, '{"search_path=pg_catalog, pg_temp"}'::text[]),
 	('brownie.planned_organization()', '82e8d2d557ad4eedb219dee4100e059b', 'i', false, NULL::text[])
 ) AS wanted (name, digest, volatility, definer, config)
 CROSS JOIN LATERAL (SELECT EXISTS (

@@ -136,7 +136,8 @@ SELECT pg_temp.brownie_name(c.oid), 'trigger ' || g.tgname, min(a.role_name), fa
 	'Give it to an owner without such rights, or: ALTER FUNCTION %1$s SECURITY INVOKER', p.oid::regprocedure, u.rolname, u.reason)
 FROM pg_catalog.pg_trigger g
 JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
-JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.prosecdef AND p.oid IS DISTINCT FROM to_regprocedure('brownie.refuse_others_keys()')
+JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.prosecdef
+	AND NOT (g.tgname LIKE 'zz\_refuse\_others\_keys%' AND p.pronamespace = 'brownie'::regnamespace AND p.proname LIKE 'refuse\_others\_keys\_of\_%')
 JOIN brownie_unconfined u ON NOT u.watches AND (u.oid = p.proowner OR pg_catalog.pg_has_role(p.proowner, u.oid, 'USAGE'))
 JOIN brownie_attackers a ON pg_temp.brownie_changes(a.role_name, c.oid)
 WHERE NOT g.tgisinternal

@@ -16,18 +16,19 @@ DECLARE
 BEGIN
 	SET CONSTRAINTS ALL IMMEDIATE;
 	CREATE TEMPORARY TABLE brownie_guarded ON COMMIT DROP AS
-		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded, NULL::text AS other_row
+		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded, NULL::text AS other_row, NULL::text AS other_place
 		FROM brownie_targets t WHERE t.key_type IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
 	FOR target IN SELECT * FROM brownie_guarded LOOP
 		BEGIN
 			EXECUTE format('SET LOCAL ROLE %I', current_setting('brownie.owner'));
-			EXECUTE format('SELECT to_jsonb(t)::text FROM %s AS t WHERE t.%I = %L LIMIT 1', target.ident, target.tenant_column, other) INTO target.other_row;
+			EXECUTE format('SELECT to_jsonb(t)::text, t.ctid::text FROM %s AS t WHERE t.%I = %L LIMIT 1', target.ident, target.tenant_column, other)
+				INTO target.other_row, target.other_place;
 		EXCEPTION
 			WHEN lock_not_available OR deadlock_detected THEN RAISE;
 			WHEN OTHERS THEN NULL;
 		END;
 		EXECUTE format('SET LOCAL ROLE %I', prover);
-		UPDATE brownie_guarded SET other_row = target.other_row WHERE oid = target.oid;
+		UPDATE brownie_guarded SET other_row = target.other_row, other_place = target.other_place WHERE oid = target.oid;
 	END LOOP;
 	FOR attacker IN SELECT * FROM brownie_attackers LOOP
 		FOR target IN SELECT * FROM brownie_guarded LOOP
@@ -56,18 +57,17 @@ BEGIN
 				WHERE f.contype = 'f' AND f.conrelid = target.oid AND a.attname <> target.tenant_column AND f.confrelid IN
 					('public.organizations'::regclass, 'public.teams'::regclass, 'public.users'::regclass)
 				GROUP BY a.attname
+				-- The row is looked at by its place, so that nothing else of a large table is.
 				UNION ALL SELECT 'condition before the policy', ARRAY['42501'], NULL, ARRAY[
-					'SELECT pg_catalog.set_config(name, ''off'', true) FROM unnest(ARRAY[''enable_indexscan'', ''enable_bitmapscan'', ''enable_indexonlyscan'']) AS name',
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
-					format('SELECT FROM (SELECT %1$I AS key FROM %2$s UNION ALL SELECT %1$I FROM %2$s) AS s WHERE CASE WHEN key = ANY (''{%3$s}'') '
-						'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END', target.tenant_column, target.ident, other),
+					format('SELECT FROM %2$s AS t WHERE t.ctid = %4$L AND CASE WHEN t.%1$I = ANY (''{%3$s}'') '
+						'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END', target.tenant_column, target.ident, other, target.other_place),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				UNION ALL SELECT 'condition merged with the policy', ARRAY['42501'], NULL, ARRAY[
-					'SELECT pg_catalog.set_config(name, ''off'', true) FROM unnest(ARRAY[''enable_indexscan'', ''enable_bitmapscan'', ''enable_indexonlyscan'']) AS name',
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
-					format('SELECT FROM %2$s AS t WHERE (CASE WHEN t.%1$I = ANY (''{%3$s}'') THEN (SELECT CASE WHEN pg_catalog.set_config(''brownie.reached'', ''yes'', true) '
+					format('SELECT FROM %2$s AS t WHERE t.ctid = %4$L AND (CASE WHEN t.%1$I = ANY (''{%3$s}'') THEN (SELECT CASE WHEN pg_catalog.set_config(''brownie.reached'', ''yes'', true) '
 						'IS NOT NULL THEN pg_catalog.gen_random_uuid() END) END) = (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) '
-						'AND (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) = t.%1$I', target.tenant_column, target.ident, other),
+						'AND (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) = t.%1$I', target.tenant_column, target.ident, other, target.other_place),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				UNION ALL SELECT 'condition on a row in the way of ' || k.relname, ARRAY['42501', '23505'], NULL, ARRAY[
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
