@@ -160,19 +160,38 @@ func TestSabotageOfTheIsolationIsFound(t *testing.T) {
 	}
 }
 
+// helper is the name of a role that a sabotage may make.
+func (i isolated) helper() string { return "helper" + i.database }
+
+// put replaces ROLE, SERVER, HELPER and CURRENT in a statement by the names of this test.
+func (i isolated) put(sql string) string {
+	return strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "HELPER", i.helper(), "DATABASE CURRENT", "DATABASE "+i.database, "ROLE ROLE", `ROLE "`+i.role.Name+`"`,
+		"GRANT SERVER", `GRANT "`+i.server.Name+`"`, "ROLE SERVER", `ROLE "`+i.server.Name+`"`).Replace(sql)
+}
+
+// requireSilence checks that the proof has nothing against a sound design.
+func requireSilence(t *testing.T, sql string) {
+	t.Helper()
+	i := newIsolated(t)
+	testdb.Exec(t, i.database, i.put(sql))
+	for _, finding := range prove(t, i.store, i.database).Findings {
+		if !finding.Stopped {
+			t.Errorf("%+v", finding)
+		}
+	}
+}
+
 // requireFound sabotages an isolated database and checks that the proof names what was done, and what to do.
 func requireFound(t *testing.T, sql, table, attack string) {
 	t.Helper()
 	i := newIsolated(t)
-	helper := "helper" + i.database
-	put := strings.NewReplacer("TO ROLE", `TO "`+i.role.Name+`"`, "HELPER", helper, "DATABASE CURRENT", "DATABASE "+i.database, "ROLE ROLE", `ROLE "`+i.role.Name+`"`,
-		"GRANT SERVER", `GRANT "`+i.server.Name+`"`, "ROLE SERVER", `ROLE "`+i.server.Name+`"`)
+	helper := i.helper()
 	if strings.Contains(sql, "HELPER") {
 		t.Cleanup(func() {
 			testdb.Exec(t, i.database, `REASSIGN OWNED BY `+helper+` TO CURRENT_USER; DROP OWNED BY `+helper+`; DROP ROLE `+helper)
 		})
 	}
-	testdb.Exec(t, i.database, put.Replace(sql))
+	testdb.Exec(t, i.database, i.put(sql))
 	proof := prove(t, i.store, i.database)
 	if proof.Isolated {
 		t.Fatal("it was not found")
@@ -234,13 +253,7 @@ func TestSoundTablesAreIsolated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			i := newIsolated(t)
-			testdb.Exec(t, i.database, strings.ReplaceAll(sql, "DATABASE CURRENT", "DATABASE "+i.database))
-			for _, finding := range prove(t, i.store, i.database).Findings {
-				if !finding.Stopped {
-					t.Errorf("%+v", finding)
-				}
-			}
+			requireSilence(t, sql)
 		})
 	}
 }
