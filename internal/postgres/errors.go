@@ -13,11 +13,13 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 var (
 	// ErrNotFound says that no row matches.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = problem.ErrNotFound
 	// ErrNotMigrated says that tables or columns are missing.
 	ErrNotMigrated = errors.New("schema is not migrated: add a brownie_migration resource, let this one depend on it " +
 		"(depends_on), and if a plan fails with this message, apply the migration alone first (terraform apply " +
