@@ -19,7 +19,7 @@ type Error interface {
 }
 
 // Problem is an Error that no code tells apart from others. Errors that are told apart embed it.
-type Problem struct {
+type Problem struct { //nolint:errname // problem.Problem says it already
 	text, remedy, attribute, importID string
 	cause                             error
 }
