@@ -19,7 +19,9 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider"
 )
 
-func TestMain(m *testing.M) {
+// runTests runs a package's tests, searches what they made Terraform and the provider log, and stops the servers that they used. Call it
+// from TestMain.
+func runTests(m *testing.M) {
 	search, err := traceLogs()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -97,13 +99,24 @@ func behindTerraformsBack(t *testing.T, database, sql string) func() {
 }
 
 // betweenPlanAndApply runs SQL after a plan was made and before it is applied.
-type betweenPlanAndApply struct {
-	t             *testing.T
-	database, sql string
+func betweenPlanAndApply(t *testing.T, database, sql string) plancheck.PlanCheck {
+	t.Helper()
+	return planCheck(func() { testdb.Exec(t, database, sql) })
 }
 
-func (b betweenPlanAndApply) CheckPlan(context.Context, plancheck.CheckPlanRequest, *plancheck.CheckPlanResponse) {
-	testdb.Exec(b.t, b.database, b.sql)
+type planCheck func()
+
+func (run planCheck) CheckPlan(context.Context, plancheck.CheckPlanRequest, *plancheck.CheckPlanResponse) {
+	run()
+}
+
+// attributes checks several attributes of a resource.
+func attributes(address string, values map[string]string) resource.TestCheckFunc {
+	var checks []resource.TestCheckFunc
+	for name, value := range values {
+		checks = append(checks, resource.TestCheckResourceAttr(address, name, value))
+	}
+	return resource.ComposeAggregateTestCheckFunc(checks...)
 }
 
 func planned(address string, action plancheck.ResourceActionType) resource.ConfigPlanChecks {

@@ -16,7 +16,7 @@ var (
 	_ datasource.DataSourceWithConfigValidators = (*agentConfigDataSource)(nil)
 )
 
-type agentConfigDataSource struct{ configuredDataSource }
+type agentConfigDataSource struct{ DataSource[tenancy.Store] }
 
 func newAgentConfigDataSource() datasource.DataSource { return &agentConfigDataSource{} }
 
@@ -46,12 +46,12 @@ func (d *agentConfigDataSource) Read(ctx context.Context, req datasource.ReadReq
 	var agentConfig tenancy.AgentConfig
 	var err error
 	if !model.ID.IsNull() {
-		agentConfig, err = d.tenancy.AgentConfig(ctx, model.ID.ValueString())
+		agentConfig, err = d.Backend.AgentConfig(ctx, model.ID.ValueString())
 	} else {
-		agentConfig, err = d.tenancy.AgentConfigByName(ctx, model.TeamID.ValueString(), model.Name.ValueString())
+		agentConfig, err = d.Backend.AgentConfigByName(ctx, model.TeamID.ValueString(), model.Name.ValueString())
 	}
 	if err != nil {
-		addLookupError(&resp.Diagnostics, "agent config", err, lookup{"id", model.ID}, lookup{"team_id", model.TeamID}, lookup{"name", model.Name})
+		addLookupError(&resp.Diagnostics, "agent config", err, by("id", model.ID), by("team_id", model.TeamID), by("name", model.Name))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, agentConfigModelFrom(agentConfig))...)

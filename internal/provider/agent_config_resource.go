@@ -19,7 +19,7 @@ var (
 	_ resource.ResourceWithImportState = (*agentConfigResource)(nil)
 )
 
-type agentConfigResource struct{ configured }
+type agentConfigResource struct{ Resource[tenancy.Store] }
 
 func newAgentConfigResource() resource.Resource { return &agentConfigResource{} }
 
@@ -75,7 +75,7 @@ func agentConfigAttributes() map[string]schema.Attribute {
 		"agent_type":      requiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
 		"config": schema.StringAttribute{
 			Required: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{jsonContainer},
-			PlanModifiers:       []planmodifier.String{keepSameMeaning{sameJSON}},
+			PlanModifiers:       []planmodifier.String{sameMeaning(sameJSON)},
 			MarkdownDescription: "Configuration of the agent. A JSON object or array as text; texts that mean the same are the same.",
 		},
 		"triggers":                  optionalJSON("The events that start the agent."),
@@ -107,7 +107,7 @@ func (r *agentConfigResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	r.refuseMove(ctx, "agent config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
+	refuseMove(ctx, r.Backend, "agent config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
 	keepUnchanged(req, resp)
 }
 
@@ -116,7 +116,7 @@ func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateReq
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	agentConfig, err := r.tenancy.CreateAgentConfig(ctx, plan.agentConfig())
+	agentConfig, err := r.Backend.CreateAgentConfig(ctx, plan.agentConfig())
 	if err != nil {
 		addError(&resp.Diagnostics, "create", "agent config", plan.Name.ValueString(), err)
 		return
@@ -129,7 +129,7 @@ func (r *agentConfigResource) Read(ctx context.Context, req resource.ReadRequest
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	agentConfig, err := r.tenancy.AgentConfig(ctx, state.ID.ValueString())
+	agentConfig, err := r.Backend.AgentConfig(ctx, state.ID.ValueString())
 	if gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
@@ -147,7 +147,7 @@ func (r *agentConfigResource) Update(ctx context.Context, req resource.UpdateReq
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	agentConfig, err := r.tenancy.UpdateAgentConfig(ctx, state.agentConfig(), plan.agentConfig())
+	agentConfig, err := r.Backend.UpdateAgentConfig(ctx, state.agentConfig(), plan.agentConfig())
 	if err != nil {
 		addError(&resp.Diagnostics, "update", "agent config", state.Name.ValueString(), err)
 		return
@@ -160,7 +160,7 @@ func (r *agentConfigResource) Delete(ctx context.Context, req resource.DeleteReq
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.tenancy.DeleteAgentConfig(ctx, state.ID.ValueString()); err != nil {
+	if err := r.Backend.DeleteAgentConfig(ctx, state.ID.ValueString()); err != nil {
 		addError(&resp.Diagnostics, "delete", "agent config", state.Name.ValueString(), err)
 	}
 }
@@ -168,7 +168,7 @@ func (r *agentConfigResource) Delete(ctx context.Context, req resource.DeleteReq
 func (r *agentConfigResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	importByKey(ctx, "agent config", "organization-slug/team-slug/name", req, resp, func(key string) (string, error) {
 		organizationSlug, teamSlug, name := splitKey(key)
-		agentConfig, err := r.tenancy.AgentConfigByKey(ctx, organizationSlug, teamSlug, name)
+		agentConfig, err := r.Backend.AgentConfigByKey(ctx, organizationSlug, teamSlug, name)
 		return agentConfig.ID, err
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
-	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -12,28 +11,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64default"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
-
-// withRow adds to a resource's own attributes those that every row has.
-func withRow(noun string, attributes map[string]schema.Attribute) map[string]schema.Attribute {
-	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
-	attributes["id"] = schema.StringAttribute{
-		Computed: true, PlanModifiers: keep,
-		MarkdownDescription: "UUID of the " + noun + ".",
-	}
-	attributes["created_at"] = schema.StringAttribute{
-		Computed: true, PlanModifiers: keep, CustomType: timetypes.RFC3339Type{},
-		MarkdownDescription: "When the " + noun + " was created (RFC 3339, UTC).",
-	}
-	attributes["updated_at"] = schema.StringAttribute{
-		Computed: true, CustomType: timetypes.RFC3339Type{},
-		MarkdownDescription: "When the " + noun + " was last changed, by whomever (RFC 3339, UTC).",
-	}
-	return attributes
-}
 
 func requiredString(description string, validators ...validator.String) schema.StringAttribute {
 	return schema.StringAttribute{Required: true, Validators: validators, MarkdownDescription: description}
@@ -82,20 +62,13 @@ func optionalInt(description string, standard int64, validators []validator.Int6
 func optionalJSON(description string) schema.StringAttribute {
 	return schema.StringAttribute{
 		Optional: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{jsonContainer},
-		PlanModifiers:       []planmodifier.String{keepSameMeaning{sameJSON}},
+		PlanModifiers:       []planmodifier.String{sameMeaning(sameJSON)},
 		MarkdownDescription: description + " A JSON object or array as text; texts that mean the same are the same.",
 	}
 }
 
 func optionalSet(description string) schema.SetAttribute {
 	return schema.SetAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: description}
-}
-
-func versionAttribute(noun string) schema.Int64Attribute {
-	return schema.Int64Attribute{
-		Computed:            true,
-		MarkdownDescription: "Starts at 1 and rises by one with every change that Terraform makes to the " + noun + ".",
-	}
 }
 
 // readable turns a resource's attributes into those of a data source, all computed but for the arguments, which are
@@ -136,10 +109,4 @@ func readable(attributes map[string]schema.Attribute, arguments ...string) map[s
 		}
 	}
 	return read
-}
-
-func filterByID(description string) datasourceschema.StringAttribute {
-	return datasourceschema.StringAttribute{
-		Optional: true, Validators: []validator.String{uuidFormat}, MarkdownDescription: description,
-	}
 }

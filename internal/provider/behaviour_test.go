@@ -330,7 +330,7 @@ func TestAccChangedBetweenPlanAndApply(t *testing.T) {
 			{
 				Config: renamed,
 				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
-					betweenPlanAndApply{t, database, `UPDATE organizations SET max_teams = 99`},
+					betweenPlanAndApply(t, database, `UPDATE organizations SET max_teams = 99`),
 				}},
 				ExpectError: says(`max_teams was 10 when the change was planned and is 99 now`),
 			},
@@ -355,7 +355,7 @@ func TestAccDeletedBetweenPlanAndApply(t *testing.T) {
 			{
 				Config: acme[:len(acme)-2] + "  description = \"new\"\n}\n",
 				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
-					betweenPlanAndApply{t, database, `DELETE FROM organizations`},
+					betweenPlanAndApply(t, database, `DELETE FROM organizations`),
 				}},
 				ExpectError: says(`organization "acme": it does not exist any more`),
 			},

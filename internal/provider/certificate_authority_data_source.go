@@ -13,7 +13,7 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*certificateAuthorityDataSource)(nil)
 
-type certificateAuthorityDataSource struct{ configuredDataSource }
+type certificateAuthorityDataSource struct{ DataSource[pkiBackend] }
 
 func newCertificateAuthorityDataSource() datasource.DataSource {
 	return &certificateAuthorityDataSource{}
@@ -94,7 +94,7 @@ func (d *certificateAuthorityDataSource) Read(ctx context.Context, req datasourc
 	if given := duration(model.AlarmBefore); given != nil {
 		within = *given
 	}
-	authority, err := d.vault.Authority(ctx, mount, within)
+	authority, err := d.Backend.Authority(ctx, mount, within)
 	if err != nil {
 		addError(&resp.Diagnostics, "read", "certificate authority", mount, err)
 		return

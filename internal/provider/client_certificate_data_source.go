@@ -22,7 +22,7 @@ var (
 	_ datasource.DataSourceWithConfigValidators = (*clientCertificateDataSource)(nil)
 )
 
-type clientCertificateDataSource struct{ configuredDataSource }
+type clientCertificateDataSource struct{ DataSource[pkiBackend] }
 
 func newClientCertificateDataSource() datasource.DataSource { return &clientCertificateDataSource{} }
 
@@ -78,17 +78,17 @@ func (d *clientCertificateDataSource) Read(ctx context.Context, req datasource.R
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	mount, serial, wanted := orDefault(model.Mount, defaultPKIMount), model.ID.ValueString(), lookup{"id", model.ID}
+	mount, serial, wanted := orDefault(model.Mount, defaultPKIMount), model.ID.ValueString(), by("id", model.ID)
 	var stored, found pki.Issued
 	var err error
 	if model.Store != nil {
 		store := pki.Store{Mount: model.Store.Mount.ValueString(), Path: model.Store.Path.ValueString()}
-		wanted = lookup{"store", types.StringValue(store.String())}
-		stored, err = d.vault.Stored(ctx, store)
+		wanted = by("store", types.StringValue(store.String()))
+		stored, err = d.Backend.Stored(ctx, store)
 		serial = stored.Serial
 	}
 	if err == nil {
-		found, err = d.vault.Read(ctx, mount, serial, nil)
+		found, err = d.Backend.Read(ctx, mount, serial, nil)
 		if model.Store != nil && errors.Is(err, postgres.ErrNotFound) {
 			resp.Diagnostics.AddAttributeError(path.Root("mount"), "Cannot read "+clientCertificateNoun, fmt.Sprintf("%s holds the certificate with the serial number "+
 				"%s, which mount %s has not issued. Correct mount.", wanted.value.ValueString(), serial, mount))

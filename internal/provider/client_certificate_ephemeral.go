@@ -20,7 +20,7 @@ var (
 	_ ephemeral.EphemeralResourceWithClose     = (*clientCertificateEphemeral)(nil)
 )
 
-type clientCertificateEphemeral struct{ *backend }
+type clientCertificateEphemeral struct{ EphemeralResource[pkiBackend] }
 
 func newClientCertificateEphemeral() ephemeral.EphemeralResource {
 	return &clientCertificateEphemeral{}
@@ -39,12 +39,6 @@ type clientCertificateEphemeralModel struct {
 	PrivateKeyPEM  types.String      `tfsdk:"private_key_pem"`
 	CAChainPEM     types.String      `tfsdk:"ca_chain_pem"`
 	NotAfter       timetypes.RFC3339 `tfsdk:"not_after"`
-}
-
-func (e *clientCertificateEphemeral) Configure(_ context.Context, req ephemeral.ConfigureRequest, _ *ephemeral.ConfigureResponse) {
-	if shared, ok := req.ProviderData.(*backend); ok {
-		e.backend = shared
-	}
 }
 
 func (e *clientCertificateEphemeral) Metadata(_ context.Context, req ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
@@ -99,7 +93,7 @@ func (e *clientCertificateEphemeral) Open(ctx context.Context, req ephemeral.Ope
 	if ttl := duration(model.TTL); ttl != nil {
 		request.TTL = *ttl
 	}
-	certificate, key, err := e.vault.Pair(ctx, request)
+	certificate, key, err := e.Backend.Pair(ctx, request)
 	if err != nil {
 		addError(&resp.Diagnostics, "open", clientCertificateNoun, request.CommonName, err)
 		return
@@ -126,7 +120,7 @@ func (e *clientCertificateEphemeral) Close(ctx context.Context, req ephemeral.Cl
 	if diags.HasError() || json.Unmarshal(remembered, &known) != nil {
 		return
 	}
-	if err := e.vault.Revoke(ctx, known.Mount, pki.Certificate{Serial: known.Serial, PEM: known.PEM}); err != nil {
+	if err := e.Backend.Revoke(ctx, known.Mount, pki.Certificate{Serial: known.Serial, PEM: known.PEM}); err != nil {
 		addError(&resp.Diagnostics, "close", clientCertificateNoun, known.Serial, err)
 	}
 }

@@ -50,7 +50,7 @@ func hold(t *testing.T, m *testvault.Mounts, path string, after bool) holder {
 }
 
 // killed runs an apply through the holder, and kills the provider when Vault is at the step.
-func (w workspace) killed(h holder) {
+func killed(w workspace, h holder) {
 	w.t.Helper()
 	apply := w.command("apply", "-auto-approve", "-input=false")
 	apply.Env = append(slices.Clone(apply.Env), "VAULT_ADDR="+h.URL)
@@ -81,7 +81,7 @@ func TestAccRenewalKilled(t *testing.T) {
 				w := newWorkspaceWith(t, m.Env(), certificate(m, `ttl = "24h"`))
 				testdb.Must(w.apply())(t)
 				w.write(certificate(m, `ttl = "12h"`))
-				w.killed(hold(t, m, step, after))
+				killed(w, hold(t, m, step, after))
 				output := testdb.Must(w.apply())(t)
 				valid, revoked := m.Serials()
 				if len(valid) != 1 {
@@ -112,7 +112,7 @@ func TestAccDestroyKilled(t *testing.T) {
 				w := newWorkspaceWith(t, m.Env(), certificate(m, `ttl = "24h"`))
 				testdb.Must(w.apply())(t)
 				w.write("")
-				w.killed(hold(t, m, step, after))
+				killed(w, hold(t, m, step, after))
 				testdb.Must(w.apply())(t)
 				if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) == 0 {
 					t.Errorf("%v are valid, %v revoked", valid, revoked)
@@ -136,7 +136,7 @@ func TestAccFirstCertificateKilled(t *testing.T) {
 				m := testvault.New(t)
 				config := certificate(m, `ttl = "24h"`)
 				w := newWorkspaceWith(t, m.Env(), config)
-				w.killed(hold(t, m, step, after))
+				killed(w, hold(t, m, step, after))
 				output, err := w.apply()
 				if stored := step == "/data/" && after; stored != (err != nil) {
 					t.Fatalf("the next apply: %v\n%s", err, output)

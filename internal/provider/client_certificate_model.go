@@ -187,33 +187,33 @@ func sameAddresses(one, other types.Set) bool {
 var (
 	// An authority takes no more (RFC 5280, appendix A.1, ub-common-name).
 	commonName = []validator.String{notBlank, stringvalidator.LengthAtMost(64)}
-	vaultPath  = check{"it must be a path without a slash at its ends, and without empty parts", func(value string) string {
+	vaultPath  = newCheck("it must be a path without a slash at its ends, and without empty parts", func(value string) string {
 		if value == "" || strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/") || strings.Contains(value, "//") {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
-	}}
-	ipAddress = check{"it must be an IP address", func(value string) string {
+	})
+	ipAddress = newCheck("it must be an IP address", func(value string) string {
 		if net.ParseIP(value) == nil {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
-	}}
+	})
 	// Vault reckons in seconds, and takes less than one for nothing.
-	wholeSeconds = check{"it must be a duration of whole seconds with units (h, m, s), such as \"720h\"", func(value string) string {
+	wholeSeconds = newCheck("it must be a duration of whole seconds with units (h, m, s), such as \"720h\"", func(value string) string {
 		if d, err := time.ParseDuration(value); err != nil || d <= 0 || d%time.Second != 0 {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
-	}}
-	serialNumber = check{"it must be a serial number as Vault writes it, such as 39:dd:2e:90", func(value string) string {
+	})
+	serialNumber = newCheck("it must be a serial number as Vault writes it, such as 39:dd:2e:90", func(value string) string {
 		if !serialFormat.MatchString(value) {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
-	}}
+	})
 	serialFormat   = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2})+$`)
-	signingRequest = check{"it must be a certificate signing request (PKCS #10, RFC 2986) in PEM, without its key", pki.CheckCSR}
+	signingRequest = newCheck("it must be a certificate signing request (PKCS #10, RFC 2986) in PEM, without its key", pki.CheckCSR)
 )
 
 // requestDescriptions are of what a certificate is asked for with, in the resource and in the ephemeral resource.
@@ -237,7 +237,7 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 		"role":        requiredString(described["role"]+" An import does not know it.", notBlank),
 		"common_name": requiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", commonName...),
 		"ttl": schema.StringAttribute{
-			Optional: true, Validators: []validator.String{wholeSeconds}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},
+			Optional: true, Validators: []validator.String{wholeSeconds}, PlanModifiers: []planmodifier.String{sameMeaning(sameDuration)},
 			MarkdownDescription: described["ttl"],
 		},
 		"dns_names": schema.SetAttribute{

@@ -25,7 +25,7 @@ var (
 	_ resource.ResourceWithImportState    = (*clientCertificateResource)(nil)
 )
 
-type clientCertificateResource struct{ configured }
+type clientCertificateResource struct{ Resource[pkiBackend] }
 
 func newClientCertificateResource() resource.Resource { return &clientCertificateResource{} }
 
@@ -132,15 +132,15 @@ func (m *clientCertificateModel) unchanged(state clientCertificateModel) {
 
 func (r *clientCertificateResource) revocationDue(ctx context.Context, state clientCertificateModel) bool {
 	issued, err := state.issued(ctx)
-	return err == nil && r.backend != nil && r.vault.Due(issued)
+	return err == nil && r.Backend != nil && r.Backend.Due(issued)
 }
 
 // warnOfMissingRole says that nobody could log in, as far as the database can be asked.
 func (r *clientCertificateResource) warnOfMissingRole(ctx context.Context, commonName types.String, diags *diag.Diagnostics) {
-	if r.backend == nil || commonName.IsUnknown() {
+	if r.Backend == nil || commonName.IsUnknown() {
 		return
 	}
-	if names, known := r.logins(ctx); known && !slices.Contains(names, commonName.ValueString()) {
+	if names, known := r.Backend.logins(ctx); known && !slices.Contains(names, commonName.ValueString()) {
 		diags.AddAttributeWarning(path.Root("common_name"), fmt.Sprintf("There is no role %q", commonName.ValueString()), fmt.Sprintf("The database has no role %q that may log in, so that the "+
 			"certificate opens nothing, unless the same apply makes the role. Names are compared letter by letter.", commonName.ValueString()))
 	}
@@ -151,7 +151,7 @@ func (r *clientCertificateResource) Create(ctx context.Context, req resource.Cre
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	issued, err := r.vault.Issue(ctx, plan.wanted(ctx))
+	issued, err := r.Backend.Issue(ctx, plan.wanted(ctx))
 	if err != nil {
 		addError(&resp.Diagnostics, "create", clientCertificateNoun, plan.CommonName.ValueString(), err)
 		if issued.Serial == "" {
@@ -165,7 +165,7 @@ func (r *clientCertificateResource) Create(ctx context.Context, req resource.Cre
 
 // warnOfClock says that other machines may be right about a certificate's dates where this one is wrong.
 func (r *clientCertificateResource) warnOfClock(diags *diag.Diagnostics) {
-	if skew := r.vault.Skew().Round(time.Second); skew.Abs() > time.Minute {
+	if skew := r.Backend.Skew().Round(time.Second); skew.Abs() > time.Minute {
 		word := "behind"
 		if skew < 0 {
 			word = "ahead of"
@@ -183,7 +183,7 @@ func (r *clientCertificateResource) Read(ctx context.Context, req resource.ReadR
 	wanted := state.wanted(ctx)
 	issued, err := state.issued(ctx)
 	if state.CertificatePEM.IsNull() { // just imported
-		issued, err = r.vault.Read(ctx, wanted.Mount, state.ID.ValueString(), wanted.Store)
+		issued, err = r.Backend.Read(ctx, wanted.Mount, state.ID.ValueString(), wanted.Store)
 		state.RevokeOnDestroy = types.BoolValue(true)
 		if gone(err) {
 			resp.State.RemoveResource(ctx)
@@ -192,7 +192,7 @@ func (r *clientCertificateResource) Read(ctx context.Context, req resource.ReadR
 	}
 	reason := ""
 	if err == nil {
-		issued, reason, err = r.vault.Check(ctx, issued, wanted)
+		issued, reason, err = r.Backend.Check(ctx, issued, wanted)
 	}
 	if err != nil {
 		addError(&resp.Diagnostics, "read", clientCertificateNoun, state.CommonName.ValueString(), err)
@@ -216,9 +216,9 @@ func (r *clientCertificateResource) Update(ctx context.Context, req resource.Upd
 	}
 	var revoked []string
 	if plan.ID.IsUnknown() {
-		issued, revoked, err = r.vault.Renew(ctx, issued, state.wanted(ctx), plan.wanted(ctx))
+		issued, revoked, err = r.Backend.Renew(ctx, issued, state.wanted(ctx), plan.wanted(ctx))
 	} else {
-		issued, revoked, err = r.vault.Settle(ctx, issued)
+		issued, revoked, err = r.Backend.Settle(ctx, issued)
 	}
 	if len(revoked) > 0 {
 		resp.Diagnostics.AddWarning("Certificates of "+plan.CommonName.ValueString()+" were revoked", fmt.Sprintf("Of %s, these serial numbers were revoked: %s. Servers learn it from the next "+
@@ -251,7 +251,7 @@ func (r *clientCertificateResource) Delete(ctx context.Context, req resource.Del
 	}
 	issued, err := state.issued(ctx)
 	if err == nil {
-		err = r.vault.Retire(ctx, issued, state.wanted(ctx), state.RevokeOnDestroy.ValueBool())
+		err = r.Backend.Retire(ctx, issued, state.wanted(ctx), state.RevokeOnDestroy.ValueBool())
 	}
 	if err != nil {
 		addError(&resp.Diagnostics, "destroy", clientCertificateNoun, state.CommonName.ValueString(), err)

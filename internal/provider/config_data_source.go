@@ -16,7 +16,7 @@ var (
 	_ datasource.DataSourceWithConfigValidators = (*configDataSource)(nil)
 )
 
-type configDataSource struct{ configuredDataSource }
+type configDataSource struct{ DataSource[tenancy.Store] }
 
 func newConfigDataSource() datasource.DataSource { return &configDataSource{} }
 
@@ -48,12 +48,12 @@ func (d *configDataSource) Read(ctx context.Context, req datasource.ReadRequest,
 	var config tenancy.Config
 	var err error
 	if !model.ID.IsNull() {
-		config, err = d.tenancy.Config(ctx, model.ID.ValueString())
+		config, err = d.Backend.Config(ctx, model.ID.ValueString())
 	} else {
-		config, err = d.tenancy.ConfigByName(ctx, model.OrganizationID.ValueString(), model.TeamID.ValueStringPointer(), model.Name.ValueString())
+		config, err = d.Backend.ConfigByName(ctx, model.OrganizationID.ValueString(), model.TeamID.ValueStringPointer(), model.Name.ValueString())
 	}
 	if err != nil {
-		addLookupError(&resp.Diagnostics, "config", err, lookup{"id", model.ID}, lookup{"organization_id", model.OrganizationID}, lookup{"team_id", model.TeamID}, lookup{"name", model.Name})
+		addLookupError(&resp.Diagnostics, "config", err, by("id", model.ID), by("organization_id", model.OrganizationID), by("team_id", model.TeamID), by("name", model.Name))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, configModelFrom(config))...)

@@ -19,7 +19,7 @@ var (
 	_ resource.ResourceWithImportState = (*configResource)(nil)
 )
 
-type configResource struct{ configured }
+type configResource struct{ Resource[tenancy.Store] }
 
 func newConfigResource() resource.Resource { return &configResource{} }
 
@@ -106,7 +106,7 @@ func (r *configResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	r.refuseMove(ctx, "config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
+	refuseMove(ctx, r.Backend, "config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
 	keepUnchanged(req, resp)
 }
 
@@ -115,7 +115,7 @@ func (r *configResource) Create(ctx context.Context, req resource.CreateRequest,
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	config, err := r.tenancy.CreateConfig(ctx, plan.config())
+	config, err := r.Backend.CreateConfig(ctx, plan.config())
 	if err != nil {
 		addError(&resp.Diagnostics, "create", "config", plan.Name.ValueString(), err)
 		return
@@ -128,7 +128,7 @@ func (r *configResource) Read(ctx context.Context, req resource.ReadRequest, res
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	config, err := r.tenancy.Config(ctx, state.ID.ValueString())
+	config, err := r.Backend.Config(ctx, state.ID.ValueString())
 	if gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
@@ -146,7 +146,7 @@ func (r *configResource) Update(ctx context.Context, req resource.UpdateRequest,
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	config, err := r.tenancy.UpdateConfig(ctx, state.config(), plan.config())
+	config, err := r.Backend.UpdateConfig(ctx, state.config(), plan.config())
 	if err != nil {
 		addError(&resp.Diagnostics, "update", "config", state.Name.ValueString(), err)
 		return
@@ -159,7 +159,7 @@ func (r *configResource) Delete(ctx context.Context, req resource.DeleteRequest,
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.tenancy.DeleteConfig(ctx, state.ID.ValueString()); err != nil {
+	if err := r.Backend.DeleteConfig(ctx, state.ID.ValueString()); err != nil {
 		addError(&resp.Diagnostics, "delete", "config", state.Name.ValueString(), err)
 	}
 }
@@ -167,7 +167,7 @@ func (r *configResource) Delete(ctx context.Context, req resource.DeleteRequest,
 func (r *configResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	importByKey(ctx, "config", "organization-slug/team-slug/name (organization-slug//name without a team)", req, resp, func(key string) (string, error) {
 		organizationSlug, teamSlug, name := splitKey(key)
-		config, err := r.tenancy.ConfigByKey(ctx, organizationSlug, teamSlug, name)
+		config, err := r.Backend.ConfigByKey(ctx, organizationSlug, teamSlug, name)
 		return config.ID, err
 	})
 }

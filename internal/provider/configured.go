@@ -7,32 +7,49 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
-	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
-	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
-// configured carries the provider's configuration into a resource.
-type configured struct{ *backend }
+// Backends are what the provider's configuration makes for its resources and data sources to work with: one for each domain.
+type Backends []any
 
-func (c *configured) Configure(_ context.Context, req resource.ConfigureRequest, _ *resource.ConfigureResponse) {
-	// ProviderData is nil while Terraform validates, before the provider is configured.
-	if shared, ok := req.ProviderData.(*backend); ok {
-		c.backend = shared
+// backendOf returns nil while Terraform validates, before the provider is configured.
+func backendOf[Backend any](providerData any) *Backend {
+	backends, _ := providerData.(Backends)
+	for _, one := range backends {
+		if backend, ok := one.(*Backend); ok {
+			return backend
+		}
 	}
+	return nil
 }
 
-// configuredDataSource carries the provider's configuration into a data source.
-type configuredDataSource struct{ *backend }
+// Resource carries its domain's backend into a resource.
+type Resource[Backend any] struct{ Backend *Backend }
 
-func (c *configuredDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, _ *datasource.ConfigureResponse) {
-	if shared, ok := req.ProviderData.(*backend); ok {
-		c.backend = shared
-	}
+// Configure takes the backend from the provider.
+func (r *Resource[Backend]) Configure(_ context.Context, req resource.ConfigureRequest, _ *resource.ConfigureResponse) {
+	r.Backend = backendOf[Backend](req.ProviderData)
+}
+
+// DataSource carries its domain's backend into a data source.
+type DataSource[Backend any] struct{ Backend *Backend }
+
+// Configure takes the backend from the provider.
+func (d *DataSource[Backend]) Configure(_ context.Context, req datasource.ConfigureRequest, _ *datasource.ConfigureResponse) {
+	d.Backend = backendOf[Backend](req.ProviderData)
+}
+
+// EphemeralResource carries its domain's backend into an ephemeral resource.
+type EphemeralResource[Backend any] struct{ Backend *Backend }
+
+// Configure takes the backend from the provider.
+func (e *EphemeralResource[Backend]) Configure(_ context.Context, req ephemeral.ConfigureRequest, _ *ephemeral.ConfigureResponse) {
+	e.Backend = backendOf[Backend](req.ProviderData)
 }
 
 var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -58,29 +75,5 @@ func importByKey(ctx context.Context, noun, keyForm string, req resource.ImportS
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("id"), id)...)
 }
 
-// splitKey takes organization-slug/team-slug/name apart. A name may contain slashes, slugs cannot.
-func splitKey(key string) (organizationSlug, teamSlug, name string) {
-	organizationSlug, rest, _ := strings.Cut(key, "/")
-	teamSlug, name, _ = strings.Cut(rest, "/")
-	return organizationSlug, teamSlug, name
-}
-
 // gone tells that the object was removed outside Terraform, so that a create is to be planned.
 func gone(err error) bool { return errors.Is(err, postgres.ErrNotFound) }
-
-// refuseMove refuses while planning what the database would refuse later: an object given to another organization, or
-// moved to a team of another one. What is not known yet is left to the apply.
-func (c *configured) refuseMove(ctx context.Context, noun, name string, from, to, fromTeam, toTeam types.String, diags *diag.Diagnostics) {
-	if !to.IsUnknown() {
-		if err := c.tenancy.RefuseOrganizationChange(ctx, noun, name, from.ValueString(), to.ValueString()); err != nil {
-			addError(diags, "change", noun, name, err)
-			return
-		}
-	}
-	if !toTeam.IsUnknown() && !toTeam.IsNull() && !toTeam.Equal(fromTeam) {
-		var wrong *tenancy.OrganizationError
-		if err := c.tenancy.CheckTeam(ctx, noun, toTeam.ValueString(), from.ValueString()); errors.As(err, &wrong) {
-			addError(diags, "change", noun, name, err)
-		}
-	}
-}

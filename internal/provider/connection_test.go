@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -53,7 +54,7 @@ func TestAccEnvironment(t *testing.T) {
 	config := testdb.Config(t, database)
 	for name, value := range map[string]string{
 		"PGHOST": config.Host, "PGDATABASE": database, "PGUSER": config.Username, "PGSSLMODE": "verify-full",
-		"PGSSLROOTCERT": config.SSLRootCert, "PGSSLCERT": config.SSLCert, "PGSSLKEY": config.SSLKey, "PGPORT": itoa(config.Port),
+		"PGSSLROOTCERT": config.SSLRootCert, "PGSSLCERT": config.SSLCert, "PGSSLKEY": config.SSLKey, "PGPORT": strconv.Itoa(config.Port),
 	} {
 		t.Setenv(name, value)
 	}

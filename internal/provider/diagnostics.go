@@ -108,6 +108,9 @@ type lookup struct {
 	value     types.String
 }
 
+// by names an attribute that a data source looks by.
+func by(attribute string, value types.String) lookup { return lookup{attribute, value} }
+
 // addLookupError reports an error of a data source, for which an object that is missing is an error too.
 func addLookupError(diags *diag.Diagnostics, noun string, err error, by ...lookup) {
 	if !errors.Is(err, postgres.ErrNotFound) {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 var providerIsBuilt atomic.Bool
 
@@ -28,7 +25,7 @@ var builtProvider = sync.OnceValues(func() (cliConfig string, err error) {
 		return "", err
 	}
 	providerIsBuilt.Store(true)
-	build := exec.Command("go", "build", "-o", folder, "../..")
+	build := exec.Command("go", "build", "-o", folder, "github.com/longyi-brownie/terraform-provider-brownie")
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, output)
 	}
@@ -181,4 +178,20 @@ func validate(t *testing.T, config string) []diagnostic {
 		diagnostics = append(diagnostics, diagnostic{attribute, d.Summary + ": " + d.Detail})
 	}
 	return diagnostics
+}
+
+// children lists the processes that a process started.
+func children(t *testing.T, parent int) (pids []int) {
+	t.Helper()
+	list, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
+	if err != nil {
+		t.Fatalf("ps: %s", err)
+	}
+	for line := range strings.Lines(string(list)) {
+		var pid, ppid int
+		if _, err := fmt.Sscan(line, &pid, &ppid); err == nil && ppid == parent {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -71,7 +70,7 @@ var (
 
 // converge applies until it succeeds: once, and after errors that contain import blocks once more with those blocks.
 // It returns how many rows had been committed without reaching the state.
-func (w workspace) converge(config string) (imported int) {
+func converge(w workspace, config string) (imported int) {
 	w.t.Helper()
 	output, err := w.apply()
 	if err != nil {
@@ -94,7 +93,7 @@ func (w workspace) converge(config string) (imported int) {
 	return imported
 }
 
-func (w workspace) wantRows(url string) {
+func wantRows(w workspace, url string) {
 	w.t.Helper()
 	conn, err := pgx.Connect(context.Background(), url)
 	if err != nil {
@@ -127,22 +126,6 @@ func awaitRows(t *testing.T, url string, rows int) {
 	t.Fatalf("the apply did not write %d rows within a minute", rows)
 }
 
-// children lists the processes that a process started.
-func children(t *testing.T, parent int) (pids []int) {
-	t.Helper()
-	list, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
-	if err != nil {
-		t.Fatalf("ps: %s", err)
-	}
-	for line := range strings.Lines(string(list)) {
-		var pid, ppid int
-		if _, err := fmt.Sscan(line, &pid, &ppid); err == nil && ppid == parent {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
 func TestAccProviderKilled(t *testing.T) {
 	for _, rows := range []int{1, 30, 120, 180} {
 		t.Run(fmt.Sprintf("after %d rows", rows), func(t *testing.T) {
@@ -166,8 +149,8 @@ func TestAccProviderKilled(t *testing.T) {
 			} else if killed == 0 {
 				t.Fatalf("the apply failed (%s), but there was no provider process to kill", err)
 			}
-			t.Logf("%d rows had been committed without reaching the state", w.converge(twoHundred))
-			w.wantRows(url)
+			t.Logf("%d rows had been committed without reaching the state", converge(w, twoHundred))
+			wantRows(w, url)
 		})
 	}
 }
@@ -203,8 +186,8 @@ func TestAccServerRestarted(t *testing.T) {
 					t.Errorf("the errors are not clear:\n%s", output.String())
 				}
 			}
-			t.Logf("%d rows had been committed without reaching the state", w.converge(twoHundred))
-			w.wantRows(server.URL("restarted"))
+			t.Logf("%d rows had been committed without reaching the state", converge(w, twoHundred))
+			wantRows(w, server.URL("restarted"))
 		})
 	}
 }
@@ -221,11 +204,11 @@ func TestAccRowsThatNeverReachedTheState(t *testing.T) {
 	for _, lost := range [][]string{{"brownie_user.u[5]", "brownie_agent_config.a[7]", "brownie_config.c[9]"}, {"brownie_team.t[3]"}} {
 		w.write(twoHundred)
 		w.mustRun(append([]string{"state", "rm"}, lost...)...)
-		if imported := w.converge(twoHundred); imported != len(lost) {
+		if imported := converge(w, twoHundred); imported != len(lost) {
 			t.Errorf("%d errors contained an import block, want %d", imported, len(lost))
 		}
 	}
-	w.wantRows(testdb.Server(t, database).URL(database))
+	wantRows(w, testdb.Server(t, database).URL(database))
 }
 
 func TestAccTwoAppliesAtOnce(t *testing.T) {
@@ -254,7 +237,7 @@ func TestAccTwoAppliesAtOnce(t *testing.T) {
 		}
 	}
 	workspaces[winner].noChanges()
-	workspaces[winner].wantRows(testdb.Server(t, database).URL(database))
+	wantRows(workspaces[winner], testdb.Server(t, database).URL(database))
 }
 
 // Neither a password nor a private key reaches state, plan, output or the most talkative log.

@@ -20,7 +20,7 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*loginDataSource)(nil)
 
-type loginDataSource struct{ configuredDataSource }
+type loginDataSource struct{ DataSource[accessBackend] }
 
 func newLoginDataSource() datasource.DataSource { return &loginDataSource{} }
 
@@ -46,12 +46,12 @@ func (d *loginDataSource) Metadata(_ context.Context, req datasource.MetadataReq
 }
 
 // keyFile refuses keys themselves: the arguments of a data source are stored in the state.
-var keyFile = check{"it must be the path of a PEM file, because Terraform stores this argument in the state", func(value string) string {
+var keyFile = newCheck("it must be the path of a PEM file, because Terraform stores this argument in the state", func(value string) string {
 	if strings.Contains(value, "-----BEGIN") {
 		return "holds a private key itself"
 	}
 	return ""
-}}
+})
 
 func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	like := "Default: that of the provider."
@@ -119,7 +119,7 @@ func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 // loginConfig is the provider's connection with what the data source says otherwise, and the names of that. What is not
 // known of the provider's stays unknown unless it is replaced.
 func (d *loginDataSource) loginConfig(m loginModel) (config postgres.Config, replaced []string) {
-	config = d.connection
+	config = d.Backend.connection
 	config.Password, config.SSLMode, config.ClientCertificate = "", "verify-full", nil
 	config.Username, config.SSLCert, config.SSLKey = m.Role.ValueString(), m.SSLCert.ValueString(), m.SSLKey.ValueString()
 	replaced = []string{"username", "password", "sslmode", "sslcert", "sslkey"}

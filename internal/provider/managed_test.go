@@ -2,7 +2,6 @@ package provider_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -10,34 +9,6 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
-
-// asRole is how a role logs in to a database of a server, as libpq's environment variables.
-func asRole(t *testing.T, server *devstack.Postgres, database, role string) []string {
-	t.Helper()
-	certificate, err := server.ClientCertificate(role)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []string{
-		"PGHOST=" + server.Host(), "PGPORT=" + itoa(server.Port()), "PGDATABASE=" + database, "PGUSER=" + role, "PGSSLMODE=verify-full",
-		"PGSSLROOTCERT=" + server.CAFile(), "PGSSLCERT=" + certificate.CertFile, "PGSSLKEY=" + certificate.KeyFile,
-	}
-}
-
-// connectAs logs in as a role.
-func connectAs(t *testing.T, server *devstack.Postgres, database, role string) (*pgx.Conn, error) {
-	t.Helper()
-	var settings []string
-	for _, variable := range asRole(t, server, database, role) {
-		name, value, _ := strings.Cut(strings.TrimPrefix(variable, "PG"), "=")
-		settings = append(settings, fmt.Sprintf("%s='%s'", strings.Replace(strings.ToLower(name), "database", "dbname", 1), value))
-	}
-	conn, err := pgx.Connect(t.Context(), strings.Join(settings, " "))
-	if err == nil {
-		t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	}
-	return conn, err
-}
 
 // Managed PostgreSQL gives nobody a superuser: all that the owner of two brownie databases of one cluster has is
 // CREATEROLE. It migrates both, makes roles in each, and proves the isolation; no role gets into the other database.

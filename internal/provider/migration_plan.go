@@ -18,7 +18,7 @@ import (
 
 // ModifyPlan finds out what the apply will run.
 func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if r.backend == nil {
+	if r.Backend == nil {
 		return
 	}
 	if req.Plan.Raw.IsNull() {
@@ -58,7 +58,7 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 }
 
 func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, state migrationModel, refreshed []migrate.Step, creates bool, diags *diag.Diagnostics) {
-	engine := plan.engine(r.backend)
+	engine := plan.engine(r.Backend)
 	latest, err := engine.Latest()
 	if err != nil {
 		addMigrationError(diags, "plan", *plan, err)
@@ -194,5 +194,5 @@ func (r *migrationResource) planDestroy(ctx context.Context, req resource.Modify
 }
 
 func (r *migrationResource) teardown(ctx context.Context, state migrationModel) (migrate.Plan, error) {
-	return state.engine(r.backend).PlanTeardown(ctx, state.AllowDown.ValueBool())
+	return state.engine(r.Backend).PlanTeardown(ctx, state.AllowDown.ValueBool())
 }

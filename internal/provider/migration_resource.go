@@ -30,7 +30,7 @@ var (
 	_ resource.ResourceWithImportState    = (*migrationResource)(nil)
 )
 
-type migrationResource struct{ configured }
+type migrationResource struct{ Resource[migrateBackend] }
 
 func newMigrationResource() resource.Resource { return &migrationResource{} }
 
@@ -125,10 +125,10 @@ func (r *migrationResource) ValidateConfig(ctx context.Context, req resource.Val
 }
 
 // engine returns the engine for a configuration whose name and folder are known.
-func (m migrationModel) engine(b *backend) *migrate.Engine { return m.engineThatWarns(b, nil) }
+func (m migrationModel) engine(b *migrateBackend) *migrate.Engine { return m.engineThatWarns(b, nil) }
 
 // engineThatWarns adds the warnings that migrations raise to diags.
-func (m migrationModel) engineThatWarns(b *backend, diags *diag.Diagnostics) *migrate.Engine {
+func (m migrationModel) engineThatWarns(b *migrateBackend, diags *diag.Diagnostics) *migrate.Engine {
 	options := migrate.Options{MaxLockedBytes: m.MaxLockedBytes.ValueInt64Pointer()}
 	if diags != nil {
 		options.Warn = func(file, warning string) { diags.AddWarning("Migration "+file+" warns", warning) }
@@ -136,7 +136,7 @@ func (m migrationModel) engineThatWarns(b *backend, diags *diag.Diagnostics) *mi
 	if timeout := duration(m.LockTimeout); timeout != nil {
 		options.LockTimeout = *timeout
 	}
-	return b.migrations(m.Name.ValueString(), m.SourceDir.ValueString(), options)
+	return b.engine(m.Name.ValueString(), m.SourceDir.ValueString(), options)
 }
 
 // target is the version to reach.
@@ -170,7 +170,7 @@ func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, p
 		plan.Name = types.StringValue(name)
 	}
 	plan.ID = plan.Name
-	engine := plan.engineThatWarns(r.backend, diags)
+	engine := plan.engineThatWarns(r.Backend, diags)
 	latest, err := engine.Latest()
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 	if state.Name.IsNull() {
 		state.Name = state.ID // An older provider had no name, and an import has nothing else.
 	}
-	engine := state.engine(r.backend)
+	engine := state.engine(r.Backend)
 	applied, err := engine.Applied(ctx)
 	if err != nil {
 		addMigrationError(&resp.Diagnostics, "read", state, err)
@@ -288,7 +288,7 @@ func (r *migrationResource) Delete(ctx context.Context, req resource.DeleteReque
 	}
 	planned, err := r.teardown(ctx, state)
 	if err == nil {
-		_, err = state.engineThatWarns(r.backend, &resp.Diagnostics).Run(ctx, planned)
+		_, err = state.engineThatWarns(r.Backend, &resp.Diagnostics).Run(ctx, planned)
 	}
 	if err != nil {
 		addMigrationError(&resp.Diagnostics, "destroy", state, err)

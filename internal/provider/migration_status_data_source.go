@@ -18,7 +18,7 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*migrationStatusDataSource)(nil)
 
-type migrationStatusDataSource struct{ configuredDataSource }
+type migrationStatusDataSource struct{ DataSource[migrateBackend] }
 
 func newMigrationStatusDataSource() datasource.DataSource { return &migrationStatusDataSource{} }
 
@@ -114,7 +114,7 @@ func (d *migrationStatusDataSource) Read(ctx context.Context, req datasource.Rea
 		}
 		model.Name = types.StringValue(name)
 	}
-	engine := migrationModel{Name: model.Name, SourceDir: model.SourceDir}.engine(d.backend)
+	engine := migrationModel{Name: model.Name, SourceDir: model.SourceDir}.engine(d.Backend)
 	latest, err := engine.Latest()
 	if err != nil {
 		resp.Diagnostics.AddAttributeError(path.Root("source_dir"), "Cannot read migration status", explain("migration", err))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func latest(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return itoa(len(names))
+	return strconv.Itoa(len(names))
 }
 
 func at(version string) resource.TestCheckFunc {
@@ -275,7 +276,7 @@ func TestAccMigrationShowsLocksWhenCreated(t *testing.T) {
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
 		Config: providerBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" { source_dir = %q }", dir),
 		ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
-			betweenPlanAndApply{t, database, `INSERT INTO big SELECT i FROM generate_series(1, 10000) i`},
+			betweenPlanAndApply(t, database, `INSERT INTO big SELECT i FROM generate_series(1, 10000) i`),
 			plancheck.ExpectKnownValue(theMigration, locks, knownvalue.ListSizeExact(1)),
 			plancheck.ExpectKnownValue(theMigration, locks.AtSliceIndex(0).AtMapKey("table"), knownvalue.StringExact("public.big")),
 			plancheck.ExpectKnownValue(theMigration, locks.AtSliceIndex(0).AtMapKey("mode"), knownvalue.StringExact("SHARE")),
@@ -439,7 +440,7 @@ output "platform" { value = data.brownie_migration_status.platform }
 	if p := app.Pending[0]; p.Name != "002_b.sql" || len(p.Locks) != 1 || p.Locks[0].Table != "public.a" || p.Locks[0].Mode != "ACCESS EXCLUSIVE" {
 		t.Errorf("pending is %+v", p)
 	}
-	if platform.Current != 0 || itoa(len(platform.Pending)) != latest(t) || platform.UpToDate {
+	if platform.Current != 0 || strconv.Itoa(len(platform.Pending)) != latest(t) || platform.UpToDate {
 		t.Errorf("the platform's: %+v", platform)
 	}
 	log, err := os.ReadFile(filepath.Join(w.dir, "log"))
@@ -506,7 +507,7 @@ func TestAccMigrationsAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := testdb.Value[int](t, database, `SELECT count(*) FROM brownie.goose_db_version`); itoa(n-1) != latest(t) {
+	if n := testdb.Value[int](t, database, `SELECT count(*) FROM brownie.goose_db_version`); strconv.Itoa(n-1) != latest(t) {
 		t.Errorf("%d migrations are recorded", n-1)
 	}
 }

@@ -20,7 +20,7 @@ var (
 	_ datasource.DataSourceWithConfigure        = (*organizationUsageDataSource)(nil)
 )
 
-type organizationDataSource struct{ configuredDataSource }
+type organizationDataSource struct{ DataSource[tenancy.Store] }
 
 func newOrganizationDataSource() datasource.DataSource { return &organizationDataSource{} }
 
@@ -47,18 +47,18 @@ func (d *organizationDataSource) Read(ctx context.Context, req datasource.ReadRe
 	var organization tenancy.Organization
 	var err error
 	if !model.ID.IsNull() {
-		organization, err = d.tenancy.Organization(ctx, model.ID.ValueString())
+		organization, err = d.Backend.Organization(ctx, model.ID.ValueString())
 	} else {
-		organization, err = d.tenancy.OrganizationBySlug(ctx, model.Slug.ValueString())
+		organization, err = d.Backend.OrganizationBySlug(ctx, model.Slug.ValueString())
 	}
 	if err != nil {
-		addLookupError(&resp.Diagnostics, "organization", err, lookup{"id", model.ID}, lookup{"slug", model.Slug})
+		addLookupError(&resp.Diagnostics, "organization", err, by("id", model.ID), by("slug", model.Slug))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, organizationModelFrom(organization))...)
 }
 
-type organizationsDataSource struct{ configuredDataSource }
+type organizationsDataSource struct{ DataSource[tenancy.Store] }
 
 func newOrganizationsDataSource() datasource.DataSource { return &organizationsDataSource{} }
 
@@ -91,7 +91,7 @@ func (d *organizationsDataSource) Read(ctx context.Context, req datasource.ReadR
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organizations, err := d.tenancy.Organizations(ctx, tenancy.OrganizationFilter{IsActive: model.IsActive.ValueBoolPointer()})
+	organizations, err := d.Backend.Organizations(ctx, tenancy.OrganizationFilter{IsActive: model.IsActive.ValueBoolPointer()})
 	if err != nil {
 		addError(&resp.Diagnostics, "read", "organizations", "", err)
 		return
@@ -100,7 +100,7 @@ func (d *organizationsDataSource) Read(ctx context.Context, req datasource.ReadR
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
 }
 
-type organizationUsageDataSource struct{ configuredDataSource }
+type organizationUsageDataSource struct{ DataSource[tenancy.Store] }
 
 func newOrganizationUsageDataSource() datasource.DataSource { return &organizationUsageDataSource{} }
 
@@ -145,9 +145,9 @@ func (d *organizationUsageDataSource) Read(ctx context.Context, req datasource.R
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	usage, err := d.tenancy.OrganizationUsage(ctx, model.OrganizationID.ValueString())
+	usage, err := d.Backend.OrganizationUsage(ctx, model.OrganizationID.ValueString())
 	if err != nil {
-		addLookupError(&resp.Diagnostics, "organization", err, lookup{"organization_id", model.OrganizationID})
+		addLookupError(&resp.Diagnostics, "organization", err, by("organization_id", model.OrganizationID))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, organizationUsageModel{

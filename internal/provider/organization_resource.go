@@ -20,7 +20,7 @@ var (
 	_ resource.ResourceWithImportState = (*organizationResource)(nil)
 )
 
-type organizationResource struct{ configured }
+type organizationResource struct{ Resource[tenancy.Store] }
 
 func newOrganizationResource() resource.Resource { return &organizationResource{} }
 
@@ -120,7 +120,7 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organization, err := r.tenancy.CreateOrganization(ctx, plan.organization())
+	organization, err := r.Backend.CreateOrganization(ctx, plan.organization())
 	if err != nil {
 		addError(&resp.Diagnostics, "create", "organization", plan.Slug.ValueString(), err)
 		return
@@ -134,7 +134,7 @@ func (r *organizationResource) Read(ctx context.Context, req resource.ReadReques
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organization, err := r.tenancy.Organization(ctx, state.ID.ValueString())
+	organization, err := r.Backend.Organization(ctx, state.ID.ValueString())
 	if gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
@@ -156,7 +156,7 @@ func (r *organizationResource) Update(ctx context.Context, req resource.UpdateRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organization, err := r.tenancy.UpdateOrganization(ctx, state.organization(), plan.organization())
+	organization, err := r.Backend.UpdateOrganization(ctx, state.organization(), plan.organization())
 	if err != nil {
 		addError(&resp.Diagnostics, "update", "organization", state.Slug.ValueString(), err)
 		return
@@ -174,14 +174,14 @@ func (r *organizationResource) Delete(ctx context.Context, req resource.DeleteRe
 	if refuseProtected(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.tenancy.DeleteOrganization(ctx, state.ID.ValueString()); err != nil {
+	if err := r.Backend.DeleteOrganization(ctx, state.ID.ValueString()); err != nil {
 		addError(&resp.Diagnostics, "delete", "organization", state.Slug.ValueString(), err)
 	}
 }
 
 func (r *organizationResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	importByKey(ctx, "organization", "its slug", req, resp, func(key string) (string, error) {
-		organization, err := r.tenancy.OrganizationBySlug(ctx, key)
+		organization, err := r.Backend.OrganizationBySlug(ctx, key)
 		return organization.ID, err
 	})
 }

@@ -4,13 +4,15 @@ import (
 	"context"
 
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
-	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
-	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
-// keepSameMeaning keeps the text in the state when the configuration's text means the same: the framework compares by
+// sameMeaning keeps the text in the state when the configuration's text means the same: the framework compares by
 // meaning what a provider returns, but not what a person writes.
+func sameMeaning(same func(before, after string) bool) planmodifier.String {
+	return keepSameMeaning{same}
+}
+
 type keepSameMeaning struct {
 	same func(before, after string) bool
 }
@@ -33,19 +35,4 @@ func (m keepSameMeaning) PlanModifyString(_ context.Context, req planmodifier.St
 func sameJSON(before, after string) bool {
 	same, diags := jsontypes.NewNormalizedValue(before).StringSemanticEquals(context.Background(), jsontypes.NewNormalizedValue(after))
 	return !diags.HasError() && same
-}
-
-// keepUnchanged turns a plan that changes nothing but what the database computes into no change at all. The framework
-// marks such attributes as unknown before plan modifiers find that two texts mean the same.
-func keepUnchanged(req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	var plan, state map[string]tftypes.Value
-	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() || req.Plan.Raw.As(&plan) != nil || req.State.Raw.As(&state) != nil {
-		return
-	}
-	for name, value := range plan {
-		if computed := name == "updated_at" || name == "version"; !computed && !value.Equal(state[name]) {
-			return
-		}
-	}
-	resp.Plan.Raw = req.State.Raw
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -20,13 +21,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-log/tflog"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
 var _ provider.ProviderWithEphemeralResources = (*brownieProvider)(nil)
@@ -119,28 +115,22 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 	}
 }
 
-// backend is what resources and data sources work with.
-type backend struct {
-	tenancy *tenancy.Store
-	access  *access.Store
-	// migrations returns an engine for a history: the platform's own, or one whose migrations are in a folder.
-	migrations func(name, sourceDir string, options migrate.Options) *migrate.Engine
-	// connection is how the provider itself connects; proofs of a login start from it.
-	connection postgres.Config
-	vault      *pki.Vault
-	// logins are the names of the roles that may log in, if the database can be asked; it is asked once.
-	logins func(context.Context) (names []string, known bool)
-}
-
 func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var model providerModel
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	vault, login := p.vault(ctx, model.Vault, &resp.Diagnostics)
+	vault, login := configureVault(ctx, model.Vault, &resp.Diagnostics)
 	config := p.config(model, &resp.Diagnostics)
-	if config.ClientCertificate = p.loginWith(login, model, &resp.Diagnostics); login != nil && model.Username.IsNull() && os.Getenv("PGUSER") == "" {
-		config.Username = login.CommonName()
+	if login != nil {
+		config.ClientCertificate = login.Get
+		if model.Username.IsNull() && os.Getenv("PGUSER") == "" {
+			config.Username = login.CommonName()
+		}
+		if !model.SSLCert.IsNull() || !model.SSLKey.IsNull() {
+			resp.Diagnostics.AddAttributeError(path.Root("sslcert"), "Cannot configure the provider", "sslcert and sslkey cannot be combined with "+
+				"vault.client_certificate, which takes their place: remove one of them.")
+		}
 	}
 	if resp.Diagnostics.HasError() {
 		return
@@ -150,20 +140,10 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	shared := &backend{
-		tenancy: tenancy.New(db), access: access.New(db), connection: config, vault: vault,
-		logins: loginRoles(access.New(db), config),
-		migrations: func(name, sourceDir string, options migrate.Options) *migrate.Engine {
-			source := migrate.Platform
-			if name != migrate.PlatformName {
-				source = migrate.Source{Name: name, Files: os.DirFS(sourceDir)} // An import does not know the folder yet.
-			}
-			options.ProviderVersion, options.RunID = p.version, os.Getenv("TFC_RUN_ID")
-			options.Log = func(ctx context.Context, message string, fields map[string]any) { tflog.Info(ctx, message, fields) }
-			return migrate.New(db, source, options)
-		},
+	backends := Backends{
+		tenancyBackend(db), newAccessBackend(db, config), newPKIBackend(vault, loginRoles(db, config)), newMigrateBackend(db, p.version),
 	}
-	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = shared, shared, shared
+	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = backends, backends, backends
 }
 
 // config translates the provider block. What is unknown is listed as such, so that a plan that only creates succeeds
@@ -213,38 +193,13 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 }
 
 func (p *brownieProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{
-		newMigrationResource,
-		newOrganizationResource,
-		newTeamResource,
-		newUserResource,
-		newAgentConfigResource,
-		newConfigResource,
-		newRoleResource,
-		newClientCertificateResource,
-	}
-}
-
-func (p *brownieProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return []func() ephemeral.EphemeralResource{newClientCertificateEphemeral}
+	return slices.Concat(migrateResources(), tenancyResources(), accessResources(), pkiResources())
 }
 
 func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{
-		newOrganizationDataSource,
-		newOrganizationsDataSource,
-		newOrganizationUsageDataSource,
-		newTeamDataSource,
-		newTeamsDataSource,
-		newUserDataSource,
-		newUsersDataSource,
-		newAgentConfigDataSource,
-		newConfigDataSource,
-		newRoleDataSource,
-		newClientCertificateDataSource,
-		newCertificateAuthorityDataSource,
-		newTenantIsolationDataSource,
-		newLoginDataSource,
-		newMigrationStatusDataSource,
-	}
+	return slices.Concat(migrateDataSources(), tenancyDataSources(), accessDataSources(), pkiDataSources())
+}
+
+func (p *brownieProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return pkiEphemeralResources()
 }

@@ -9,14 +9,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 )
 
-func attributes(address string, values map[string]string) resource.TestCheckFunc {
-	var checks []resource.TestCheckFunc
-	for name, value := range values {
-		checks = append(checks, resource.TestCheckResourceAttr(address, name, value))
-	}
-	return resource.ComposeAggregateTestCheckFunc(checks...)
-}
-
 func TestAccOrganization(t *testing.T) {
 	lifecycle{
 		address: "brownie_organization.acme", key: "acme-inc",

@@ -9,7 +9,7 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*roleDataSource)(nil)
 
-type roleDataSource struct{ configuredDataSource }
+type roleDataSource struct{ DataSource[accessBackend] }
 
 func newRoleDataSource() datasource.DataSource { return &roleDataSource{} }
 
@@ -34,9 +34,9 @@ func (d *roleDataSource) Read(ctx context.Context, req datasource.ReadRequest, r
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := d.access.Role(ctx, model.Name.ValueString())
+	role, err := d.Backend.Role(ctx, model.Name.ValueString())
 	if err != nil {
-		addLookupError(&resp.Diagnostics, "role", err, lookup{"name", model.Name})
+		addLookupError(&resp.Diagnostics, "role", err, by("name", model.Name))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, roleModelFrom(role, model))...)

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
@@ -25,7 +26,7 @@ var (
 	_ resource.ResourceWithImportState    = (*roleResource)(nil)
 )
 
-type roleResource struct{ configured }
+type roleResource struct{ Resource[accessBackend] }
 
 func newRoleResource() resource.Resource { return &roleResource{} }
 
@@ -79,6 +80,21 @@ func (m roleModel) role() access.Role {
 	return r
 }
 
+var roleNamePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$`)
+
+// No quoting is needed anywhere for such a name: not in a certificate, in pg_hba.conf or in pgbouncer.ini. PostgreSQL
+// cuts off what is longer.
+var roleName = newCheck("it must consist of letters, digits, `_`, `.`, `@` and `-`, begin with a letter, a digit or `_`, have at most "+
+	"63 characters, and be none that PostgreSQL or the group roles use", func(value string) string {
+	if reason := access.ReservedName(value); reason != "" {
+		return fmt.Sprintf("is %q, which %s", value, reason)
+	}
+	if !roleNamePattern.MatchString(value) {
+		return fmt.Sprintf("is %q", value)
+	}
+	return ""
+})
+
 func (r *roleResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_role"
 }
@@ -113,13 +129,13 @@ func roleAttributes() map[string]schema.Attribute {
 				access.TenantConnections),
 		},
 		"statement_timeout": schema.StringAttribute{
-			Optional: true, Validators: []validator.String{wholeMilliseconds}, PlanModifiers: []planmodifier.String{keepSameMeaning{sameDuration}},
+			Optional: true, Validators: []validator.String{wholeMilliseconds}, PlanModifiers: []planmodifier.String{sameMeaning(sameDuration)},
 			MarkdownDescription: "How long a statement of the role may run, as a duration with a unit, such as `\"30s\"`. It is the default of " +
 				"new sessions, which a client may change (PostgreSQL manual, section 20.11.1). Without it the server's own holds.",
 		},
 		"valid_until": schema.StringAttribute{
 			Optional: true, CustomType: timetypes.RFC3339Type{}, Validators: []validator.String{yearOne},
-			PlanModifiers: []planmodifier.String{keepSameMeaning{sameTime}},
+			PlanModifiers: []planmodifier.String{sameMeaning(sameTime)},
 			MarkdownDescription: "When the role's access ends (RFC 3339). From then on it sees no row, not even in a transaction that is open, " +
 				"and the pooler refuses it; PostgreSQL itself checks such a time for passwords only (PostgreSQL manual, \"CREATE ROLE\"), " +
 				"so that it does not stop a `migrator`, who owns the schema, or a `monitor`: let their certificates expire. Never, when it is not set.",
@@ -234,13 +250,13 @@ func (m *roleModel) planDefaults(config roleModel) {
 // warnOfSessions says in the plan what would make the apply fail. They may have ended by then.
 func (r *roleResource) warnOfSessions(ctx context.Context, plan roleResourceModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	var state roleResourceModel
-	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() || r.backend == nil {
+	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() || r.Backend == nil {
 		return
 	}
 	if state.Access.IsNull() || plan.OrganizationID.IsUnknown() || plan.OrganizationID.Equal(state.OrganizationID) {
 		return
 	}
-	if sessions, err := r.access.Sessions(ctx, state.Name.ValueString()); err == nil && sessions > 0 {
+	if sessions, err := r.Backend.Sessions(ctx, state.Name.ValueString()); err == nil && sessions > 0 {
 		resp.Diagnostics.AddAttributeWarning(path.Root("organization_id"), "Sessions block the change of organization_id", fmt.Sprintf(
 			"role %q has %d open sessions. The apply will refuse to give it to another organization unless they have ended by then: stop "+
 				"its clients; a pooler keeps idle sessions for a while.", state.Name.ValueString(), sessions))
@@ -252,11 +268,11 @@ func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanR
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.backend == nil {
+	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.Backend == nil {
 		return
 	}
 	// What blocks now may be destroyed by the same plan, so that this only warns; the destroy itself refuses.
-	blockers, err := r.access.Blockers(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
+	blockers, err := r.Backend.Blockers(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
 	if err == nil && len(blockers) > 0 {
 		blocked := &access.BlockedError{Name: state.Name.ValueString(), Blockers: blockers}
 		resp.Diagnostics.AddAttributeWarning(path.Root("reassign_owned_to"), "Objects block the destruction of role", blocked.Error())
@@ -276,7 +292,7 @@ func (r *roleResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.access.CreateRole(ctx, plan.role())
+	role, err := r.Backend.CreateRole(ctx, plan.role())
 	if err != nil {
 		addError(&resp.Diagnostics, "create", "role", plan.Name.ValueString(), err)
 		return
@@ -290,7 +306,7 @@ func (r *roleResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.access.Role(ctx, state.ID.ValueString())
+	role, err := r.Backend.Role(ctx, state.ID.ValueString())
 	if gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
@@ -312,7 +328,7 @@ func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.access.UpdateRole(ctx, state.role(), plan.role())
+	role, err := r.Backend.UpdateRole(ctx, state.role(), plan.role())
 	if err != nil {
 		addError(&resp.Diagnostics, "update", "role", state.Name.ValueString(), err)
 		return
@@ -329,13 +345,13 @@ func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.access.DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {
+	if err := r.Backend.DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {
 		addError(&resp.Diagnostics, "delete", "role", state.Name.ValueString(), err)
 	}
 }
 
 func (r *roleResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	if _, err := r.access.Role(ctx, req.ID); gone(err) {
+	if _, err := r.Backend.Role(ctx, req.ID); gone(err) {
 		resp.Diagnostics.AddError("Cannot import role", fmt.Sprintf("There is no role named %q. The import ID must be its name.", req.ID))
 		return
 	}

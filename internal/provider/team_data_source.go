@@ -18,7 +18,7 @@ var (
 	_ datasource.DataSourceWithConfigure        = (*teamsDataSource)(nil)
 )
 
-type teamDataSource struct{ configuredDataSource }
+type teamDataSource struct{ DataSource[tenancy.Store] }
 
 func newTeamDataSource() datasource.DataSource { return &teamDataSource{} }
 
@@ -48,18 +48,18 @@ func (d *teamDataSource) Read(ctx context.Context, req datasource.ReadRequest, r
 	var team tenancy.Team
 	var err error
 	if !model.ID.IsNull() {
-		team, err = d.tenancy.Team(ctx, model.ID.ValueString())
+		team, err = d.Backend.Team(ctx, model.ID.ValueString())
 	} else {
-		team, err = d.tenancy.TeamBySlug(ctx, model.OrganizationID.ValueString(), model.Slug.ValueString())
+		team, err = d.Backend.TeamBySlug(ctx, model.OrganizationID.ValueString(), model.Slug.ValueString())
 	}
 	if err != nil {
-		addLookupError(&resp.Diagnostics, "team", err, lookup{"id", model.ID}, lookup{"organization_id", model.OrganizationID}, lookup{"slug", model.Slug})
+		addLookupError(&resp.Diagnostics, "team", err, by("id", model.ID), by("organization_id", model.OrganizationID), by("slug", model.Slug))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, teamModelFrom(team))...)
 }
 
-type teamsDataSource struct{ configuredDataSource }
+type teamsDataSource struct{ DataSource[tenancy.Store] }
 
 func newTeamsDataSource() datasource.DataSource { return &teamsDataSource{} }
 
@@ -94,7 +94,7 @@ func (d *teamsDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	teams, err := d.tenancy.Teams(ctx, tenancy.TeamFilter{
+	teams, err := d.Backend.Teams(ctx, tenancy.TeamFilter{
 		OrganizationID: model.OrganizationID.ValueStringPointer(), IsActive: model.IsActive.ValueBoolPointer(),
 	})
 	if err != nil {

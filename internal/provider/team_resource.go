@@ -19,7 +19,7 @@ var (
 	_ resource.ResourceWithImportState = (*teamResource)(nil)
 )
 
-type teamResource struct{ configured }
+type teamResource struct{ Resource[tenancy.Store] }
 
 func newTeamResource() resource.Resource { return &teamResource{} }
 
@@ -86,7 +86,7 @@ func (r *teamResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	r.refuseMove(ctx, "team", state.Slug.ValueString(), state.OrganizationID, plan.OrganizationID, types.StringNull(), types.StringNull(), &resp.Diagnostics)
+	refuseMove(ctx, r.Backend, "team", state.Slug.ValueString(), state.OrganizationID, plan.OrganizationID, types.StringNull(), types.StringNull(), &resp.Diagnostics)
 	keepUnchanged(req, resp)
 }
 
@@ -95,7 +95,7 @@ func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	team, err := r.tenancy.CreateTeam(ctx, plan.team())
+	team, err := r.Backend.CreateTeam(ctx, plan.team())
 	if err != nil {
 		addError(&resp.Diagnostics, "create", "team", plan.Slug.ValueString(), err)
 		return
@@ -108,7 +108,7 @@ func (r *teamResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	team, err := r.tenancy.Team(ctx, state.ID.ValueString())
+	team, err := r.Backend.Team(ctx, state.ID.ValueString())
 	if gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
@@ -126,7 +126,7 @@ func (r *teamResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	team, err := r.tenancy.UpdateTeam(ctx, state.team(), plan.team())
+	team, err := r.Backend.UpdateTeam(ctx, state.team(), plan.team())
 	if err != nil {
 		addError(&resp.Diagnostics, "update", "team", state.Slug.ValueString(), err)
 		return
@@ -139,7 +139,7 @@ func (r *teamResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.tenancy.DeleteTeam(ctx, state.ID.ValueString()); err != nil {
+	if err := r.Backend.DeleteTeam(ctx, state.ID.ValueString()); err != nil {
 		addError(&resp.Diagnostics, "delete", "team", state.Slug.ValueString(), err)
 	}
 }
@@ -147,7 +147,7 @@ func (r *teamResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 func (r *teamResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	importByKey(ctx, "team", "organization-slug/team-slug", req, resp, func(key string) (string, error) {
 		organizationSlug, slug, _ := strings.Cut(key, "/")
-		team, err := r.tenancy.TeamByKey(ctx, organizationSlug, slug)
+		team, err := r.Backend.TeamByKey(ctx, organizationSlug, slug)
 		return team.ID, err
 	})
 }

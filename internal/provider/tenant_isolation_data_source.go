@@ -12,7 +12,7 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*tenantIsolationDataSource)(nil)
 
-type tenantIsolationDataSource struct{ configuredDataSource }
+type tenantIsolationDataSource struct{ DataSource[accessBackend] }
 
 func newTenantIsolationDataSource() datasource.DataSource { return &tenantIsolationDataSource{} }
 
@@ -99,7 +99,7 @@ func (d *tenantIsolationDataSource) Schema(_ context.Context, _ datasource.Schem
 }
 
 func (d *tenantIsolationDataSource) Read(ctx context.Context, _ datasource.ReadRequest, resp *datasource.ReadResponse) {
-	proof, err := d.access.ProveIsolation(ctx)
+	proof, err := d.Backend.ProveIsolation(ctx)
 	if err != nil {
 		addError(&resp.Diagnostics, "prove", "tenant isolation", "", err)
 		return

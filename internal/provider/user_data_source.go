@@ -20,7 +20,7 @@ var (
 	_ datasource.DataSourceWithConfigure        = (*usersDataSource)(nil)
 )
 
-type userDataSource struct{ configuredDataSource }
+type userDataSource struct{ DataSource[tenancy.Store] }
 
 func newUserDataSource() datasource.DataSource { return &userDataSource{} }
 
@@ -48,18 +48,18 @@ func (d *userDataSource) Read(ctx context.Context, req datasource.ReadRequest, r
 	var user tenancy.User
 	var err error
 	if !model.ID.IsNull() {
-		user, err = d.tenancy.User(ctx, model.ID.ValueString())
+		user, err = d.Backend.User(ctx, model.ID.ValueString())
 	} else {
-		user, err = d.tenancy.UserByEmail(ctx, model.Email.ValueString())
+		user, err = d.Backend.UserByEmail(ctx, model.Email.ValueString())
 	}
 	if err != nil {
-		addLookupError(&resp.Diagnostics, "user", err, lookup{"id", model.ID}, lookup{"email", model.Email})
+		addLookupError(&resp.Diagnostics, "user", err, by("id", model.ID), by("email", model.Email))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, userModelFrom(user))...)
 }
 
-type usersDataSource struct{ configuredDataSource }
+type usersDataSource struct{ DataSource[tenancy.Store] }
 
 func newUsersDataSource() datasource.DataSource { return &usersDataSource{} }
 
@@ -101,7 +101,7 @@ func (d *usersDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	users, err := d.tenancy.Users(ctx, tenancy.UserFilter{
+	users, err := d.Backend.Users(ctx, tenancy.UserFilter{
 		OrganizationID: model.OrganizationID.ValueStringPointer(), TeamID: model.TeamID.ValueStringPointer(),
 		Role: model.Role.ValueStringPointer(), IsActive: model.IsActive.ValueBoolPointer(),
 	})

@@ -18,7 +18,7 @@ var (
 	_ resource.ResourceWithImportState = (*userResource)(nil)
 )
 
-type userResource struct{ configured }
+type userResource struct{ Resource[tenancy.Store] }
 
 func newUserResource() resource.Resource { return &userResource{} }
 
@@ -100,7 +100,7 @@ func (r *userResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	r.refuseMove(ctx, "user", state.Email.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
+	refuseMove(ctx, r.Backend, "user", state.Email.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
 	keepUnchanged(req, resp)
 }
 
@@ -109,7 +109,7 @@ func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	user, err := r.tenancy.CreateUser(ctx, plan.user())
+	user, err := r.Backend.CreateUser(ctx, plan.user())
 	if err != nil {
 		addError(&resp.Diagnostics, "create", "user", plan.Email.ValueString(), err)
 		return
@@ -122,7 +122,7 @@ func (r *userResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	user, err := r.tenancy.User(ctx, state.ID.ValueString())
+	user, err := r.Backend.User(ctx, state.ID.ValueString())
 	if gone(err) {
 		resp.State.RemoveResource(ctx)
 		return
@@ -140,7 +140,7 @@ func (r *userResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	user, err := r.tenancy.UpdateUser(ctx, state.user(), plan.user())
+	user, err := r.Backend.UpdateUser(ctx, state.user(), plan.user())
 	if err != nil {
 		addError(&resp.Diagnostics, "update", "user", state.Email.ValueString(), err)
 		return
@@ -153,14 +153,14 @@ func (r *userResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.tenancy.DeleteUser(ctx, state.ID.ValueString()); err != nil {
+	if err := r.Backend.DeleteUser(ctx, state.ID.ValueString()); err != nil {
 		addError(&resp.Diagnostics, "delete", "user", state.Email.ValueString(), err)
 	}
 }
 
 func (r *userResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	importByKey(ctx, "user", "its e-mail address", req, resp, func(key string) (string, error) {
-		user, err := r.tenancy.UserByEmail(ctx, key)
+		user, err := r.Backend.UserByEmail(ctx, key)
 		return user.ID, err
 	})
 }

@@ -13,8 +13,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
-
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 )
 
 // check is a validator of a string: it returns what is wrong with a value, or an empty string.
@@ -22,6 +20,9 @@ type check struct {
 	allowed string // what is allowed, as a sentence without a subject
 	wrong   func(value string) string
 }
+
+// newCheck makes a validator of a string. What is wrong with a value is a sentence without a subject, or empty.
+func newCheck(allowed string, wrong func(value string) string) check { return check{allowed, wrong} }
 
 func (c check) Description(context.Context) string         { return c.allowed }
 func (c check) MarkdownDescription(context.Context) string { return c.allowed }
@@ -37,12 +38,12 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 }
 
 func matching(pattern *regexp.Regexp, allowed string) check {
-	return check{allowed, func(value string) string {
+	return newCheck(allowed, func(value string) string {
 		if pattern.MatchString(value) {
 			return ""
 		}
 		return fmt.Sprintf("is %q", value)
-	}}
+	})
 }
 
 var (
@@ -50,68 +51,54 @@ var (
 	// Slugs are parts of URLs and of import keys, hence no slash, capital or space.
 	slugFormat = matching(regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$`),
 		"it must consist of lower-case letters, digits, hyphens and underscores, and begin and end with a letter or digit")
-	emailFormat = check{"it must be an e-mail address such as jane@example.com", func(value string) string {
+	emailFormat = newCheck("it must be an e-mail address such as jane@example.com", func(value string) string {
 		if address, err := mail.ParseAddress(value); err == nil && address.Address == value {
 			return ""
 		}
 		return fmt.Sprintf("is %q", value)
-	}}
-	notBlank = check{"it must contain more than white space", func(value string) string {
+	})
+	notBlank = newCheck("it must contain more than white space", func(value string) string {
 		if strings.TrimSpace(value) == "" {
 			return "is blank"
 		}
 		return ""
-	}}
+	})
 	noSpaces         = matching(regexp.MustCompile(`^\S*$`), "it must not contain white space")
-	positiveDuration = check{"it must be a positive duration with units (h, m, s), such as \"10s\" or \"720h\"", func(value string) string {
+	positiveDuration = newCheck("it must be a positive duration with units (h, m, s), such as \"10s\" or \"720h\"", func(value string) string {
 		if duration, err := time.ParseDuration(value); err != nil || duration <= 0 {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
-	}}
+	})
 	// The setting that stores it is a number of milliseconds of type integer.
-	wholeMilliseconds = check{"it must be a duration of whole milliseconds with a unit, such as \"30s\", and less than 24 days", func(value string) string {
+	wholeMilliseconds = newCheck("it must be a duration of whole milliseconds with a unit, such as \"30s\", and less than 24 days", func(value string) string {
 		if d, err := time.ParseDuration(value); err != nil || d <= 0 || d%time.Millisecond != 0 || d.Milliseconds() > math.MaxInt32 {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
-	}}
+	})
 	// timetypes reports what is no time at all. PostgreSQL's calendar has no year 0.
-	yearOne = check{"it must be a time after the year 0", func(value string) string {
+	yearOne = newCheck("it must be a time after the year 0", func(value string) string {
 		if t, err := time.Parse(time.RFC3339, value); err == nil && t.UTC().Year() < 1 {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
-	}}
-	// No quoting is needed anywhere for such a name: not in a certificate, in pg_hba.conf or in pgbouncer.ini. PostgreSQL
-	// cuts off what is longer.
-	roleName = check{"it must consist of letters, digits, `_`, `.`, `@` and `-`, begin with a letter, a digit or `_`, have at most " +
-		"63 characters, and be none that PostgreSQL or the group roles use", func(value string) string {
-		if reason := access.ReservedName(value); reason != "" {
-			return fmt.Sprintf("is %q, which %s", value, reason)
-		}
-		if !roleNamePattern.MatchString(value) {
-			return fmt.Sprintf("is %q", value)
-		}
-		return ""
-	}}
+	})
 	// jsontypes reports what is no JSON at all. The database refuses bare values, too.
-	jsonContainer = check{"it must be a JSON object or array, as jsonencode({…}) returns", func(value string) string {
+	jsonContainer = newCheck("it must be a JSON object or array, as jsonencode({…}) returns", func(value string) string {
 		if trimmed := strings.TrimLeft(value, " \t\r\n"); trimmed != "" && strings.ContainsAny(trimmed[:1], "{[") {
 			return ""
 		}
 		return "holds something else"
-	}}
+	})
 	// The platform matches with Python's re, so look-around and (?P<name>…) must pass.
-	patternFormat = check{"it must be a regular expression", func(value string) string {
+	patternFormat = newCheck("it must be a regular expression", func(value string) string {
 		if _, err := regexp2.Compile(value, regexp2.RE2); err != nil {
 			return fmt.Sprintf("is %q, which does not compile (%s)", value, strings.TrimSpace(err.Error()))
 		}
 		return ""
-	}}
+	})
 )
-
-var roleNamePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$`)
 
 // displayName is for columns of type varchar(255).
 var displayName = []validator.String{notBlank, stringvalidator.LengthAtMost(255)}

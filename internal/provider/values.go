@@ -3,31 +3,10 @@ package provider
 import (
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
-
-// rowModel is what every resource that is a row has.
-type rowModel struct {
-	ID        types.String      `tfsdk:"id"`
-	CreatedAt timetypes.RFC3339 `tfsdk:"created_at"`
-	UpdatedAt timetypes.RFC3339 `tfsdk:"updated_at"`
-}
-
-func rowModelFrom(r tenancy.Row) rowModel {
-	return rowModel{ID: types.StringValue(r.ID), CreatedAt: timeValue(r.CreatedAt), UpdatedAt: timeValue(r.UpdatedAt)}
-}
-
-func (m rowModel) row() tenancy.Row {
-	// Both are computed: unknown in a plan, and in a state always what timeValue wrote.
-	createdAt, _ := m.CreatedAt.ValueRFC3339Time()
-	updatedAt, _ := m.UpdatedAt.ValueRFC3339Time()
-	return tenancy.Row{ID: m.ID.ValueString(), CreatedAt: createdAt, UpdatedAt: updatedAt}
-}
 
 // timeValue keeps the microseconds that PostgreSQL stores: updated_at is also how a change by others is noticed. RFC 3339
 // has years of four digits; a time outside of them is shown as the first or last that it has.
@@ -58,14 +37,6 @@ func sameTime(a, b string) bool {
 	first, errFirst := time.Parse(time.RFC3339Nano, a)
 	second, errSecond := time.Parse(time.RFC3339Nano, b)
 	return errFirst == nil && errSecond == nil && first.Sub(second).Abs() < time.Microsecond
-}
-
-func jsonValue(document *tenancy.JSON) jsontypes.Normalized {
-	return jsontypes.NewNormalizedPointerValue((*string)(document))
-}
-
-func jsonDocument(value jsontypes.Normalized) *tenancy.JSON {
-	return (*tenancy.JSON)(value.ValueStringPointer())
 }
 
 func int32Value(n int32) types.Int64 { return types.Int64Value(int64(n)) }
@@ -107,6 +78,13 @@ func textOrNull(text string) types.String {
 		return types.StringNull()
 	}
 	return types.StringValue(text)
+}
+
+func orDefault(value types.String, standard string) string {
+	if value.ValueString() == "" {
+		return standard
+	}
+	return value.ValueString()
 }
 
 func setValue(elements []string) types.Set {

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"os"
 	"slices"
@@ -11,15 +10,12 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 type vaultModel struct {
@@ -99,8 +95,8 @@ func vaultAttribute() schema.Attribute {
 	}
 }
 
-// vault translates the provider block's vault. It may be unknown in whole or in part.
-func (p *brownieProvider) vault(ctx context.Context, object types.Object, diags *diag.Diagnostics) (*pki.Vault, *pki.LoginCertificate) {
+// configureVault translates the provider block's vault. It may be unknown in whole or in part.
+func configureVault(ctx context.Context, object types.Object, diags *diag.Diagnostics) (*pki.Vault, *pki.LoginCertificate) {
 	if object.IsUnknown() {
 		return pki.New(pki.Config{Unknown: []string{"address"}}), nil
 	}
@@ -151,13 +147,6 @@ func (p *brownieProvider) vault(ctx context.Context, object types.Object, diags 
 	return v, login
 }
 
-func orDefault(value types.String, standard string) string {
-	if value.ValueString() == "" {
-		return standard
-	}
-	return value.ValueString()
-}
-
 // closers are what this process has opened. Terraform's protocol tells a provider nothing when its work is done, but that its
 // process ends.
 type closers struct {
@@ -189,36 +178,4 @@ func Close(ctx context.Context) error {
 	}
 	opened.all = nil
 	return errors.Join(errs...)
-}
-
-// loginWith makes the provider log in with a certificate of Vault's.
-func (p *brownieProvider) loginWith(login *pki.LoginCertificate, m providerModel, diags *diag.Diagnostics) func(context.Context) (*tls.Certificate, error) {
-	if login == nil {
-		return nil
-	}
-	if !m.SSLCert.IsNull() || !m.SSLKey.IsNull() {
-		diags.AddAttributeError(path.Root("sslcert"), "Cannot configure the provider", "sslcert and sslkey cannot be combined with vault.client_certificate, "+
-			"which takes their place: remove one of them.")
-	}
-	return login.Get
-}
-
-// askLogins bounds how long a plan waits for a database that only a warning asks.
-const askLogins = 5 * time.Second
-
-func loginRoles(store *access.Store, config postgres.Config) func(context.Context) ([]string, bool) {
-	var once sync.Once
-	var names []string
-	var err error
-	return func(ctx context.Context) ([]string, bool) {
-		if config.Host == "" || len(config.Unknown) > 0 {
-			return nil, false
-		}
-		once.Do(func() {
-			ctx, cancel := context.WithTimeout(ctx, askLogins)
-			defer cancel()
-			names, err = store.LoginRoles(ctx)
-		})
-		return names, err == nil
-	}
 }
