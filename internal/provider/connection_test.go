@@ -10,14 +10,15 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
 )
 
 // Nothing connects while planning what is only created: the host does not even resolve.
 func TestAccPlanningACreateWorksOffline(t *testing.T) {
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{{
 		Config: `provider "brownie" { host = "nowhere.invalid" }
 resource "brownie_migration" "this" {}
-` + platform,
+` + acctest.Platform,
 		PlanOnly: true, ExpectNonEmptyPlan: true,
 	}}})
 }
@@ -27,25 +28,25 @@ func TestAccUnknownHost(t *testing.T) {
 resource "terraform_data" "server" { input = "db.example" }
 provider "brownie" { host = terraform_data.server.output }
 `
-	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
 		{
-			Config: unknown + platform, PlanOnly: true, ExpectNonEmptyPlan: true,
+			Config: unknown + acctest.Platform, PlanOnly: true, ExpectNonEmptyPlan: true,
 			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPreRefresh: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction("brownie_team.platform", plancheck.ResourceActionCreate),
 			}},
 		},
 		{
 			Config: unknown + `data "brownie_organizations" "all" {}`, PlanOnly: true,
-			ExpectError: says(`provider argument "host" is not known yet`),
+			ExpectError: acctest.Says(`provider argument "host" is not known yet`),
 		},
 	}})
 }
 
 func TestAccMissingHost(t *testing.T) {
 	t.Setenv("PGHOST", "") // so this test cannot be parallel
-	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{{
 		Config:      `data "brownie_organizations" "all" {}`,
-		ExpectError: says(`provider argument "host" is missing. Set it in the provider block or by the environment variable PGHOST`),
+		ExpectError: acctest.Says(`provider argument "host" is missing. Set it in the provider block or by the environment variable PGHOST`),
 	}}})
 }
 
@@ -58,7 +59,7 @@ func TestAccEnvironment(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
 		{Config: `data "brownie_organizations" "all" {}`, Check: func(*terraform.State) error {
 			// The provider's connections stay open for some seconds.
 			if n := testdb.Value[int](t, database, `SELECT count(*) FROM pg_stat_activity
@@ -81,9 +82,9 @@ func TestAccBadProviderArguments(t *testing.T) {
 		"sslkey":          {`"client.key"`, "a certificate login needs both"},
 	} {
 		t.Run(argument, func(t *testing.T) {
-			resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: factories, Steps: []resource.TestStep{{
-				Config: "provider \"brownie\" {\n  " + argument + " = " + test.value + "\n}\n" + acme, PlanOnly: true,
-				ExpectError: says(test.says),
+			resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{{
+				Config: "provider \"brownie\" {\n  " + argument + " = " + test.value + "\n}\n" + acctest.Acme, PlanOnly: true,
+				ExpectError: acctest.Says(test.says),
 			}}})
 		})
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
 )
 
 // twoHundred makes 200 resources: a migration, an organization, 9 teams, 99 users, 45 agent configs and 45 configs.
@@ -70,41 +71,41 @@ var (
 
 // converge applies until it succeeds: once, and after errors that contain import blocks once more with those blocks.
 // It returns how many rows had been committed without reaching the state.
-func converge(w workspace, config string) (imported int) {
-	w.t.Helper()
-	output, err := w.apply()
+func converge(w acctest.Workspace, config string) (imported int) {
+	w.T.Helper()
+	output, err := w.Apply()
 	if err != nil {
 		blocks := ""
 		for _, problem := range strings.Split(output, "Error: ")[1:] {
 			problem = strings.ReplaceAll(problem, "│", "")
 			address, id := failedAddress.FindStringSubmatch(problem), importID.FindStringSubmatch(problem)
 			if address == nil || id == nil {
-				w.t.Fatalf("an error of the apply after the failure contains no import block:\n%s", problem)
+				w.T.Fatalf("an error of the apply after the failure contains no import block:\n%s", problem)
 			}
 			blocks += fmt.Sprintf("import {\n  to = %s\n  id = %q\n}\n", address[1], id[1])
 			imported++
 		}
-		w.write(config + blocks)
-		if output, err := w.apply(); err != nil {
-			w.t.Fatalf("the apply with import blocks failed, too:\n%s\n%s", blocks, output)
+		w.Write(config + blocks)
+		if output, err := w.Apply(); err != nil {
+			w.T.Fatalf("the apply with import blocks failed, too:\n%s\n%s", blocks, output)
 		}
 	}
-	w.noChanges()
+	w.NoChanges()
 	return imported
 }
 
-func wantRows(w workspace, url string) {
-	w.t.Helper()
+func wantRows(w acctest.Workspace, url string) {
+	w.T.Helper()
 	conn, err := pgx.Connect(context.Background(), url)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	var counts string
 	err = conn.QueryRow(context.Background(), `SELECT concat_ws(' ', (SELECT count(*) FROM organizations), (SELECT count(*) FROM teams),
 		(SELECT count(*) FROM users), (SELECT count(*) FROM agent_configs), (SELECT count(*) FROM configs))`).Scan(&counts)
 	if err != nil || counts != "1 9 99 45 45" {
-		w.t.Errorf("the rows are %s (%v), want 1 9 99 45 45", counts, err)
+		w.T.Errorf("the rows are %s (%v), want 1 9 99 45 45", counts, err)
 	}
 }
 
@@ -132,14 +133,14 @@ func TestAccProviderKilled(t *testing.T) {
 			t.Parallel()
 			database := testdb.Empty(t)
 			url := testdb.Server(t, database).URL(database)
-			w := newWorkspace(t, database, twoHundred)
-			apply := w.command("apply", "-auto-approve", "-input=false")
+			w := acctest.NewWorkspace(t, database, twoHundred)
+			apply := w.Command("apply", "-auto-approve", "-input=false")
 			if err := apply.Start(); err != nil {
 				t.Fatal(err)
 			}
 			awaitRows(t, url, rows)
 			killed := 0
-			for _, pid := range children(t, apply.Process.Pid) {
+			for _, pid := range acctest.Children(t, apply.Process.Pid) {
 				if syscall.Kill(pid, syscall.SIGKILL) == nil {
 					killed++
 				}
@@ -168,8 +169,8 @@ func TestAccServerRestarted(t *testing.T) {
 			if err := server.CreateDatabase(t.Context(), "restarted", ""); err != nil {
 				t.Fatal(err)
 			}
-			w := newWorkspaceWith(t, server.Env("restarted"), twoHundred)
-			apply := w.command("apply", "-auto-approve", "-input=false")
+			w := acctest.NewWorkspaceWith(t, server.Env("restarted"), twoHundred)
+			apply := w.Command("apply", "-auto-approve", "-input=false")
 			var output strings.Builder
 			apply.Stdout, apply.Stderr = &output, &output
 			if err := apply.Start(); err != nil {
@@ -181,7 +182,7 @@ func TestAccServerRestarted(t *testing.T) {
 			}
 			if err := apply.Wait(); err != nil {
 				// What to do depends on the moment: the connection broke, or none could be made.
-				remedy := says("Run terraform apply again").MatchString(output.String()) || says("Check that the server runs").MatchString(output.String())
+				remedy := acctest.Says("Run terraform apply again").MatchString(output.String()) || acctest.Says("Check that the server runs").MatchString(output.String())
 				if !remedy || strings.Contains(output.String(), "SQLSTATE") {
 					t.Errorf("the errors are not clear:\n%s", output.String())
 				}
@@ -196,14 +197,14 @@ func TestAccServerRestarted(t *testing.T) {
 func TestAccRowsThatNeverReachedTheState(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
-	w := newWorkspace(t, database, twoHundred)
-	if output, err := w.apply(); err != nil {
+	w := acctest.NewWorkspace(t, database, twoHundred)
+	if output, err := w.Apply(); err != nil {
 		t.Fatal(output)
 	}
 	// A row that others refer to is lost only before those exist, so the team has a turn of its own.
 	for _, lost := range [][]string{{"brownie_user.u[5]", "brownie_agent_config.a[7]", "brownie_config.c[9]"}, {"brownie_team.t[3]"}} {
-		w.write(twoHundred)
-		w.mustRun(append([]string{"state", "rm"}, lost...)...)
+		w.Write(twoHundred)
+		w.MustRun(append([]string{"state", "rm"}, lost...)...)
 		if imported := converge(w, twoHundred); imported != len(lost) {
 			t.Errorf("%d errors contained an import block, want %d", imported, len(lost))
 		}
@@ -215,10 +216,10 @@ func TestAccTwoAppliesAtOnce(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	outputs, errs := make([]string, 2), make([]error, 2)
-	workspaces := []workspace{newWorkspace(t, database, twoHundred), newWorkspace(t, database, twoHundred)}
+	workspaces := []acctest.Workspace{acctest.NewWorkspace(t, database, twoHundred), acctest.NewWorkspace(t, database, twoHundred)}
 	var group sync.WaitGroup
 	for i, w := range workspaces {
-		group.Go(func() { outputs[i], errs[i] = w.apply() })
+		group.Go(func() { outputs[i], errs[i] = w.Apply() })
 	}
 	group.Wait()
 	if (errs[0] == nil) == (errs[1] == nil) {
@@ -236,7 +237,7 @@ func TestAccTwoAppliesAtOnce(t *testing.T) {
 			t.Errorf("the loser's output contains %q:\n%s", bad, outputs[loser])
 		}
 	}
-	workspaces[winner].noChanges()
+	workspaces[winner].NoChanges()
 	wantRows(workspaces[winner], testdb.Server(t, database).URL(database))
 }
 
@@ -288,29 +289,29 @@ resource "brownie_organization" "acme" {
   depends_on          = [brownie_migration.this]
 }
 `
-	w := newWorkspaceWith(t, nil, config)
-	log := filepath.Join(w.dir, "trace.log")
-	w.env = append(w.env, "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile(),
+	w := acctest.NewWorkspaceWith(t, nil, config)
+	log := filepath.Join(w.Dir, "trace.log")
+	w.Env = append(w.Env, "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile(),
 		"TF_VAR_password="+password, "TF_VAR_certificate="+certificate.CertPEM, "TF_VAR_key="+certificate.KeyPEM,
 		"TF_LOG=TRACE", "TF_LOG_PATH="+log)
 	searched := map[string]string{
-		"plan":       w.mustRun("plan", "-input=false", "-out=tfplan"),
-		"plan JSON":  w.mustRun("show", "-json", "tfplan"),
-		"apply":      w.mustRun("apply", "-input=false", "tfplan"),
-		"state JSON": w.mustRun("show", "-json"),
+		"plan":       w.MustRun("plan", "-input=false", "-out=tfplan"),
+		"plan JSON":  w.MustRun("show", "-json", "tfplan"),
+		"apply":      w.MustRun("apply", "-input=false", "tfplan"),
+		"state JSON": w.MustRun("show", "-json"),
 	}
-	for i, argument := range w.env { // what fails must not tell, either
+	for i, argument := range w.Env { // what fails must not tell, either
 		if strings.HasPrefix(argument, "TF_VAR_password=") {
-			w.env[i] = argument + "-but-wrong"
+			w.Env[i] = argument + "-but-wrong"
 		}
 	}
-	failed, err := w.run("plan", "-input=false")
+	failed, err := w.Run("plan", "-input=false")
 	if err == nil || !strings.Contains(failed, "password authentication failed") {
 		t.Errorf("a wrong password was not refused:\n%s", failed)
 	}
 	searched["failed plan"] = failed
 	for _, file := range []string{"trace.log", "terraform.tfstate", "tfplan"} {
-		content, err := os.ReadFile(filepath.Join(w.dir, file))
+		content, err := os.ReadFile(filepath.Join(w.Dir, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,21 +330,21 @@ resource "brownie_organization" "acme" {
 func TestAccProtectedOrganizationIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t)
-	w := newWorkspace(t, database, `
+	w := acctest.NewWorkspace(t, database, `
 resource "brownie_organization" "acme" {
   name = "Acme"
   slug = "acme"
 }`)
-	if output, err := w.apply(); err != nil {
+	if output, err := w.Apply(); err != nil {
 		t.Fatal(output)
 	}
 	before := testdb.Value[string](t, database, `SELECT id::text FROM organizations`)
-	output, err := w.run("apply", "-auto-approve", "-input=false", "-replace=brownie_organization.acme")
-	if err == nil || !says(`organization "acme" is protected`).MatchString(output) {
+	output, err := w.Run("apply", "-auto-approve", "-input=false", "-replace=brownie_organization.acme")
+	if err == nil || !acctest.Says(`organization "acme" is protected`).MatchString(output) {
 		t.Errorf("a forced replacement of a protected organization was not refused:\n%s", output)
 	}
 	if after := testdb.Value[string](t, database, `SELECT id::text FROM organizations`); after != before {
 		t.Error("the organization was replaced")
 	}
-	w.noChanges()
+	w.NoChanges()
 }

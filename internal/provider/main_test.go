@@ -1,5 +1,9 @@
 package provider_test
 
-import "testing"
+import (
+	"testing"
 
-func TestMain(m *testing.M) { runTests(m) }
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
+)
+
+func TestMain(m *testing.M) { acctest.Main(m) }

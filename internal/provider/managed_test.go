@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
 )
 
 // Managed PostgreSQL gives nobody a superuser: all that the owner of two brownie databases of one cluster has is
@@ -73,81 +74,81 @@ resource "brownie_role" "migrator" {
 }
 ` + proof
 	}
-	workspaces := map[string]workspace{}
+	workspaces := map[string]acctest.Workspace{}
 	for _, database := range []string{"north", "south"} {
-		w := newWorkspaceWith(t, asRole(t, server, database, owner), config(database, "writer"))
+		w := acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, database, owner), config(database, "writer"))
 		workspaces[database] = w
-		if output := w.mustRun("apply", "-auto-approve"); strings.Contains(output, "not stopped") {
+		if output := w.MustRun("apply", "-auto-approve"); strings.Contains(output, "not stopped") {
 			t.Error(output)
 		}
-		w.noChanges()
-		if output := w.mustRun("output", "isolated"); !strings.HasPrefix(output, "true") {
+		w.NoChanges()
+		if output := w.MustRun("output", "isolated"); !strings.HasPrefix(output, "true") {
 			t.Errorf("%s: isolated = %s", database, output)
 		}
 	}
 	for from, to := range map[string]string{"north": "south", "south": "north"} {
 		for _, role := range []string{"-tenant", "-server", "-migrator"} {
-			if _, err := connectAs(t, server, from, from+role); err != nil {
+			if _, err := acctest.ConnectAs(t, server, from, from+role); err != nil {
 				t.Errorf("%s cannot log in to its own database: %s", from+role, err)
 			}
-			if _, err := connectAs(t, server, to, from+role); err == nil || !strings.Contains(err.Error(), "permission denied for database") {
+			if _, err := acctest.ConnectAs(t, server, to, from+role); err == nil || !strings.Contains(err.Error(), "permission denied for database") {
 				t.Errorf("%s logs in to %s: %v", from+role, to, err)
 			}
 		}
 	}
-	if _, err := connectAs(t, server, "north", "old-client"); err == nil {
+	if _, err := acctest.ConnectAs(t, server, "north", "old-client"); err == nil {
 		t.Error("a role that has nothing to do with the database logs in to it")
 	}
 
 	// A compromised role is shut out, sessions included, by an owner who is no member of it.
-	session, err := connectAs(t, server, "north", "north-tenant")
+	session, err := acctest.ConnectAs(t, server, "north", "north-tenant")
 	if err != nil {
 		t.Fatal(err)
 	}
 	locked := strings.Replace(config("north", "writer"), `reassign_owned_to`, "locked            = true\n  reassign_owned_to", 1)
-	workspaces["north"].write(locked)
-	workspaces["north"].mustRun("apply", "-auto-approve")
-	workspaces["north"].noChanges()
+	workspaces["north"].Write(locked)
+	workspaces["north"].MustRun("apply", "-auto-approve")
+	workspaces["north"].NoChanges()
 	if _, err := session.Exec(t.Context(), `SELECT 1`); err == nil {
 		t.Error("a session outlived the lock of its role")
 	}
-	if _, err := connectAs(t, server, "north", "north-tenant"); err == nil || !strings.Contains(err.Error(), "not permitted to log in") {
+	if _, err := acctest.ConnectAs(t, server, "north", "north-tenant"); err == nil || !strings.Contains(err.Error(), "not permitted to log in") {
 		t.Errorf("a locked role logs in: %v", err)
 	}
-	workspaces["north"].write(config("north", "writer"))
-	workspaces["north"].mustRun("apply", "-auto-approve")
-	if _, err := connectAs(t, server, "north", "north-tenant"); err != nil {
+	workspaces["north"].Write(config("north", "writer"))
+	workspaces["north"].MustRun("apply", "-auto-approve")
+	if _, err := acctest.ConnectAs(t, server, "north", "north-tenant"); err != nil {
 		t.Errorf("a role that is locked no longer cannot log in: %s", err)
 	}
 
 	// A migrator may do what the owner may, and Terraform works as one, but for roles.
-	migrator, err := connectAs(t, server, "north", "north-migrator")
+	migrator, err := acctest.ConnectAs(t, server, "north", "north-migrator")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := migrator.Exec(t.Context(), `ALTER TABLE incidents ADD COLUMN later text; CREATE TABLE notes (organization_id uuid); SELECT brownie.isolate_table('notes')`); err != nil {
 		t.Errorf("a migrator cannot migrate: %s", err)
 	}
-	asMigrator := newWorkspaceWith(t, asRole(t, server, "north", "north-migrator"), `
+	asMigrator := acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "north", "north-migrator"), `
 resource "brownie_migration" "schema" {}
 data "brownie_organizations" "all" {}
 output "count" { value = length(data.brownie_organizations.all.organizations) }`)
-	asMigrator.mustRun("apply", "-auto-approve")
-	if output := asMigrator.mustRun("output", "count"); !strings.HasPrefix(output, "1") {
+	asMigrator.MustRun("apply", "-auto-approve")
+	if output := asMigrator.MustRun("output", "count"); !strings.HasPrefix(output, "1") {
 		t.Errorf("a migrator sees %s organizations", output)
 	}
 
 	// Changes, drift and destruction, with sessions open and objects owned.
 	w := workspaces["north"]
 	refuseToDropWhatASuperuserGranted(t, server, w, config("north", "writer"))
-	tenant, err := connectAs(t, server, "north", "north-tenant")
+	tenant, err := acctest.ConnectAs(t, server, "north", "north-tenant")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.write(config("north", "reader"))
-	w.mustRun("apply", "-auto-approve")
-	w.noChanges()
-	w.mustRun("destroy", "-auto-approve")
+	w.Write(config("north", "reader"))
+	w.MustRun("apply", "-auto-approve")
+	w.NoChanges()
+	w.MustRun("destroy", "-auto-approve")
 	if err := tenant.Ping(t.Context()); err == nil {
 		t.Error("a session of a destroyed role goes on")
 	}
@@ -159,9 +160,9 @@ output "count" { value = length(data.brownie_organizations.all.organizations) }`
 
 // What a superuser granted, the owner cannot revoke. It says so before it changes anything; and it can give away what
 // the role owns to another role that it made.
-func refuseToDropWhatASuperuserGranted(t *testing.T, server *devstack.Postgres, w workspace, rest string) {
+func refuseToDropWhatASuperuserGranted(t *testing.T, server *devstack.Postgres, w acctest.Workspace, rest string) {
 	t.Helper()
-	admin, err := connectAs(t, server, "north", "postgres")
+	admin, err := acctest.ConnectAs(t, server, "north", "postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,25 +187,25 @@ resource "brownie_role" "leaving" {
   reassign_owned_to = brownie_role.heir.name
 }
 `
-	w.write(rest + leaving)
-	w.mustRun("apply", "-auto-approve")
+	w.Write(rest + leaving)
+	w.MustRun("apply", "-auto-approve")
 	execute(`CREATE TABLE theirs (id int); CREATE TABLE ours (id int); ALTER TABLE ours OWNER TO "north-leaving"; GRANT SELECT ON theirs TO "north-leaving"`)
-	w.write(rest + heirs)
-	output, err := w.apply()
+	w.Write(rest + heirs)
+	output, err := w.Apply()
 	if err == nil || !strings.Contains(output, "privileges for table theirs") || !strings.Contains(output, "superuser, must revoke") {
 		t.Errorf("dropping a role to which a superuser granted something: %v\n%s", err, output)
 	}
-	if _, err := connectAs(t, server, "north", "north-leaving"); err != nil {
+	if _, err := acctest.ConnectAs(t, server, "north", "north-leaving"); err != nil {
 		t.Errorf("the refusal locked the role out: %s", err)
 	}
 	execute(`REVOKE SELECT ON theirs FROM "north-leaving"`)
-	w.mustRun("apply", "-auto-approve")
+	w.MustRun("apply", "-auto-approve")
 	var owner string
 	if err := admin.QueryRow(t.Context(), `SELECT tableowner FROM pg_tables WHERE tablename = 'ours'`).Scan(&owner); err != nil || owner != "north-heir" {
 		t.Errorf("the table belongs to %s, %v", owner, err)
 	}
-	w.write(rest)
-	w.mustRun("apply", "-auto-approve")
+	w.Write(rest)
+	w.MustRun("apply", "-auto-approve")
 	execute(`DROP TABLE theirs`)
 }
 
@@ -219,12 +220,12 @@ func TestAccRoleWithoutTheRights(t *testing.T) {
 	if err := server.CreateDatabase(t.Context(), "app", ""); err != nil {
 		t.Fatal(err)
 	}
-	newWorkspaceWith(t, asRole(t, server, "app", "postgres"), `resource "brownie_migration" "schema" {}`).mustRun("apply", "-auto-approve")
-	admin, err := connectAs(t, server, "app", "postgres")
+	acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "app", "postgres"), `resource "brownie_migration" "schema" {}`).MustRun("apply", "-auto-approve")
+	admin, err := acctest.ConnectAs(t, server, "app", "postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorkspaceWith(t, asRole(t, server, "app", "maker"), `resource "brownie_role" "r" {
+	w := acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "app", "maker"), `resource "brownie_role" "r" {
   name   = "made"
   access = "reader"
 }`)
@@ -237,12 +238,12 @@ func TestAccRoleWithoutTheRights(t *testing.T) {
 		if _, err := admin.Exec(t.Context(), step.grant); err != nil {
 			t.Fatal(err)
 		}
-		output, err := w.apply()
-		if step.want == "" && err != nil || step.want != "" && !says(step.want).MatchString(output) {
+		output, err := w.Apply()
+		if step.want == "" && err != nil || step.want != "" && !acctest.Says(step.want).MatchString(output) {
 			t.Errorf("after %s: %v\n%s", step.grant, err, output)
 		}
 	}
-	w.noChanges()
+	w.NoChanges()
 }
 
 // Clients that used the tables before the policies came go on seeing all rows, and so does the old owner.
@@ -266,9 +267,9 @@ func TestAccExistingClientsKeepWorking(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w := newWorkspaceWith(t, asRole(t, server, "app", "old-owner"), `resource "brownie_migration" "schema" { version = 6 }`)
-	w.mustRun("apply", "-auto-approve")
-	before, err := connectAs(t, server, "app", "old-owner")
+	w := acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "app", "old-owner"), `resource "brownie_migration" "schema" { version = 6 }`)
+	w.MustRun("apply", "-auto-approve")
+	before, err := acctest.ConnectAs(t, server, "app", "old-owner")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,10 +278,10 @@ func TestAccExistingClientsKeepWorking(t *testing.T) {
 		INSERT INTO organizations (name, slug) VALUES ('Acme', 'acme'), ('Globex', 'globex')`); err != nil {
 		t.Fatal(err)
 	}
-	asAdmin := newWorkspaceWith(t, asRole(t, server, "app", "postgres"), `resource "brownie_migration" "schema" {}`)
-	asAdmin.mustRun("apply", "-auto-approve")
+	asAdmin := acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "app", "postgres"), `resource "brownie_migration" "schema" {}`)
+	asAdmin.MustRun("apply", "-auto-approve")
 	for _, client := range []string{"old-owner", "old-server", "old-report"} {
-		conn, err := connectAs(t, server, "app", client)
+		conn, err := acctest.ConnectAs(t, server, "app", client)
 		if err != nil {
 			t.Errorf("%s cannot log in any more: %s", client, err)
 			continue
@@ -297,7 +298,7 @@ func TestAccExistingClientsKeepWorking(t *testing.T) {
 			t.Errorf("%s deletes: %s", client, err)
 		}
 	}
-	if _, err := connectAs(t, server, "app", "stranger"); err == nil {
+	if _, err := acctest.ConnectAs(t, server, "app", "stranger"); err == nil {
 		t.Error("a stranger logs in")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
@@ -133,7 +134,7 @@ func (p *plantedDatabase) plant(t *testing.T, sql string) {
 	engine := migrate.New(p.db, migrate.Platform, migrate.Options{})
 	testdb.Must(engine.Up(t.Context(), testdb.Must(engine.Latest())(t)))(t)
 	testdb.Must(p.roles.CreateRole(t.Context(), access.Role{Name: p.spies, Access: "migrator", ConnectionLimit: -1}))(t)
-	migrator := testdb.Must(connectAs(t, p.server, p.name, p.spies))(t)
+	migrator := testdb.Must(acctest.ConnectAs(t, p.server, p.name, p.spies))(t)
 	execute(t, migrator, strings.ReplaceAll("SET ROLE brownie_migrator;"+spySQL+sql, "MIGRATOR", p.spies))
 	execute(t, migrator, "TRUNCATE public.spied")
 	_ = migrator.Close(t.Context())

@@ -23,6 +23,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/pki"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tenancy"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
 var _ provider.ProviderWithEphemeralResources = (*brownieProvider)(nil)
@@ -102,7 +107,7 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 				MarkdownDescription: "Unencrypted private key of `sslcert`: PEM text or the path of a PEM file. Default: `PGSSLKEY`.",
 			},
 			"connect_timeout": schema.StringAttribute{
-				Optional: true, Validators: []validator.String{positiveDuration},
+				Optional: true, Validators: []validator.String{tf.PositiveDuration},
 				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`, which is the default.",
 			},
 			"max_connections": schema.Int64Attribute{
@@ -110,7 +115,7 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 				Validators:          []validator.Int64{int64validator.Between(1, 1000)},
 				MarkdownDescription: "Upper bound on the connections that one provider process opens, 1 to 1000. Default: `4`.",
 			},
-			"vault": vaultAttribute(),
+			"vault": pki.VaultAttribute(),
 		},
 	}
 }
@@ -120,7 +125,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	vault, login := configureVault(ctx, model.Vault, &resp.Diagnostics)
+	vault, login := pki.Configure(ctx, model.Vault, &resp.Diagnostics)
 	config := p.config(model, &resp.Diagnostics)
 	if login != nil {
 		config.ClientCertificate = login.Get
@@ -140,8 +145,8 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	backends := Backends{
-		tenancyBackend(db), newAccessBackend(db, config), newPKIBackend(vault, loginRoles(db, config)), newMigrateBackend(db, p.version),
+	backends := tf.Backends{
+		tenancy.Backend(db), access.Backend(db, config), pki.Backend(vault, access.LoginRoles(db, config)), migrate.Backend(db, p.version),
 	}
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = backends, backends, backends
 }
@@ -193,13 +198,16 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 }
 
 func (p *brownieProvider) Resources(context.Context) []func() resource.Resource {
-	return slices.Concat(migrateResources(), tenancyResources(), accessResources(), pkiResources())
+	return slices.Concat(migrate.Resources(), tenancy.Resources(), access.Resources(), pki.Resources())
 }
 
 func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return slices.Concat(migrateDataSources(), tenancyDataSources(), accessDataSources(), pkiDataSources())
+	return slices.Concat(migrate.DataSources(), tenancy.DataSources(), access.DataSources(), pki.DataSources())
 }
 
 func (p *brownieProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
-	return pkiEphemeralResources()
+	return pki.EphemeralResources()
 }
+
+// Close ends what the providers of this process have opened. Terraform waits two seconds for it.
+func Close(ctx context.Context) error { return pki.Close(ctx) }

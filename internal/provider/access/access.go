@@ -1,0 +1,58 @@
+// Package access translates between Terraform and the domain access: roles, and the proofs of login and isolation.
+package access
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// backend is what this domain's resources and data sources work with.
+type backend struct {
+	*access.Store
+	// connection is how the provider itself connects; proofs of a login start from it.
+	connection postgres.Config
+}
+
+// Backend makes it.
+func Backend(db *postgres.DB, connection postgres.Config) *backend {
+	return &backend{access.New(db), connection}
+}
+
+// Resources lists the resources.
+func Resources() []func() resource.Resource {
+	return []func() resource.Resource{newRoleResource}
+}
+
+// DataSources lists the data sources.
+func DataSources() []func() datasource.DataSource {
+	return []func() datasource.DataSource{newRoleDataSource, newLoginDataSource, newTenantIsolationDataSource}
+}
+
+// askLogins bounds how long a plan waits for a database that only a warning asks.
+const askLogins = 5 * time.Second
+
+// LoginRoles returns what tells the names of the roles that may log in, if the database can be asked. It is asked once.
+func LoginRoles(db *postgres.DB, config postgres.Config) func(context.Context) ([]string, bool) {
+	store := access.New(db)
+	var once sync.Once
+	var names []string
+	var err error
+	return func(ctx context.Context) ([]string, bool) {
+		if config.Host == "" || len(config.Unknown) > 0 {
+			return nil, false
+		}
+		once.Do(func() {
+			ctx, cancel := context.WithTimeout(ctx, askLogins)
+			defer cancel()
+			names, err = store.LoginRoles(ctx)
+		})
+		return names, err == nil
+	}
+}

@@ -1,0 +1,202 @@
+package acctest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+)
+
+var providerIsBuilt atomic.Bool
+
+// builtProvider compiles the provider once and returns a Terraform CLI configuration that uses it.
+var builtProvider = sync.OnceValues(func() (cliConfig string, err error) {
+	folder, err := os.MkdirTemp("", "brownie-provider-")
+	if err != nil {
+		return "", err
+	}
+	providerIsBuilt.Store(true)
+	build := exec.Command("go", "build", "-o", folder, "github.com/longyi-brownie/terraform-provider-brownie")
+	if output, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, output)
+	}
+	cliConfig = filepath.Join(folder, "terraformrc")
+	return cliConfig, os.WriteFile(cliConfig, fmt.Appendf(nil, `provider_installation {
+  dev_overrides { "longyi-brownie/brownie" = %q }
+  direct {}
+}
+`, folder), 0o600)
+})
+
+// removeBuiltProvider removes what [builtProvider] has made, if anything.
+func removeBuiltProvider() error {
+	if !providerIsBuilt.Load() {
+		return nil
+	}
+	cliConfig, err := builtProvider()
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Dir(cliConfig))
+}
+
+// Workspace is a folder in which Terraform's command runs with the compiled provider, as people use it.
+type Workspace struct {
+	T   *testing.T
+	Dir string
+	Env []string
+}
+
+// NewWorkspace is for a test's database.
+func NewWorkspace(t *testing.T, database, config string) Workspace {
+	t.Helper()
+	return NewWorkspaceWith(t, testdb.Server(t, database).Env(database), config)
+}
+
+// NewWorkspaceWith is for a server of the test's own.
+func NewWorkspaceWith(t *testing.T, env []string, config string) Workspace {
+	t.Helper()
+	cliConfig, err := builtProvider()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := Workspace{T: t, Dir: t.TempDir()}
+	w.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+cliConfig, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "NO_COLOR=1")
+	w.Env = append(w.Env, env...)
+	for _, setting := range env {
+		if name, token, _ := strings.Cut(setting, "="); name == "VAULT_TOKEN" || name == "TFC_WORKLOAD_IDENTITY_TOKEN" {
+			w.SearchFor(token)
+		}
+	}
+	w.Write(config)
+	return w
+}
+
+// SearchFor has everything logged, and in the end searches all files that Terraform has written, plans and their JSON included,
+// for a token and for private keys.
+func (w *Workspace) SearchFor(token string) {
+	w.Env = append(w.Env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.Dir, "trace.log"))
+	w.T.Cleanup(func() {
+		found, err := findSecretInFiles(w.Dir, token)
+		if err != nil || len(found) > 0 {
+			w.T.Errorf("%v\n%s", err, strings.Join(found, "\n"))
+		}
+	})
+}
+
+func (w Workspace) Write(config string) {
+	w.T.Helper()
+	const header = `terraform {
+  required_providers {
+    brownie = { source = "longyi-brownie/brownie" }
+  }
+}
+`
+	if err := os.WriteFile(filepath.Join(w.Dir, "main.tf"), []byte(header+config), 0o600); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Command is Terraform's command in the folder.
+func (w Workspace) Command(arguments ...string) *exec.Cmd {
+	terraform := os.Getenv("TF_ACC_TERRAFORM_PATH")
+	if terraform == "" {
+		terraform = "terraform"
+	}
+	cmd := exec.CommandContext(context.Background(), terraform, append(arguments, "-no-color")...)
+	cmd.Dir, cmd.Env = w.Dir, w.Env
+	return cmd
+}
+
+// Run runs Terraform, which may fail.
+func (w Workspace) Run(arguments ...string) (output string, err error) {
+	text, err := w.Command(arguments...).CombinedOutput()
+	return string(text), err
+}
+
+// MustRun runs Terraform, which must not fail.
+func (w Workspace) MustRun(arguments ...string) string {
+	w.T.Helper()
+	output, err := w.Run(arguments...)
+	if err != nil {
+		w.T.Fatalf("terraform %s: %s\n%s", strings.Join(arguments, " "), err, output)
+	}
+	return output
+}
+
+// Apply applies without asking.
+func (w Workspace) Apply() (output string, err error) {
+	return w.Run("apply", "-auto-approve", "-input=false")
+}
+
+// NoChanges fails the test unless a plan is empty.
+func (w Workspace) NoChanges() {
+	w.T.Helper()
+	output, err := w.Run("plan", "-input=false", "-detailed-exitcode", "-out=tfplan")
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 2 {
+		w.T.Fatalf("the plan is not empty:\n%s", output)
+	}
+	if err != nil {
+		w.T.Fatalf("%s\n%s", err, output)
+	}
+	// For those who search what Terraform has written.
+	if err := os.WriteFile(filepath.Join(w.Dir, "plan.json"), []byte(w.MustRun("show", "-json", "tfplan")), 0o600); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+type diagnostic struct{ Attribute, Text string }
+
+// Validate returns the errors of the validation of a configuration, with the attribute that each is on.
+func Validate(t *testing.T, config string) []diagnostic {
+	t.Helper()
+	w := NewWorkspaceWith(t, nil, config)
+	output, _ := w.Command("validate", "-json").Output() // the status only repeats what the output says
+	var result struct {
+		Diagnostics []struct {
+			Severity, Summary, Detail string
+			Snippet                   *struct{ Code string }
+		}
+	}
+	if err := json.Unmarshal(output, &result); err != nil {
+		t.Fatalf("%s\n%s", err, output)
+	}
+	var diagnostics []diagnostic
+	for _, d := range result.Diagnostics {
+		if d.Severity != "error" {
+			continue
+		}
+		attribute := ""
+		if d.Snippet != nil {
+			attribute, _, _ = strings.Cut(strings.TrimSpace(d.Snippet.Code), " ")
+		}
+		diagnostics = append(diagnostics, diagnostic{attribute, d.Summary + ": " + d.Detail})
+	}
+	return diagnostics
+}
+
+// Children lists the processes that a process started.
+func Children(t *testing.T, parent int) (pids []int) {
+	t.Helper()
+	list, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
+	if err != nil {
+		t.Fatalf("ps: %s", err)
+	}
+	for line := range strings.Lines(string(list)) {
+		var pid, ppid int
+		if _, err := fmt.Sscan(line, &pid, &ppid); err == nil && ppid == parent {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

@@ -1,0 +1,323 @@
+package pki
+
+import (
+	"context"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
+)
+
+type clientCertificateModel struct {
+	ID              types.String `tfsdk:"id"`
+	Mount           types.String `tfsdk:"mount"`
+	Role            types.String `tfsdk:"role"`
+	CommonName      types.String `tfsdk:"common_name"`
+	TTL             types.String `tfsdk:"ttl"`
+	DNSNames        types.Set    `tfsdk:"dns_names"`
+	IPAddresses     types.Set    `tfsdk:"ip_addresses"`
+	KeyType         types.String `tfsdk:"key_type"`
+	CSRPEM          types.String `tfsdk:"csr_pem"`
+	Store           types.Object `tfsdk:"store"`
+	RenewBefore     types.String `tfsdk:"renew_before"`
+	RevokeAfter     types.String `tfsdk:"revoke_after"`
+	RevokeOnDestroy types.Bool   `tfsdk:"revoke_on_destroy"`
+
+	CertificatePEM    types.String      `tfsdk:"certificate_pem"`
+	CAChainPEM        types.String      `tfsdk:"ca_chain_pem"`
+	NotBefore         timetypes.RFC3339 `tfsdk:"not_before"`
+	NotAfter          timetypes.RFC3339 `tfsdk:"not_after"`
+	FingerprintSHA256 types.String      `tfsdk:"fingerprint_sha256"`
+	RevokedAt         timetypes.RFC3339 `tfsdk:"revoked_at"`
+	RenewalDue        types.Bool        `tfsdk:"renewal_due"`
+	RenewalReason     types.String      `tfsdk:"renewal_reason"`
+	StoreVersion      types.Int64       `tfsdk:"store_version"`
+	StoredAt          timetypes.RFC3339 `tfsdk:"stored_at"`
+	Superseded        types.List        `tfsdk:"superseded"`
+}
+
+type storeModel struct {
+	Mount types.String `tfsdk:"mount"`
+	Path  types.String `tfsdk:"path"`
+}
+
+type supersededModel struct {
+	Mount          types.String      `tfsdk:"mount"`
+	Serial         types.String      `tfsdk:"serial"`
+	CertificatePEM types.String      `tfsdk:"certificate_pem"`
+	Store          *storeModel       `tfsdk:"store"`
+	RevokeAt       timetypes.RFC3339 `tfsdk:"revoke_at"`
+}
+
+var (
+	storeType      = types.ObjectType{AttrTypes: map[string]attr.Type{"mount": types.StringType, "path": types.StringType}}
+	supersededType = types.ObjectType{AttrTypes: map[string]attr.Type{
+		"mount": types.StringType, "serial": types.StringType, "certificate_pem": types.StringType, "store": storeType,
+		"revoke_at": timetypes.RFC3339Type{},
+	}}
+)
+
+// show fills in what Vault says.
+func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
+	m.ID, m.CertificatePEM, m.CAChainPEM = types.StringValue(i.Serial), types.StringValue(i.PEM), types.StringValue(i.ChainPEM())
+	m.NotBefore, m.NotAfter, m.FingerprintSHA256 = tf.TimeValue(i.NotBefore), tf.TimeValue(i.NotAfter), types.StringValue(i.Fingerprint())
+	m.CommonName = types.StringValue(i.CommonName)
+	if i.Mount != "" {
+		m.Mount = types.StringValue(i.Mount)
+	}
+	m.RevokedAt = timetypes.NewRFC3339Null()
+	if i.RevokedAt != nil {
+		m.RevokedAt = tf.TimeValue(*i.RevokedAt)
+	}
+	m.StoreVersion, m.StoredAt = types.Int64Null(), timetypes.NewRFC3339Null()
+	if !m.Store.IsNull() {
+		m.StoreVersion = types.Int64Value(i.Version)
+	}
+	if !m.Store.IsNull() && !i.StoredAt.IsZero() {
+		m.StoredAt = tf.TimeValue(i.StoredAt)
+	}
+	m.RenewalDue, m.RenewalReason = types.BoolValue(false), types.StringNull()
+	superseded := tf.Each(i.Superseded, func(s pki.Superseded) supersededModel {
+		shown := supersededModel{types.StringValue(s.Mount), types.StringValue(s.Serial), types.StringValue(s.PEM), nil, tf.TimeValue(s.RevokeAt)}
+		if s.Store != nil {
+			shown.Store = &storeModel{types.StringValue(s.Store.Mount), types.StringValue(s.Store.Path)}
+		}
+		return shown
+	})
+	m.Superseded, _ = types.ListValueFrom(ctx, supersededType, superseded) // Such a list always has the type.
+}
+
+// issued is what the state remembers.
+func (m clientCertificateModel) issued(ctx context.Context) (pki.Issued, error) {
+	certificate, err := pki.Known(m.CertificatePEM.ValueString(), certificatesOf(m.CAChainPEM.ValueString()))
+	i := pki.Issued{Certificate: certificate, Version: m.StoreVersion.ValueInt64()}
+	if stored, diags := m.StoredAt.ValueRFC3339Time(); !m.StoredAt.IsNull() && !diags.HasError() {
+		i.StoredAt = stored
+	}
+	if revoked, diags := m.RevokedAt.ValueRFC3339Time(); !m.RevokedAt.IsNull() && !diags.HasError() {
+		i.RevokedAt = &revoked
+	}
+	var superseded []supersededModel
+	m.Superseded.ElementsAs(ctx, &superseded, false)
+	for _, s := range superseded {
+		at, _ := s.RevokeAt.ValueRFC3339Time() // It is the provider's own.
+		known := pki.Superseded{Mount: s.Mount.ValueString(), Serial: s.Serial.ValueString(), PEM: s.CertificatePEM.ValueString(), RevokeAt: at}
+		if s.Store != nil {
+			known.Store = &pki.Store{Mount: s.Store.Mount.ValueString(), Path: s.Store.Path.ValueString()}
+		}
+		i.Superseded = append(i.Superseded, known)
+	}
+	return i, err
+}
+
+// certificatesOf takes PEM text apart.
+func certificatesOf(text string) []string {
+	var all []string
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		all = append(all, string(pem.EncodeToMemory(block)))
+	}
+	return all
+}
+
+func (m clientCertificateModel) wanted(ctx context.Context) pki.Wanted {
+	w := pki.Wanted{Request: pki.Request{
+		Mount: m.Mount.ValueString(), Role: m.Role.ValueString(), CommonName: m.CommonName.ValueString(),
+		DNSNames: tf.StringsOf(m.DNSNames), IPAddresses: tf.StringsOf(m.IPAddresses), CSR: m.CSRPEM.ValueString(), KeyType: m.KeyType.ValueString(),
+	}}
+	for _, setting := range []struct {
+		value types.String
+		field *time.Duration
+	}{{m.TTL, &w.TTL}, {m.RenewBefore, &w.RenewBefore}, {m.RevokeAfter, &w.RevokeAfter}} {
+		if d := tf.Duration(setting.value); d != nil {
+			*setting.field = *d
+		}
+	}
+	if !m.Store.IsNull() {
+		var store storeModel
+		m.Store.As(ctx, &store, basetypes.ObjectAsOptions{})
+		w.Store = &pki.Store{Mount: store.Mount.ValueString(), Path: store.Path.ValueString()}
+	}
+	return w
+}
+
+// differs tells whether an argument changes that only another certificate can follow. An import knows but a few of them.
+func (m clientCertificateModel) differs(state clientCertificateModel) bool {
+	if !m.Store.Equal(state.Store) || !m.Mount.Equal(state.Mount) || !m.CommonName.Equal(state.CommonName) {
+		return true
+	}
+	if state.Role.IsNull() {
+		return false
+	}
+	for _, values := range []types.String{m.TTL, m.KeyType, m.CSRPEM} {
+		if values.IsUnknown() {
+			return true
+		}
+	}
+	sameTTL := m.TTL.Equal(state.TTL) || tf.SameDuration(m.TTL.ValueString(), state.TTL.ValueString())
+	sameKey := tf.OrDefault(m.KeyType, pki.DefaultKeyType) == tf.OrDefault(state.KeyType, pki.DefaultKeyType)
+	sameRequest := strings.TrimSpace(m.CSRPEM.ValueString()) == strings.TrimSpace(state.CSRPEM.ValueString())
+	return !sameTTL || !sameKey || !sameRequest || !m.Role.Equal(state.Role) || !m.DNSNames.Equal(state.DNSNames) || !sameAddresses(m.IPAddresses, state.IPAddresses)
+}
+
+// sameAddresses tells whether two sets have the same IP addresses, however they are written.
+func sameAddresses(one, other types.Set) bool {
+	if one.IsUnknown() || other.IsUnknown() || one.IsNull() != other.IsNull() {
+		return one.Equal(other)
+	}
+	return slices.Equal(pki.CanonicalNames(tf.StringsOf(one)), pki.CanonicalNames(tf.StringsOf(other)))
+}
+
+var (
+	// An authority takes no more (RFC 5280, appendix A.1, ub-common-name).
+	commonName = []validator.String{tf.NotBlank, stringvalidator.LengthAtMost(64)}
+	vaultPath  = tf.Check("it must be a path without a slash at its ends, and without empty parts", func(value string) string {
+		if value == "" || strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/") || strings.Contains(value, "//") {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	})
+	ipAddress = tf.Check("it must be an IP address", func(value string) string {
+		if net.ParseIP(value) == nil {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	})
+	// Vault reckons in seconds, and takes less than one for nothing.
+	wholeSeconds = tf.Check("it must be a duration of whole seconds with units (h, m, s), such as \"720h\"", func(value string) string {
+		if d, err := time.ParseDuration(value); err != nil || d <= 0 || d%time.Second != 0 {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	})
+	serialNumber = tf.Check("it must be a serial number as Vault writes it, such as 39:dd:2e:90", func(value string) string {
+		if !serialFormat.MatchString(value) {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	})
+	serialFormat   = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2})+$`)
+	signingRequest = tf.Check("it must be a certificate signing request (PKCS #10, RFC 2986) in PEM, without its key", pki.CheckCSR)
+)
+
+// requestDescriptions are of what a certificate is asked for with, in the resource and in the ephemeral resource.
+var requestDescriptions = map[string]string{
+	"mount":        "Mount of Vault's PKI secrets engine. Default: `" + defaultPKIMount + "`.",
+	"role":         "The engine's role, which decides what may be issued.",
+	"common_name":  "Common name, at most 64 characters: the name of the PostgreSQL role that logs in with the certificate.",
+	"ttl":          "How long the certificate holds, as a duration with a unit, such as `\"720h\"`. More than the role's `max_ttl` is an error. Default: the role's `ttl`.",
+	"dns_names":    "Alternative names. Leave them out for clients: PgBouncer would take one for the user's name.",
+	"ip_addresses": "Alternative IP addresses.",
+	"key_type":     "Kind of the private key.",
+}
+
+func clientCertificateAttributes() map[string]schema.Attribute {
+	described := requestDescriptions
+	return map[string]schema.Attribute{
+		"mount": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString(defaultPKIMount), Validators: []validator.String{vaultPath},
+			MarkdownDescription: described["mount"],
+		},
+		"role":        tf.RequiredString(described["role"]+" An import does not know it.", tf.NotBlank),
+		"common_name": tf.RequiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", commonName...),
+		"ttl": schema.StringAttribute{
+			Optional: true, Validators: []validator.String{wholeSeconds}, PlanModifiers: []planmodifier.String{tf.SameMeaning(tf.SameDuration)},
+			MarkdownDescription: described["ttl"],
+		},
+		"dns_names": schema.SetAttribute{
+			Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(tf.NotBlank)},
+			MarkdownDescription: described["dns_names"],
+		},
+		"ip_addresses": schema.SetAttribute{
+			Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ipAddress)},
+			MarkdownDescription: described["ip_addresses"],
+		},
+		"key_type": schema.StringAttribute{
+			Optional:            true,
+			Validators:          []validator.String{stringvalidator.OneOf(pki.KeyTypes()...), stringvalidator.ConflictsWith(path.MatchRoot("csr_pem"))},
+			MarkdownDescription: described["key_type"] + " One of " + tf.Alternatives(pki.KeyTypes()) + ". Default: `" + pki.DefaultKeyType + "`.",
+		},
+		"csr_pem": tf.OptionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of `csr_pem` and `store` is needed. "+
+			"Its common name must be that of the resource, or empty. Each renewal certifies the same key again, until you give another request. When an "+
+			"apply is killed, a certificate of that key may be left; the next renewal warns of it.", signingRequest),
+		"store": schema.SingleNestedAttribute{
+			Optional: true,
+			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets engine, version 2, with the fields " +
+				"`tls.key`, `tls.crt` (with the chain) and `ca.crt`, as in a Kubernetes TLS secret. The key is nowhere else. What somebody else " +
+				"has stored there is never overwritten unawares. At another path a new pair is stored, and the secret at the old path is deleted when its " +
+				"certificate is revoked. " +
+				"Exactly one of `csr_pem` and `store` is needed.",
+			Attributes: map[string]schema.Attribute{
+				"mount": tf.RequiredString("Mount of the KV secrets engine.", vaultPath),
+				"path":  tf.RequiredString("Path of the secret, at most 512 characters.", vaultPath, stringvalidator.LengthAtMost(512)),
+			},
+		},
+		"renew_before": tf.OptionalString("How long before it expires the certificate is renewed, by the first apply from then on, as a duration with a unit. "+
+			"Default: a third of `ttl`, or of the certificate's life.", tf.PositiveDuration),
+		"revoke_after": tf.OptionalString("How long a certificate that was renewed stays valid, as a duration with a unit; it is revoked by the first apply from "+
+			"then on. Default: it is revoked at once, when the new one is published.", tf.PositiveDuration),
+		"revoke_on_destroy": tf.OptionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case, and what is `superseded` is revoked.", true),
+		"id":                schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, as Vault writes it."},
+		"certificate_pem":   schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
+		"ca_chain_pem":      schema.StringAttribute{Computed: true, MarkdownDescription: "Its issuers in PEM, the next one first."},
+		"not_before": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "From when on the certificate holds (RFC 3339, UTC).",
+		},
+		"not_after": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the certificate expires (RFC 3339, UTC).",
+		},
+		"fingerprint_sha256": schema.StringAttribute{Computed: true, MarkdownDescription: "SHA-256 of the certificate, in hexadecimal."},
+		"revoked_at": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{},
+			MarkdownDescription: "When somebody else revoked the certificate (RFC 3339, UTC); null if nobody did.",
+		},
+		"renewal_due": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the next apply renews the certificate."},
+		"renewal_reason": schema.StringAttribute{
+			Computed: true, MarkdownDescription: "Why: it is about to expire, was revoked, was removed from the store or replaced there, or the role has another " +
+				"issuer now. Null when no renewal is due.",
+		},
+		"store_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "Version of the secret that holds the certificate; null without `store`."},
+		"stored_at": schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the secret was stored (RFC 3339, UTC); null without `store`.",
+		},
+		"superseded": supersededAttribute(),
+	}
+}
+
+func supersededAttribute() schema.Attribute {
+	return schema.ListNestedAttribute{
+		Computed: true, MarkdownDescription: "Certificates that another one has replaced and that are still to be revoked.",
+		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+			"mount":           schema.StringAttribute{Computed: true, MarkdownDescription: "Mount that issued the certificate."},
+			"serial":          schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
+			"certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
+			"store": schema.SingleNestedAttribute{
+				Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, when `store` has changed; else null.",
+				Attributes: map[string]schema.Attribute{
+					"mount": schema.StringAttribute{Computed: true, MarkdownDescription: "Mount of the KV secrets engine."},
+					"path":  schema.StringAttribute{Computed: true, MarkdownDescription: "Path of the secret."},
+				},
+			},
+			"revoke_at": schema.StringAttribute{
+				Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "The first apply from then on revokes it (RFC 3339, UTC).",
+			},
+		}},
+	}
+}

@@ -1,0 +1,40 @@
+// Package pki translates between Terraform and the domain pki: client certificates and their authority, and the provider's own
+// login to Vault.
+package pki
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+)
+
+// backend is what this domain's resources and data sources work with.
+type backend struct {
+	*pki.Vault
+	// logins are the names of the roles that may log in, if the database can be asked.
+	logins func(context.Context) (names []string, known bool)
+}
+
+// Backend makes it.
+func Backend(vault *pki.Vault, logins func(context.Context) ([]string, bool)) *backend {
+	return &backend{vault, logins}
+}
+
+// Resources lists the resources.
+func Resources() []func() resource.Resource {
+	return []func() resource.Resource{newClientCertificateResource}
+}
+
+// DataSources lists the data sources.
+func DataSources() []func() datasource.DataSource {
+	return []func() datasource.DataSource{newClientCertificateDataSource, newCertificateAuthorityDataSource}
+}
+
+// EphemeralResources lists the ephemeral resources.
+func EphemeralResources() []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{newClientCertificateEphemeral}
+}

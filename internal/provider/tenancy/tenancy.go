@@ -1,0 +1,39 @@
+// Package tenancy translates between Terraform and the domain tenancy: organizations, teams, users, agent configs and configs.
+package tenancy
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
+)
+
+// Backend is what this domain's resources and data sources work with.
+func Backend(db *postgres.DB) *tenancy.Store { return tenancy.New(db) }
+
+// Resources lists the resources.
+func Resources() []func() resource.Resource {
+	return []func() resource.Resource{
+		newOrganizationResource,
+		newTeamResource,
+		newUserResource,
+		newAgentConfigResource,
+		newConfigResource,
+	}
+}
+
+// DataSources lists the data sources.
+func DataSources() []func() datasource.DataSource {
+	return []func() datasource.DataSource{
+		newOrganizationDataSource,
+		newOrganizationsDataSource,
+		newOrganizationUsageDataSource,
+		newTeamDataSource,
+		newTeamsDataSource,
+		newUserDataSource,
+		newUsersDataSource,
+		newAgentConfigDataSource,
+		newConfigDataSource,
+	}
+}
