@@ -593,7 +593,7 @@ func TestAccVaultLoginWithoutASecret(t *testing.T) {
 // modulesPolicy is what the module vault-pki allows Terraform to do.
 func modulesPolicy(t *testing.T, m *testvault.Mounts) string {
 	t.Helper()
-	template := filepath.Join(testdb.Repository(t), "modules/vault-pki/templates/terraform.hcl.tftpl")
+	template := filepath.Join(testdb.Repository(t), "modules", "vault-pki", "templates", "terraform.hcl.tftpl")
 	w := acctest.NewWorkspaceWith(t, nil, fmt.Sprintf(`
 output "policy" {
   value = templatefile(%q, { mount = %q, roles = [%q], store = %q, prefix = "brownie" })
