@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"embed"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -76,9 +75,6 @@ func (i Isolation) Summary() string {
 	return strings.Join(lines, "\n")
 }
 
-//go:embed isolation/*.sql
-var isolationSQL embed.FS
-
 // ProveIsolation attacks the isolation of tenants, in a transaction that is rolled back. It makes two organizations,
 // binds its own session_user to the first, assumes each kind of role and one of each class of bound roles that are alike,
 // and tries to reach the rows of the second; it looks in the catalogs for ways around the policies; and it tries that
@@ -87,13 +83,13 @@ var isolationSQL embed.FS
 //
 // Every attempt is limited to rows of those two organizations, so that a hole does no harm while it is being found.
 func (s *Store) ProveIsolation(ctx context.Context) (Isolation, error) {
-	tenants, err := json.Marshal(map[string]string{"own": uuid.NewString(), "other": uuid.NewString()})
+	given, err := json.Marshal(map[string]any{"own": uuid.NewString(), "other": uuid.NewString(), "groups": groupsOfTheProof()})
 	if err != nil {
 		return Isolation{}, err
 	}
 	// A proof does not wait for long behind others' locks, nor do they behind its own.
 	statements := []postgres.Statement{
-		{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, {SQL: wantedSQL, Args: []any{string(tenants)}}, {SQL: ownerSQL}, {SQL: rowSecuritySQL},
+		{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, {SQL: wantedSQL, Args: []any{string(given)}}, {SQL: ownerSQL}, {SQL: rowSecuritySQL},
 	}
 	files, err := fs.Glob(isolationSQL, "isolation/*.sql")
 	if err != nil {
@@ -131,3 +127,26 @@ const ownerSQL = `
 
 // A database or role may have it off, which makes every query fail that a policy would filter, and proves nothing.
 const rowSecuritySQL = `SELECT pg_catalog.set_config('row_security', 'on', true)`
+
+// groupOfTheProof is what a group role is to the proof: "tenant", "service" (confined, but of no tenant), "pooled" or "above"
+// (sees all tenants).
+type groupOfTheProof struct {
+	Name  string   `json:"name"`
+	Kind  string   `json:"kind"`
+	Tasks []string `json:"tasks"`
+}
+
+func groupsOfTheProof() []groupOfTheProof {
+	groups := []groupOfTheProof{{Name: allTenantsGroup, Kind: "above"}, {Name: pooledGroup, Kind: "pooled"}}
+	for _, level := range Levels {
+		kind := "service"
+		switch {
+		case level.OfTenants:
+			kind = "tenant"
+		case level.AboveTenants:
+			kind = "above"
+		}
+		groups = append(groups, groupOfTheProof{Name: level.Group(), Kind: kind, Tasks: level.Tasks})
+	}
+	return groups
+}

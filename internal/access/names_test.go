@@ -20,7 +20,7 @@ func TestReservedNames(t *testing.T) {
 		}
 	}
 	for name, wants := range map[string]bool{"pgbouncer": true, "PgBouncer": true, "pgbouncer2": false} {
-		if access.PoolersName(name, "reader") != wants || access.PoolersName(name, "pooler") {
+		if access.IsPooler(name) != wants {
 			t.Errorf("whether %s is the pooler's name must be %t", name, wants)
 		}
 	}

@@ -52,7 +52,8 @@ func (db *DB) SQL() (*sql.DB, error) {
 	return stdlib.OpenDBFromPool(pool), nil
 }
 
-// Statement is one SQL statement with the values of its parameters.
+// Statement is one SQL statement with the values of its parameters. Args are the values of $1, $2 …, or one
+// [pgx.QueryRewriter], such as [pgx.StrictStructArgs], for parameters with names.
 type Statement struct {
 	SQL  string
 	Args []any
@@ -88,7 +89,7 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 	if err != nil {
 		return nil, err
 	}
-	statements, asJSON, err := db.confine(statements)
+	statements, asJSON, err := db.confine(ctx, statements)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,14 @@
 package postgres
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // AsOwner returns a DB whose statements run with the rights of the owner of schema brownie and no others, if the login role
@@ -127,7 +130,11 @@ func AsOwner(table string, statements ...Statement) ([]Statement, error) {
 // confine replaces the statements that are to run as the owner. The last rows come as JSON if asJSON is true.
 //
 // RESET ALL comes first, since what ran at the end of an earlier change may have left settings behind.
-func (db *DB) confine(statements []Statement) (confined []Statement, asJSON bool, err error) {
+func (db *DB) confine(ctx context.Context, named []Statement) (confined []Statement, asJSON bool, err error) {
+	statements, err := number(ctx, named)
+	if err != nil {
+		return nil, false, err
+	}
 	confined, table := []Statement{{SQL: `RESET ALL`}}, ""
 	if db.owner != nil {
 		table = *db.owner
@@ -150,6 +157,23 @@ func (db *DB) confine(statements []Statement) (confined []Statement, asJSON bool
 		confined = append(confined, Statement{SQL: `SELECT ` + RowsOfOwnerSQL})
 	}
 	return confined, asJSON, nil
+}
+
+// number replaces parameters that have names, as PREPARE knows only numbers.
+func number(ctx context.Context, statements []Statement) ([]Statement, error) {
+	statements = slices.Clone(statements)
+	for i, s := range statements {
+		if len(s.Args) == 0 {
+			continue
+		}
+		if names, ok := s.Args[0].(pgx.QueryRewriter); ok {
+			var err error
+			if statements[i].SQL, statements[i].Args, err = names.RewriteQuery(ctx, nil, s.SQL, s.Args[1:]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return statements, nil
 }
 
 // DecodeRowsOfOwner reads what [RowsOfOwnerSQL] tells, as [pgx.RowToStructByName] would read it.

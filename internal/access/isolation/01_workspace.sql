@@ -7,6 +7,20 @@ CREATE TEMPORARY TABLE brownie_findings (
 	bound boolean NOT NULL DEFAULT false, is_cause boolean NOT NULL DEFAULT true, known boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 
+-- The group roles, by what they are to the proof: "tenant", "service" (confined, but of no tenant), "pooled" or "above" (sees
+-- all tenants). The tasks are what a role of a tenant must be able to do.
+CREATE TEMPORARY TABLE brownie_groups ON COMMIT DROP AS
+	SELECT g.name, g.kind, g.tasks, to_regrole(g.name)::oid AS oid
+	FROM jsonb_to_recordset(current_setting('brownie.wanted')::jsonb->'groups') AS g (name text, kind text, tasks text[]);
+GRANT SELECT ON brownie_groups TO PUBLIC;
+CREATE FUNCTION pg_temp.brownie_tenant_groups() RETURNS oid[] LANGUAGE sql STABLE AS $$
+	SELECT array_agg(oid) FROM brownie_groups WHERE kind = 'tenant'
+$$;
+-- The same, as a GRANT names them.
+CREATE FUNCTION pg_temp.brownie_tenant_names() RETURNS text LANGUAGE sql STABLE AS $$
+	SELECT string_agg(name, ', ') FROM brownie_groups WHERE kind = 'tenant'
+$$;
+
 -- The roles to assume: each kind of role, and one of each class of bound roles that are alike.
 CREATE TEMPORARY TABLE brownie_attackers (role_name name, bound boolean, alike bigint) ON COMMIT DROP;
 

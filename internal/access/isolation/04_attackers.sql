@@ -6,7 +6,7 @@ DECLARE
 	here oid := (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database());
 BEGIN
 	INSERT INTO brownie_attackers
-		SELECT unnest(ARRAY['brownie_reader', 'brownie_writer', 'brownie_admin', 'brownie_monitor', 'brownie_pooler', 'brownie_pooled']), false, 0;
+		SELECT name, false, 0 FROM brownie_groups WHERE kind <> 'above';
 	INSERT INTO brownie_attackers
 	WITH bound AS MATERIALIZED (
 		SELECT r.oid, r.rolname, concat_ws(' ', r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolinherit) AS attributes

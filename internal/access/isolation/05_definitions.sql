@@ -83,14 +83,14 @@ BEGIN
 		EXCEPTION WHEN undefined_function OR undefined_object OR invalid_schema_name THEN wanted := NULL;
 		END;
 		SELECT polname, pg_catalog.pg_get_expr(polqual, polrelid) AS expression, polcmd, polroles INTO found FROM pg_catalog.pg_policy
-			WHERE polrelid = target.oid AND NOT polpermissive AND (0 = ANY (polroles) OR polroles && ARRAY['brownie_reader'::regrole::oid, 'brownie_writer'::regrole::oid, 'brownie_admin'::regrole::oid])
+			WHERE polrelid = target.oid AND NOT polpermissive AND (0 = ANY (polroles) OR polroles && pg_temp.brownie_tenant_groups())
 			ORDER BY polname COLLATE "C" LIMIT 1;
 		INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 		SELECT target.name, 'first policy', 'any', is_so, CASE WHEN is_so THEN 'runs before every condition'
 			ELSE format('the restrictive policy "0_tenant" is missing, not the first or not what the migrations made, so that conditions of a tenant may run '
 				'on rows of others: SELECT brownie.isolate_table(%L)', target.ident) END
-		FROM (SELECT coalesce(found.expression = wanted AND found.polcmd = '*' AND found.polroles @> ARRAY['brownie_reader'::regrole::oid,
-			'brownie_writer'::regrole::oid, 'brownie_admin'::regrole::oid], false) AS is_so) AS judged;
+		FROM (SELECT coalesce(found.expression = wanted AND found.polcmd = '*' AND found.polroles @> pg_temp.brownie_tenant_groups(),
+			false) AS is_so) AS judged;
 	END LOOP;
 END
 $$;
@@ -142,7 +142,7 @@ $$;
 CREATE TEMPORARY TABLE brownie_unconfined ON COMMIT DROP AS
 	SELECT r.oid, r.rolname, r.rolname IN ('pg_monitor', 'pg_read_all_stats', 'pg_stat_scan_tables', 'pg_signal_backend') AS watches, CASE
 		WHEN r.rolsuper THEN 'is a superuser' WHEN r.rolbypassrls THEN 'has BYPASSRLS'
-		WHEN r.rolname IN ('brownie_all_tenants', 'brownie_backup', 'brownie_migrator') THEN 'is above tenants'
+		WHEN r.oid IN (SELECT oid FROM brownie_groups WHERE kind = 'above') THEN 'is above tenants'
 		WHEN r.rolname LIKE 'pg\_%' THEN 'is above tenants'
 		WHEN p.polname IS NOT NULL THEN format('sees rows of other tenants by policy %I on %s', p.polname, p.name)
 		ELSE 'owns tables of tenants or the database' END AS reason
@@ -150,7 +150,7 @@ CREATE TEMPORARY TABLE brownie_unconfined ON COMMIT DROP AS
 	LEFT JOIN (SELECT DISTINCT ON (role) role, name, polname FROM brownie_policies, unnest(polroles) AS role
 		WHERE NOT is_tenants ORDER BY role, name, polname) p ON p.role = r.oid
 	WHERE r.rolsuper OR r.rolbypassrls OR p.polname IS NOT NULL
-		OR r.rolname IN ('brownie_all_tenants', 'brownie_backup', 'brownie_migrator', 'pg_read_all_data', 'pg_write_all_data',
+		OR r.oid IN (SELECT oid FROM brownie_groups WHERE kind = 'above') OR r.rolname IN ('pg_read_all_data', 'pg_write_all_data',
 			'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files', 'pg_maintain', 'pg_create_subscription',
 			'pg_monitor', 'pg_read_all_stats', 'pg_stat_scan_tables', 'pg_signal_backend')
 		OR r.oid IN (SELECT c.relowner FROM brownie_targets t JOIN pg_catalog.pg_class c ON c.oid = t.oid)

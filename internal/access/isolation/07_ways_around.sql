@@ -45,11 +45,11 @@ JOIN pg_catalog.pg_class p ON p.oid = related.parent AND p.oid NOT IN (SELECT oi
 JOIN brownie_attackers a ON pg_temp.brownie_uses(a.role_name, p.oid)
 UNION ALL
 SELECT pg_temp.brownie_name(c.oid), 'open table', min(a.role_name), false, format('has no organization_id, and tenants'' roles may use all of its rows. '
-	'To keep them out: REVOKE ALL ON %s FROM PUBLIC, brownie_reader, brownie_writer, brownie_admin. If the rows are meant '
-	'for all: ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, and a policy that says so, FOR SELECT USING (true)', c.oid::regclass), false
+	'To keep them out: REVOKE ALL ON %1$s FROM PUBLIC, %2$s. If the rows are meant for all: ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY, '
+	'FORCE ROW LEVEL SECURITY, and a policy that says so, FOR SELECT USING (true)', c.oid::regclass, pg_temp.brownie_tenant_names()), false
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-JOIN brownie_attackers a ON a.role_name NOT IN ('brownie_monitor', 'brownie_pooler') AND pg_temp.brownie_uses(a.role_name, c.oid)
+JOIN brownie_attackers a ON a.role_name NOT IN (SELECT name FROM brownie_groups WHERE kind = 'service') AND pg_temp.brownie_uses(a.role_name, c.oid)
 WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
 	AND c.oid NOT IN (SELECT oid FROM brownie_targets)
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -165,7 +165,7 @@ BEGIN
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-		JOIN brownie_attackers k ON k.role_name NOT IN ('brownie_monitor', 'brownie_pooler') AND pg_catalog.has_column_privilege(k.role_name, c.oid, a.attnum, 'SELECT')
+		JOIN brownie_attackers k ON k.role_name NOT IN (SELECT name FROM brownie_groups WHERE kind = 'service') AND pg_catalog.has_column_privilege(k.role_name, c.oid, a.attnum, 'SELECT')
 		WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND c.oid NOT IN (SELECT oid FROM brownie_targets) AND c.oid >= 16384
 		GROUP BY c.oid, n.nspname, c.relname, a.attname, a.attnum, t.typcategory, t.typname
 		ORDER BY c.oid, a.attnum
@@ -185,8 +185,8 @@ BEGIN
 		END IF;
 		INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 		SELECT pg_temp.brownie_name(shared.oid), 'tenant column', shared.role_name, false, format('all tenants may read it, but %s. To give its rows to their tenants: '
-			'ALTER TABLE %s RENAME COLUMN %I TO organization_id; SELECT brownie.isolate_table(%2$L). Or: REVOKE ALL ON %2$s FROM PUBLIC, brownie_reader, brownie_writer, brownie_admin',
-			carries, shared.ident, shared.attname) WHERE carries IS NOT NULL;
+			'ALTER TABLE %s RENAME COLUMN %I TO organization_id; SELECT brownie.isolate_table(%2$L). Or: REVOKE ALL ON %2$s FROM PUBLIC, %4$s',
+			carries, shared.ident, shared.attname, pg_temp.brownie_tenant_names()) WHERE carries IS NOT NULL;
 	END LOOP;
 END
 $$;

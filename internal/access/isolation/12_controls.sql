@@ -13,10 +13,8 @@ BEGIN
 		SELECT a.role_name, a.bound, t.name, t.ident, t.tenant_column, k.what FROM brownie_attackers a
 		JOIN brownie_targets t ON t.ident = ANY (core) AND t.key_type = 'uuid'::regtype
 		CROSS JOIN unnest(ARRAY['read', 'insert', 'change', 'change the organization']) AS k (what)
-		WHERE pg_catalog.pg_has_role(a.role_name, 'brownie_reader', 'USAGE') AND k.what = 'read'
-			OR pg_catalog.pg_has_role(a.role_name, 'brownie_writer', 'USAGE') AND (k.what = 'read' OR k.what IN ('insert', 'change') AND t.ident <> 'public.organizations')
-			OR pg_catalog.pg_has_role(a.role_name, 'brownie_admin', 'USAGE') AND (k.what = 'read'
-				OR k.what IN ('insert', 'change') AND t.ident <> 'public.organizations' OR k.what LIKE 'change the%' AND t.ident = 'public.organizations')
+		WHERE (k.what = 'read' OR (k.what = 'change the organization') = (t.ident = 'public.organizations'))
+			AND EXISTS (SELECT FROM brownie_groups g WHERE k.what = ANY (g.tasks) AND pg_catalog.pg_has_role(a.role_name, g.oid, 'USAGE'))
 	LOOP
 		result := pg_temp.brownie_attempt(current_setting('brownie.owner'), ARRAY[format('SELECT FROM %s WHERE %I = %L LIMIT 1', task.ident, task.tenant_column, own)]);
 		made := coalesce(result.touched > 0, false);
@@ -31,7 +29,7 @@ BEGIN
 			NOT (coalesce(result.code = ANY (broken), false) OR made AND task.what = 'read' AND (result.code IS NOT NULL OR result.touched = 0)),
 			CASE WHEN result.code IS NULL AND result.touched > 0 THEN 'works'
 				ELSE format('a tenant cannot do what the role is for, so that this database is not isolated but broken: %s. %s', coalesce(result.message, 'no row'), CASE
-					WHEN result.message ~ 'schema public' THEN 'As the schema''s owner: GRANT USAGE ON SCHEMA public TO brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_backup'
+					WHEN result.message ~ 'schema public' THEN 'As the schema''s owner: GRANT USAGE ON SCHEMA public TO ' || pg_temp.brownie_tenant_names() || ', brownie_all_tenants, brownie_backup'
 					WHEN result.code = '42501' AND result.message !~ 'row-level' THEN format('GRANT %s ON %s TO %I', CASE task.what WHEN 'read' THEN 'SELECT' WHEN 'insert' THEN 'INSERT' ELSE 'UPDATE' END, task.ident, task.role_name)
 					ELSE format('To write the policies anew: SELECT brownie.isolate_table(%L)', task.ident) END) END, task.bound);
 	END LOOP;

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -100,6 +100,18 @@ func (r *roleResource) Metadata(_ context.Context, req resource.MetadataRequest,
 	resp.TypeName = req.ProviderTypeName + "_role"
 }
 
+func ofTenants(l access.Level) bool  { return l.OfTenants }
+func ofServices(l access.Level) bool { return !l.OfTenants }
+
+// meanings says what the levels that pass may do.
+func meanings(pass func(access.Level) bool) string {
+	var all []string
+	for _, name := range access.LevelNames(pass) {
+		all = append(all, fmt.Sprintf("%#q %s", name, access.LevelOf(name).Meaning))
+	}
+	return strings.Join(all, ", ")
+}
+
 func roleAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"id": schema.StringAttribute{Computed: true, MarkdownDescription: "The role's name."},
@@ -112,16 +124,15 @@ func roleAttributes() map[string]schema.Attribute {
 			"(`pg_roles`), so let them not tell who your customers are, if that is a secret. Refused are keywords such as `public`, what "+
 			"begins with `pg_`, the group roles, and, unless `access` is `pooler`, `"+access.PoolerName+"` and any name from which `pg_ident.conf` "+
 			"maps a certificate to another role; that file is read at the apply where the provider is a superuser.", roleName),
-		"access": tf.RequiredEnum("What the role may do. `reader`, `writer` and `admin` (a writer who may also change the description, "+
-			"settings and configuration of its organization) are for one organization, or for all when `organization_id` is not set. "+
-			"The others are never for one organization: `migrator` owns the schema, `monitor` reads statistics and the schema's version "+
-			"and no tenant's rows, `backup` reads everything, `pooler` is what PgBouncer looks up roles with.", access.Levels...),
+		"access": tf.RequiredEnum("What the role may do. For one organization, or for all when `organization_id` is not set: "+
+			meanings(ofTenants)+". Never for one organization: "+meanings(ofServices)+".",
+			access.LevelNames(func(access.Level) bool { return true })...),
 		"organization_id": tf.OptionalString("The tenant that the role acts for. Without it the role is a service role, which acts for all. "+
 			"It cannot be changed while the role has sessions.", tf.UUIDFormat),
 		"pooled": schema.BoolAttribute{
 			Optional: true, Computed: true,
 			MarkdownDescription: "Whether the role may log in through PgBouncer; `pooler` cannot. Default: `false` for access " +
-				tf.Alternatives(access.DirectLevels) + ", else `true`.",
+				tf.Alternatives(access.LevelNames(func(l access.Level) bool { return l.Direct })) + ", else `true`.",
 		},
 		"connection_limit": schema.Int64Attribute{
 			Optional: true, Computed: true, Validators: tf.AtLeast(-1),
@@ -180,22 +191,22 @@ func (r *roleResource) ValidateConfig(ctx context.Context, req resource.Validate
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &config)...); resp.Diagnostics.HasError() {
 		return
 	}
-	level := config.Access.ValueString()
-	if level != "" && !config.OrganizationID.IsNull() && !slices.Contains(access.TenantLevels, level) {
+	level := access.LevelOf(config.Access.ValueString())
+	if level.Name != "" && !config.OrganizationID.IsNull() && !level.OfTenants {
 		resp.Diagnostics.AddAttributeError(path.Root("access"), "Invalid access", fmt.Sprintf("access is %q, which is never for one "+
-			"organization: it must be %s when organization_id is set.", level, tf.Alternatives(access.TenantLevels)))
+			"organization: it must be %s when organization_id is set.", level.Name, tf.Alternatives(access.LevelNames(ofTenants))))
 	}
-	if level != "" && access.PoolersName(config.Name.ValueString(), level) {
+	if level.Name != "" && !level.Pooler && access.IsPooler(config.Name.ValueString()) {
 		resp.Diagnostics.AddAttributeError(path.Root("name"), "Invalid name", fmt.Sprintf("name is %q, the name of the pooler, whose "+
 			"certificate opens the roles that may use it: choose another name, unless access is \"pooler\".", config.Name.ValueString()))
 	}
-	if level == "pooler" && config.Pooled.ValueBool() {
+	if level.Pooler && config.Pooled.ValueBool() {
 		resp.Diagnostics.AddAttributeError(path.Root("pooled"), "Invalid pooled", "pooled is true: the pooler's own role cannot log in through the pooler.")
 	}
-	if (level == "migrator" || level == "monitor") && !config.ValidUntil.IsNull() {
-		resp.Diagnostics.AddAttributeWarning(path.Root("valid_until"), "valid_until does not stop a "+level, fmt.Sprintf("A %s does not need "+
+	if level.Unexpiring && !config.ValidUntil.IsNull() {
+		resp.Diagnostics.AddAttributeWarning(path.Root("valid_until"), "valid_until does not stop a "+level.Name, fmt.Sprintf("A %s does not need "+
 			"tenants' rows, which are all that such a role no longer sees after valid_until, and PostgreSQL itself checks that time for "+
-			"passwords only: without the pooler the role goes on to log in. Let its certificate expire by then, or destroy the role.", level))
+			"passwords only: without the pooler the role goes on to log in. Let its certificate expire by then, or destroy the role.", level.Name))
 	}
 	if !config.Name.IsUnknown() && config.Name.Equal(config.ReassignOwnedTo) {
 		resp.Diagnostics.AddAttributeError(path.Root("reassign_owned_to"), "Invalid reassign_owned_to", "reassign_owned_to is the role itself: it must be another one.")
@@ -237,7 +248,7 @@ func (m *roleModel) planDefaults(config roleModel) {
 	if config.Pooled.IsNull() {
 		m.Pooled = types.BoolUnknown()
 		if !m.Access.IsUnknown() {
-			m.Pooled = types.BoolValue(access.PooledByDefault(m.Access.ValueString()))
+			m.Pooled = types.BoolValue(!access.LevelOf(m.Access.ValueString()).Direct)
 		}
 	}
 	if config.ConnectionLimit.IsNull() {

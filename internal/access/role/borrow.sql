@@ -1,0 +1,24 @@
+-- Borrows the rights of the role that is changed, and of the heir of what it owns, for the statements up to give_back.sql.
+-- Only a superuser has them anyhow: ending a role's sessions and giving its objects away take them.
+DO $$
+DECLARE
+	wanted jsonb := current_setting('brownie.wanted');
+	role pg_catalog.pg_roles;
+	borrowed jsonb := '[]';
+BEGIN
+	FOR role IN SELECT * FROM pg_catalog.pg_roles WHERE rolname IN (wanted->>'before', wanted->>'reassign_to') LOOP
+		IF role.rolname = wanted->>'before' AND (wanted->>'oid')::oid NOT IN (0, role.oid) THEN
+			RAISE EXCEPTION 'role % is another one now', role.rolname USING CONSTRAINT = 'role_replaced';
+		ELSIF NOT pg_catalog.pg_has_role(role.oid, 'USAGE') AND ((wanted->>'borrow_from_idle')::boolean
+			OR EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = role.oid))
+		THEN
+			EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET TRUE', role.rolname, current_user);
+			borrowed := borrowed || to_jsonb(role.rolname);
+		END IF;
+	END LOOP;
+	PERFORM pg_catalog.set_config('brownie.borrowed', borrowed::text, true);
+EXCEPTION WHEN insufficient_privilege THEN
+	RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = format(
+		'Whoever made role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION', role.rolname, current_user);
+END
+$$

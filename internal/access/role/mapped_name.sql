@@ -1,0 +1,28 @@
+-- Refuses a new name for a role, unless the pooler's, that pg_ident.conf lets in as somebody else. A map that other methods
+-- than certificates use is about names of the operating system. Who may not read the files is not held up.
+DO $$
+DECLARE
+	wanted jsonb := current_setting('brownie.wanted');
+	role name := wanted->>'name';
+	mapping record;
+BEGIN
+	IF wanted->>'access' = 'pooler'
+		OR (wanted->>'before' = role AND EXISTS (SELECT FROM brownie.role_bindings WHERE role_name = role AND access <> 'pooler'))
+		OR NOT (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege('pg_catalog.' || v, 'SELECT')
+			AND pg_catalog.has_function_privilege('pg_catalog.' || v || '()', 'EXECUTE'))
+			FROM pg_catalog.unnest(ARRAY['pg_hba_file_rules', 'pg_ident_file_mappings']) AS v)
+	THEN
+		RETURN;
+	END IF;
+	SELECT m.map_name, m.line_number, m.file_name, m.pg_username INTO mapping
+	FROM pg_catalog.pg_ident_file_mappings m
+	WHERE pg_catalog.lower(m.sys_name) = pg_catalog.lower(role) AND m.pg_username <> role
+		AND coalesce((SELECT pg_catalog.bool_or(h.auth_method = 'cert') FROM pg_catalog.pg_hba_file_rules h
+			WHERE 'map=' || m.map_name = ANY (h.options)), true)
+	ORDER BY m.map_number LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'line % of % (map %) lets a certificate of that name log in as %',
+			mapping.line_number, mapping.file_name, mapping.map_name, mapping.pg_username USING CONSTRAINT = 'role_name_mapped';
+	END IF;
+END
+$$

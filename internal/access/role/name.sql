@@ -1,0 +1,43 @@
+-- Creates or renames the role.
+DO $$
+DECLARE
+	wanted jsonb := current_setting('brownie.wanted');
+	role name := wanted->>'name';
+	before name := nullif(wanted->>'before', '');
+	found pg_catalog.pg_roles;
+	bound record;
+	existing name;
+BEGIN
+	SELECT * INTO found FROM pg_catalog.pg_roles WHERE rolname = before;
+	SELECT * INTO bound FROM json_to_recordset(pg_catalog.current_setting('brownie.rows')::pg_catalog.json) AS b
+		(role_name name, organization_id uuid, access text, change_id uuid, valid_until timestamptz) WHERE role_name = before;
+	IF before IS NOT NULL AND found.oid IS NULL THEN
+		RAISE EXCEPTION 'role % does not exist', before USING CONSTRAINT = 'role_missing';
+	ELSIF before = session_user AND (found.rolsuper OR found.rolcreaterole OR (wanted->>'locked')::boolean) THEN
+		RAISE EXCEPTION 'role % is the one that makes this change', before USING CONSTRAINT = 'role_is_own';
+	ELSIF bound.role_name IS NOT NULL AND bound.organization_id IS DISTINCT FROM (wanted->>'organization_id')::uuid
+		AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = found.oid) THEN
+		RAISE EXCEPTION 'role % has sessions', before USING CONSTRAINT = 'role_has_sessions';
+	END IF;
+	IF before IS DISTINCT FROM role THEN
+		SELECT rolname INTO existing FROM pg_catalog.pg_roles
+		WHERE lower(rolname) = lower(role) AND rolname IS DISTINCT FROM before ORDER BY rolname = role DESC LIMIT 1;
+		IF existing IS NOT NULL THEN
+			RAISE EXCEPTION 'role % exists', existing USING CONSTRAINT = 'role_exists ' || existing;
+		END IF;
+	END IF;
+	IF before IS NULL THEN
+		EXECUTE format('CREATE ROLE %I LOGIN', role);
+	ELSIF before <> role THEN
+		EXECUTE format('ALTER ROLE %I RENAME TO %I', before, role);
+	END IF;
+EXCEPTION
+	WHEN insufficient_privilege THEN
+		RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = CASE WHEN before IS NULL
+			THEN format('As an administrator: ALTER ROLE %I CREATEROLE', current_user)
+			ELSE format('Whoever made role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION', before, current_user) END;
+	-- Another database of the cluster made it at the same moment.
+	WHEN unique_violation OR duplicate_object THEN
+		RAISE EXCEPTION 'role % exists', role USING CONSTRAINT = 'role_exists ' || role;
+END
+$$
