@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -344,5 +345,27 @@ func TestLoaderMergesReads(t *testing.T) {
 	group.Wait()
 	if len(calls) != 2 || len(calls[1]) != 11 {
 		t.Errorf("12 reads made the statements %v, want one for the first and one for all others", calls)
+	}
+}
+
+func TestParametersHaveNames(t *testing.T) {
+	t.Parallel()
+	db := testdb.DB(t, testdb.Empty(t))
+	type row struct {
+		Text  string   `db:"text"`
+		Twice string   `db:"twice"`
+		Names []string `db:"names"`
+	}
+	const query = `SELECT @text::text AS text, @text || @text AS twice, @names::text[] AS names`
+	rows, err := postgres.Query[row](t.Context(), db, query, pgx.StrictNamedArgs{"text": "a@b $1", "names": []string{"x", "y"}})
+	if err != nil || len(rows) != 1 || rows[0].Twice != "a@b $1a@b $1" || !slices.Equal(rows[0].Names, []string{"x", "y"}) {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	for wrong, args := range map[string]pgx.StrictNamedArgs{
+		"names": {"text": "a"}, "more": {"text": "a", "names": []string{}, "more": 1},
+	} {
+		if _, err := postgres.Query[row](t.Context(), db, query, args); !strings.Contains(fmt.Sprint(err), "argument "+wrong) {
+			t.Errorf("%s: %v", wrong, err)
+		}
 	}
 }

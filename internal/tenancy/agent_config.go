@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -12,6 +11,7 @@ import (
 // AgentConfig is how an agent of a team works. Its name is unique in the team.
 type AgentConfig struct {
 	Row
+	Versioned
 	OrganizationID          string   `db:"organization_id"`
 	TeamID                  string   `db:"team_id"`
 	Name                    string   `db:"name"`
@@ -25,7 +25,6 @@ type AgentConfig struct {
 	MaxRetries              int32    `db:"max_retries"`
 	RetryDelaySeconds       int32    `db:"retry_delay_seconds"`
 	IsActive                bool     `db:"is_active"`
-	Version                 int32    `db:"version" computed:"true"`
 }
 
 const agentConfigColumns = `
@@ -78,35 +77,30 @@ func onlyOne[T rower](rows []T, err error) (T, error) {
 const createAgentConfigSQL = `
 	INSERT INTO public.agent_configs AS a (id, organization_id, org_id, team_id, name, description, agent_type, config,
 		triggers, conditions, tags, execution_timeout_seconds, max_retries, retry_delay_seconds, is_active, version)
-	SELECT $1::uuid, $2::uuid, $2::uuid, t.id, $4::text, $5::text, upper($6::text)::public.agenttype, $7::text::json,
-		$8::text::json, $9::text::json, to_json($10::text[]), $11::int, $12::int, $13::int, $14::boolean, 1
+	SELECT @id::uuid, @organization_id::uuid, @organization_id::uuid, t.id, @name::text, @description::text,
+		upper(@agent_type::text)::public.agenttype, @config::text::json, @triggers::text::json, @conditions::text::json,
+		to_json(@tags::text[]), @execution_timeout_seconds::int, @max_retries::int, @retry_delay_seconds::int, @is_active::boolean, 1
 	FROM public.teams t
-	WHERE t.id = $3 AND NOT EXISTS (SELECT FROM public.agent_configs WHERE organization_id = t.organization_id AND team_id = t.id AND name = $4)
+	WHERE t.id = @team_id AND NOT EXISTS (
+		SELECT FROM public.agent_configs WHERE organization_id = t.organization_id AND team_id = t.id AND name = @name)
 	RETURNING` + agentConfigColumns
 
 // CreateAgentConfig inserts an agent config with version 1; its ID and times are the database's. A taken name is a
 // [*DuplicateError], a team of another organization an [*OrganizationError].
 func (s *Store) CreateAgentConfig(ctx context.Context, a AgentConfig) (AgentConfig, error) {
-	id := newID()
-	created, err := insert(ctx, s.db,
-		func(ctx context.Context) (AgentConfig, error) { return s.AgentConfig(ctx, id) },
-		postgres.Statement{SQL: lockTeamSQL, Args: []any{a.TeamID}},
-		postgres.Statement{SQL: createAgentConfigSQL, Args: []any{
-			id, a.OrganizationID, a.TeamID, a.Name, a.Description, a.AgentType, a.Config, a.Triggers, a.Conditions, a.Tags,
-			a.ExecutionTimeoutSeconds, a.MaxRetries, a.RetryDelaySeconds, a.IsActive,
-		}})
+	created, err := insert(ctx, s.db, a, s.AgentConfig, createAgentConfigSQL, lockTeam(a.TeamID))
 	return created, s.agentConfigError(ctx, a, err)
 }
 
 // A name that was used twice before is no hindrance as long as it is kept.
 const updateAgentConfigSQL = `
-	UPDATE public.agent_configs a SET team_id = $3, name = $4, description = $5,
-		agent_type = upper($6::text)::public.agenttype, config = $7::text::json, triggers = $8::text::json,
-		conditions = $9::text::json, tags = to_json($10::text[]), execution_timeout_seconds = $11, max_retries = $12,
-		retry_delay_seconds = $13, is_active = $14, version = a.version + 1
-	WHERE a.id = $1 AND a.updated_at = $2 AND (
-		(a.team_id = $3 AND a.name = $4)
-		OR NOT EXISTS (SELECT FROM public.agent_configs WHERE organization_id = a.organization_id AND team_id = $3 AND name = $4))
+	UPDATE public.agent_configs a SET team_id = @team_id, name = @name, description = @description,
+		agent_type = upper(@agent_type::text)::public.agenttype, config = @config::text::json, triggers = @triggers::text::json,
+		conditions = @conditions::text::json, tags = to_json(@tags::text[]), execution_timeout_seconds = @execution_timeout_seconds,
+		max_retries = @max_retries, retry_delay_seconds = @retry_delay_seconds, is_active = @is_active, version = a.version + 1
+	WHERE a.organization_id = @organization_id AND a.id = @id AND a.updated_at = @updated_at AND (
+		(a.team_id = @team_id AND a.name = @name) OR NOT EXISTS (
+			SELECT FROM public.agent_configs WHERE organization_id = a.organization_id AND team_id = @team_id AND name = @name))
 	RETURNING` + agentConfigColumns
 
 // UpdateAgentConfig changes an agent config from before to after and raises its version by one. It returns a
@@ -115,18 +109,7 @@ func (s *Store) UpdateAgentConfig(ctx context.Context, before, after AgentConfig
 	if err := s.RefuseOrganizationChange(ctx, "agent config", before.Name, before.OrganizationID, after.OrganizationID); err != nil {
 		return AgentConfig{}, err
 	}
-	updated, err := update(ctx, s.db, before, after,
-		func(ctx context.Context) (AgentConfig, error) { return s.AgentConfig(ctx, before.ID) },
-		func(updatedAt time.Time) []postgres.Statement {
-			return []postgres.Statement{
-				{SQL: lockTeamSQL, Args: []any{after.TeamID}},
-				{SQL: updateAgentConfigSQL, Args: []any{
-					before.ID, updatedAt, after.TeamID, after.Name, after.Description, after.AgentType, after.Config,
-					after.Triggers, after.Conditions, after.Tags, after.ExecutionTimeoutSeconds, after.MaxRetries,
-					after.RetryDelaySeconds, after.IsActive,
-				}},
-			}
-		})
+	updated, err := update(ctx, s.db, before, after, s.AgentConfig, updateAgentConfigSQL, lockTeam(after.TeamID))
 	return updated, s.agentConfigError(ctx, after, err)
 }
 
@@ -158,7 +141,6 @@ const deleteAgentConfigSQL = `DELETE FROM public.agent_configs WHERE id = $1 RET
 
 // DeleteAgentConfig deletes an agent config. Deleting what is gone already is no error.
 func (s *Store) DeleteAgentConfig(ctx context.Context, id string) error {
-	_, err := remove(ctx, s.db, func(ctx context.Context) (AgentConfig, error) { return s.AgentConfig(ctx, id) },
-		postgres.Statement{SQL: deleteAgentConfigSQL, Args: []any{id}})
+	_, err := remove(ctx, s.db, id, s.AgentConfig, deleteAgentConfigSQL)
 	return err
 }

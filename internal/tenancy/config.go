@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -12,6 +11,7 @@ import (
 // Config is a configuration of an organization or, when TeamID is set, of one team. Its name is unique there.
 type Config struct {
 	Row
+	Versioned
 	OrganizationID  string   `db:"organization_id"`
 	TeamID          *string  `db:"team_id"`
 	Name            string   `db:"name"`
@@ -26,7 +26,6 @@ type Config struct {
 	Tags            []string `db:"tags"`
 	IsGlobal        bool     `db:"is_global"`
 	IsActive        bool     `db:"is_active"`
-	Version         int32    `db:"version" computed:"true"`
 }
 
 const configColumns = `
@@ -64,39 +63,33 @@ func (s *Store) ConfigByKey(ctx context.Context, organizationSlug, teamSlug, nam
 const createConfigSQL = `
 	INSERT INTO public.configs AS c (id, organization_id, org_id, team_id, name, description, config_type, status, priority,
 		name_pattern, severity_pattern, team_pattern, config_json, tags, is_global, is_active, version)
-	SELECT $1::uuid, o.id, o.id, $3::uuid, $4::text, $5::text, upper($6::text)::public.configtype,
-		upper($7::text)::public.configstatus, $8::int, $9::text, $10::text, $11::text, $12::text::json, to_json($13::text[]),
-		$14::boolean, $15::boolean, 1
+	SELECT @id::uuid, o.id, o.id, @team_id::uuid, @name::text, @description::text, upper(@config_type::text)::public.configtype,
+		upper(@status::text)::public.configstatus, @priority::int, @name_pattern::text, @severity_pattern::text,
+		@team_pattern::text, @config_json::text::json, to_json(@tags::text[]), @is_global::boolean, @is_active::boolean, 1
 	FROM public.organizations o
-	WHERE o.id = $2 AND NOT EXISTS (
-		SELECT FROM public.configs WHERE organization_id = o.id AND team_id IS NOT DISTINCT FROM $3::uuid AND name = $4)
+	WHERE o.id = @organization_id AND NOT EXISTS (
+		SELECT FROM public.configs WHERE organization_id = o.id AND team_id IS NOT DISTINCT FROM @team_id::uuid AND name = @name)
 	RETURNING` + configColumns
 
 // CreateConfig inserts a config with version 1; its ID and times are the database's. A taken name is a
 // [*DuplicateError], a team of another organization an [*OrganizationError].
 func (s *Store) CreateConfig(ctx context.Context, c Config) (Config, error) {
-	id := newID()
-	created, err := insert(ctx, s.db,
-		func(ctx context.Context) (Config, error) { return s.Config(ctx, id) },
-		postgres.Statement{SQL: lockOrganizationSQL, Args: []any{c.OrganizationID}},
-		postgres.Statement{SQL: createConfigSQL, Args: []any{
-			id, c.OrganizationID, c.TeamID, c.Name, c.Description, c.ConfigType, c.Status, c.Priority, c.NamePattern,
-			c.SeverityPattern, c.TeamPattern, c.ConfigJSON, c.Tags, c.IsGlobal, c.IsActive,
-		}})
+	created, err := insert(ctx, s.db, c, s.Config, createConfigSQL, lockOrganization(c.OrganizationID))
 	return created, s.configError(ctx, c, err)
 }
 
 // A name that was used twice before is no hindrance as long as it is kept.
 const updateConfigSQL = `
-	UPDATE public.configs c SET team_id = $3, name = $4, description = $5, config_type = upper($6::text)::public.configtype,
-		status = upper($7::text)::public.configstatus, priority = $8, name_pattern = $9, severity_pattern = $10,
-		team_pattern = $11, config_json = $12::text::json, tags = to_json($13::text[]), is_global = $14, is_active = $15,
+	UPDATE public.configs c SET team_id = @team_id, name = @name, description = @description,
+		config_type = upper(@config_type::text)::public.configtype, status = upper(@status::text)::public.configstatus,
+		priority = @priority, name_pattern = @name_pattern, severity_pattern = @severity_pattern, team_pattern = @team_pattern,
+		config_json = @config_json::text::json, tags = to_json(@tags::text[]), is_global = @is_global, is_active = @is_active,
 		version = c.version + 1
-	WHERE c.id = $1 AND c.updated_at = $2 AND (
-		(c.team_id IS NOT DISTINCT FROM $3::uuid AND c.name = $4)
+	WHERE c.organization_id = @organization_id AND c.id = @id AND c.updated_at = @updated_at AND (
+		(c.team_id IS NOT DISTINCT FROM @team_id::uuid AND c.name = @name)
 		OR NOT EXISTS (
 			SELECT FROM public.configs
-			WHERE organization_id = c.organization_id AND team_id IS NOT DISTINCT FROM $3::uuid AND name = $4))
+			WHERE organization_id = c.organization_id AND team_id IS NOT DISTINCT FROM @team_id::uuid AND name = @name))
 	RETURNING` + configColumns
 
 // UpdateConfig changes a config from before to after and raises its version by one. It returns a [*ConflictError] when
@@ -105,18 +98,7 @@ func (s *Store) UpdateConfig(ctx context.Context, before, after Config) (Config,
 	if err := s.RefuseOrganizationChange(ctx, "config", before.Name, before.OrganizationID, after.OrganizationID); err != nil {
 		return Config{}, err
 	}
-	updated, err := update(ctx, s.db, before, after,
-		func(ctx context.Context) (Config, error) { return s.Config(ctx, before.ID) },
-		func(updatedAt time.Time) []postgres.Statement {
-			return []postgres.Statement{
-				{SQL: lockOrganizationSQL, Args: []any{before.OrganizationID}},
-				{SQL: updateConfigSQL, Args: []any{
-					before.ID, updatedAt, after.TeamID, after.Name, after.Description, after.ConfigType, after.Status,
-					after.Priority, after.NamePattern, after.SeverityPattern, after.TeamPattern, after.ConfigJSON, after.Tags,
-					after.IsGlobal, after.IsActive,
-				}},
-			}
-		})
+	updated, err := update(ctx, s.db, before, after, s.Config, updateConfigSQL, lockOrganization(before.OrganizationID))
 	return updated, s.configError(ctx, after, err)
 }
 
@@ -153,7 +135,6 @@ const deleteConfigSQL = `DELETE FROM public.configs WHERE id = $1 RETURNING id`
 
 // DeleteConfig deletes a config. Deleting what is gone already is no error.
 func (s *Store) DeleteConfig(ctx context.Context, id string) error {
-	_, err := remove(ctx, s.db, func(ctx context.Context) (Config, error) { return s.Config(ctx, id) },
-		postgres.Statement{SQL: deleteConfigSQL, Args: []any{id}})
+	_, err := remove(ctx, s.db, id, s.Config, deleteConfigSQL)
 	return err
 }

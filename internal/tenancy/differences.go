@@ -25,14 +25,14 @@ func (j JSON) decode() (value any, err error) {
 	return value, err
 }
 
-// differences lists the attributes in which two rows of one table differ, in the order of the struct's fields. What
-// the database computes does not count: the embedded [Row], and fields tagged computed.
+// differences lists the attributes in which two rows of one table differ, in the order of the struct's fields. What the
+// database computes, which is embedded, does not count.
 func differences[T any](expected, actual T) []Change {
 	var changes []Change
 	a, b := reflect.ValueOf(expected), reflect.ValueOf(actual)
 	for i := range a.NumField() {
 		field := a.Type().Field(i)
-		if _, computed := field.Tag.Lookup("computed"); computed || field.Anonymous {
+		if field.Anonymous {
 			continue
 		}
 		want, have := a.Field(i).Interface(), b.Field(i).Interface()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -58,31 +57,26 @@ func (s *Store) Organizations(ctx context.Context, filter OrganizationFilter) ([
 const createOrganizationSQL = `
 	WITH o AS (
 		INSERT INTO public.organizations (id, name, slug, description, is_active, settings, max_teams, max_users_per_team)
-		VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8) RETURNING *
+		VALUES (@id, @name, @slug, @description, @is_active, @settings::text::json, @max_teams, @max_users_per_team) RETURNING *
 	), x AS (
-		INSERT INTO brownie.organization_options (organization_id, force_destroy) SELECT id, $9 FROM o RETURNING *
+		INSERT INTO brownie.organization_options (organization_id, force_destroy) SELECT id, @force_destroy FROM o RETURNING *
 	)
 	SELECT` + organizationColumns + `FROM o JOIN x ON x.organization_id = o.id`
 
 // CreateOrganization inserts an organization; its ID and times are the database's. A taken name or slug is a
 // [*DuplicateError].
 func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organization, error) {
-	id := newID()
-	created, err := insert(ctx, s.db,
-		func(ctx context.Context) (Organization, error) { return s.Organization(ctx, id) },
-		postgres.Statement{SQL: createOrganizationSQL, Args: []any{
-			id, o.Name, o.Slug, o.Description, o.IsActive, o.Settings, o.MaxTeams, o.MaxUsersPerTeam, o.ForceDestroy,
-		}})
+	created, err := insert(ctx, s.db, o, s.Organization, createOrganizationSQL)
 	return created, s.organizationError(ctx, o, err)
 }
 
 const updateOrganizationSQL = `
 	WITH o AS (
-		UPDATE public.organizations SET name = $3, slug = $4, description = $5, is_active = $6, settings = $7::text::json,
-			max_teams = $8, max_users_per_team = $9
-		WHERE id = $1 AND updated_at = $2 RETURNING *
+		UPDATE public.organizations SET name = @name, slug = @slug, description = @description, is_active = @is_active,
+			settings = @settings::text::json, max_teams = @max_teams, max_users_per_team = @max_users_per_team
+		WHERE id = @id AND updated_at = @updated_at RETURNING *
 	), x AS (
-		INSERT INTO brownie.organization_options AS x (organization_id, force_destroy) SELECT id, $10 FROM o
+		INSERT INTO brownie.organization_options AS x (organization_id, force_destroy) SELECT id, @force_destroy FROM o
 		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = EXCLUDED.force_destroy RETURNING *
 	)
 	SELECT` + organizationColumns + `FROM o JOIN x ON x.organization_id = o.id`
@@ -90,14 +84,7 @@ const updateOrganizationSQL = `
 // UpdateOrganization changes an organization from before to after. It returns a [*ConflictError] when it no longer is
 // what before says, and a [*DuplicateError] when the new name or slug is taken.
 func (s *Store) UpdateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
-	updated, err := update(ctx, s.db, before, after,
-		func(ctx context.Context) (Organization, error) { return s.Organization(ctx, before.ID) },
-		func(updatedAt time.Time) []postgres.Statement {
-			return []postgres.Statement{{SQL: updateOrganizationSQL, Args: []any{
-				before.ID, updatedAt, after.Name, after.Slug, after.Description, after.IsActive, after.Settings,
-				after.MaxTeams, after.MaxUsersPerTeam, after.ForceDestroy,
-			}}}
-		})
+	updated, err := update(ctx, s.db, before, after, s.Organization, updateOrganizationSQL)
 	return updated, s.organizationError(ctx, after, err)
 }
 
@@ -142,14 +129,11 @@ const deleteOrganizationSQL = `
 // DeleteOrganization deletes an organization. Unless its ForceDestroy is set, it returns a [*NotEmptyError] and deletes
 // nothing when anything belongs to it. Deleting what is gone already is no error.
 func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
-	read := func(ctx context.Context) (Organization, error) { return s.Organization(ctx, id) }
-	removed, err := remove(ctx, s.db, read,
-		postgres.Statement{SQL: lockOrganizationForDeleteSQL, Args: []any{id}},
-		postgres.Statement{SQL: deleteOrganizationSQL, Args: []any{id}})
+	removed, err := remove(ctx, s.db, id, s.Organization, deleteOrganizationSQL, lockOrganizationForDeleteSQL)
 	if err != nil || removed {
 		return err
 	}
-	organization, err := read(ctx)
+	organization, err := s.Organization(ctx, id)
 	if errors.Is(err, postgres.ErrNotFound) {
 		return nil
 	}

@@ -8,9 +8,12 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -24,6 +27,11 @@ type Row struct {
 }
 
 func (r Row) row() Row { return r }
+
+// Versioned is what a table has whose changes are counted.
+type Versioned struct {
+	Version int32 `db:"version"`
+}
 
 type rower interface{ row() Row }
 
@@ -60,16 +68,37 @@ func loadBy[T rower](db *postgres.DB, query string) func(context.Context, []stri
 	}
 }
 
-// newID is made by the client, so that a row whose COMMIT was interrupted can be found again.
-func newID() string { return uuid.NewString() }
+// toInsert gives the parameters of an INSERT the names of columns: those of the attributes, and id. A name that the statement
+// or the struct lacks is an error, so that no attribute is forgotten. What is embedded, the database computes.
+func toInsert(id string, attributes any) pgx.StrictNamedArgs {
+	args := pgx.StrictNamedArgs{"id": id}
+	if named, ok := pgx.StructArgs(attributes).(pgx.NamedArgs); ok {
+		maps.Copy(args, named)
+	}
+	return args
+}
 
-// insert runs a change that ends with an INSERT. errHeldBack means that a guard of the statement let nothing through.
-func insert[T any](ctx context.Context, db *postgres.DB, read func(context.Context) (T, error), statements ...postgres.Statement) (T, error) {
+// toUpdate does the same for an UPDATE, with the updated_at that the row must have.
+func toUpdate(id string, updatedAt time.Time, attributes any) pgx.StrictNamedArgs {
+	args := toInsert(id, attributes)
+	args["updated_at"] = updatedAt
+	return args
+}
+
+// A reader reads the row with an ID.
+type reader[T any] func(ctx context.Context, id string) (T, error)
+
+// insert makes a row by a statement, after the locks that its guards need. errHeldBack means that a guard let nothing through.
+//
+// The ID is made by the client, so that a row whose COMMIT was interrupted can be found again.
+func insert[T any](ctx context.Context, db *postgres.DB, row T, read reader[T], query string, locks ...postgres.Statement) (T, error) {
 	var none T
-	rows, err := postgres.Change[T](ctx, db, statements...)
+	id := uuid.NewString()
+	rows, err := postgres.Change[T](ctx, db, append(locks, postgres.Statement{SQL: query, Args: []any{toInsert(id, row)}})...)
 	if postgres.Interrupted(err) {
-		if row, readErr := postgres.AwaitRead(ctx, read); readErr == nil {
-			return row, nil
+		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (T, error) { return read(ctx, id) })
+		if readErr == nil {
+			return made, nil
 		}
 	}
 	if err != nil {
@@ -81,19 +110,21 @@ func insert[T any](ctx context.Context, db *postgres.DB, read func(context.Conte
 	return rows[0], nil
 }
 
-// update changes a row from before to after, where before is what the caller believes the row to be. When somebody
-// else changed one of its attributes meanwhile, it returns a [*ConflictError] and changes nothing. statements gets the
-// updated_at that the UPDATE must require. errHeldBack means that another guard of the statement let nothing through.
-func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read func(context.Context) (T, error),
-	statements func(updatedAt time.Time) []postgres.Statement,
+// update changes a row from before to after, where before is what the caller believes the row to be. When somebody else
+// changed one of its attributes meanwhile, it returns a [*ConflictError] and changes nothing. errHeldBack means that another
+// guard of the statement let nothing through.
+func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read reader[T], query string,
+	locks ...postgres.Statement,
 ) (T, error) {
 	var none T
-	expected := before.row().UpdatedAt
+	id, expected := before.row().ID, before.row().UpdatedAt
+	reread := func(ctx context.Context) (T, error) { return read(ctx, id) }
 	// A change to a column that is not ours moves updated_at too, and then the UPDATE is sent again for the new one.
 	for range 3 {
-		rows, err := postgres.Change[T](ctx, db, statements(expected)...)
+		change := postgres.Statement{SQL: query, Args: []any{toUpdate(id, expected, after)}}
+		rows, err := postgres.Change[T](ctx, db, append(slices.Clone(locks), change)...)
 		if postgres.Interrupted(err) {
-			now, readErr := postgres.AwaitRead(ctx, read)
+			now, readErr := postgres.AwaitRead(ctx, reread)
 			if readErr == nil && !now.row().UpdatedAt.Equal(expected) && len(differences(after, now)) == 0 {
 				return now, nil
 			}
@@ -104,7 +135,7 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 		if len(rows) > 0 {
 			return rows[0], nil
 		}
-		now, err := read(ctx)
+		now, err := reread(ctx)
 		if err != nil {
 			return none, err
 		}
@@ -119,12 +150,17 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 	return none, errors.New("the row is being changed by others all the time; nothing was changed, try again")
 }
 
-// remove runs a change that ends with a DELETE … RETURNING id. removed is false when nothing matched or a guard held
-// it back.
-func remove[T any](ctx context.Context, db *postgres.DB, read func(context.Context) (T, error), statements ...postgres.Statement) (removed bool, err error) {
+// remove deletes a row by a statement that returns its ID, after the locks that its guards need. removed is false when nothing
+// matched or a guard held it back.
+func remove[T any](ctx context.Context, db *postgres.DB, id string, read reader[T], query string, locks ...string) (removed bool, err error) {
+	var statements []postgres.Statement
+	for _, sql := range append(locks, query) {
+		statements = append(statements, postgres.Statement{SQL: sql, Args: []any{id}})
+	}
 	rows, err := postgres.Change[struct{ ID string }](ctx, db, statements...)
 	if postgres.Interrupted(err) {
-		if _, readErr := postgres.AwaitRead(ctx, read); errors.Is(readErr, postgres.ErrNotFound) {
+		_, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (T, error) { return read(ctx, id) })
+		if errors.Is(readErr, postgres.ErrNotFound) {
 			return true, nil
 		}
 	}

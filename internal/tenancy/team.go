@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -47,41 +48,39 @@ func (s *Store) TeamByKey(ctx context.Context, organizationSlug, slug string) (T
 
 // TeamFilter selects teams; nil means all.
 type TeamFilter struct {
-	OrganizationID *string
-	IsActive       *bool
+	OrganizationID *string `db:"organization_id"`
+	IsActive       *bool   `db:"is_active"`
 }
 
 // Teams returns the teams that pass the filter, ordered by organization and slug.
 func (s *Store) Teams(ctx context.Context, filter TeamFilter) ([]Team, error) {
 	return postgres.Query[Team](ctx, s.db, teamsSQL+`
-		WHERE ($1::uuid IS NULL OR t.organization_id = $1) AND ($2::boolean IS NULL OR t.is_active = $2)
-		ORDER BY t.organization_id, t.slug`, filter.OrganizationID, filter.IsActive)
+		WHERE (@organization_id::uuid IS NULL OR t.organization_id = @organization_id)
+			AND (@is_active::boolean IS NULL OR t.is_active = @is_active)
+		ORDER BY t.organization_id, t.slug`, pgx.StrictStructArgs(filter))
 }
 
 // This lock makes those who count against a limit of the organization, or look for a name in it, take turns. Foreign
 // keys do not wait for it.
-const lockOrganizationSQL = `SELECT FROM public.organizations WHERE id = $1 FOR NO KEY UPDATE`
+func lockOrganization(id string) postgres.Statement {
+	return postgres.Statement{SQL: `SELECT FROM public.organizations WHERE id = $1 FOR NO KEY UPDATE`, Args: []any{id}}
+}
 
 // An existing slug passes the guard so that it is reported as the duplicate it is, also when the limit is reached.
 const createTeamSQL = `
 	INSERT INTO public.teams AS t (id, organization_id, org_id, name, slug, description, is_active, permissions, settings)
-	SELECT $1::uuid, o.id, o.id, $3::text, $4::text, $5::text, $6::boolean, $7::text::json, $8::text::json
+	SELECT @id::uuid, o.id, o.id, @name::text, @slug::text, @description::text, @is_active::boolean, @permissions::text::json,
+		@settings::text::json
 	FROM public.organizations o
-	WHERE o.id = $2 AND (
+	WHERE o.id = @organization_id AND (
 		(SELECT count(*) FROM public.teams WHERE organization_id = o.id) < o.max_teams
-		OR EXISTS (SELECT FROM public.teams WHERE organization_id = o.id AND slug = $4))
+		OR EXISTS (SELECT FROM public.teams WHERE organization_id = o.id AND slug = @slug))
 	RETURNING` + teamColumns
 
 // CreateTeam inserts a team; its ID and times are the database's. A taken slug is a [*DuplicateError], a full
 // organization a [*LimitError].
 func (s *Store) CreateTeam(ctx context.Context, t Team) (Team, error) {
-	id := newID()
-	created, err := insert(ctx, s.db,
-		func(ctx context.Context) (Team, error) { return s.Team(ctx, id) },
-		postgres.Statement{SQL: lockOrganizationSQL, Args: []any{t.OrganizationID}},
-		postgres.Statement{SQL: createTeamSQL, Args: []any{
-			id, t.OrganizationID, t.Name, t.Slug, t.Description, t.IsActive, t.Permissions, t.Settings,
-		}})
+	created, err := insert(ctx, s.db, t, s.Team, createTeamSQL, lockOrganization(t.OrganizationID))
 	if errors.Is(err, errHeldBack) {
 		return created, s.teamLimitError(ctx, t.OrganizationID)
 	}
@@ -89,9 +88,9 @@ func (s *Store) CreateTeam(ctx context.Context, t Team) (Team, error) {
 }
 
 const updateTeamSQL = `
-	UPDATE public.teams t SET name = $3, slug = $4, description = $5, is_active = $6, permissions = $7::text::json,
-		settings = $8::text::json
-	WHERE t.id = $1 AND t.updated_at = $2
+	UPDATE public.teams t SET name = @name, slug = @slug, description = @description, is_active = @is_active,
+		permissions = @permissions::text::json, settings = @settings::text::json
+	WHERE t.organization_id = @organization_id AND t.id = @id AND t.updated_at = @updated_at
 	RETURNING` + teamColumns
 
 // UpdateTeam changes a team from before to after. It returns a [*ConflictError] when it no longer is what before says,
@@ -100,13 +99,7 @@ func (s *Store) UpdateTeam(ctx context.Context, before, after Team) (Team, error
 	if err := s.RefuseOrganizationChange(ctx, "team", before.Slug, before.OrganizationID, after.OrganizationID); err != nil {
 		return Team{}, err
 	}
-	updated, err := update(ctx, s.db, before, after,
-		func(ctx context.Context) (Team, error) { return s.Team(ctx, before.ID) },
-		func(updatedAt time.Time) []postgres.Statement {
-			return []postgres.Statement{{SQL: updateTeamSQL, Args: []any{
-				before.ID, updatedAt, after.Name, after.Slug, after.Description, after.IsActive, after.Permissions, after.Settings,
-			}}}
-		})
+	updated, err := update(ctx, s.db, before, after, s.Team, updateTeamSQL)
 	return updated, s.teamError(ctx, after, err)
 }
 
@@ -172,14 +165,11 @@ const teamUsageSQL = `
 // DeleteTeam deletes a team. Unless the organization's ForceDestroy is set, it returns a [*NotEmptyError] and deletes
 // nothing when anything belongs to it. Deleting what is gone already is no error.
 func (s *Store) DeleteTeam(ctx context.Context, id string) error {
-	read := func(ctx context.Context) (Team, error) { return s.Team(ctx, id) }
-	removed, err := remove(ctx, s.db, read,
-		postgres.Statement{SQL: lockTeamForDeleteSQL, Args: []any{id}},
-		postgres.Statement{SQL: deleteTeamSQL, Args: []any{id}})
+	removed, err := remove(ctx, s.db, id, s.Team, deleteTeamSQL, lockTeamForDeleteSQL)
 	if err != nil || removed {
 		return err
 	}
-	team, err := read(ctx)
+	team, err := s.Team(ctx, id)
 	if errors.Is(err, postgres.ErrNotFound) {
 		return nil
 	}

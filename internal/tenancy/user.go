@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -46,44 +48,52 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (User, error) {
 
 // UserFilter selects users; nil means all.
 type UserFilter struct {
-	OrganizationID *string
-	TeamID         *string
-	Role           *string
-	IsActive       *bool
+	OrganizationID *string `db:"organization_id"`
+	TeamID         *string `db:"team_id"`
+	Role           *string `db:"role"`
+	IsActive       *bool   `db:"is_active"`
 }
 
 // Users returns the users that pass the filter, ordered by e-mail address.
 func (s *Store) Users(ctx context.Context, filter UserFilter) ([]User, error) {
 	return postgres.Query[User](ctx, s.db, usersSQL+`
-		AND ($1::uuid IS NULL OR u.organization_id = $1) AND ($2::uuid IS NULL OR u.team_id = $2)
-		AND ($3::text IS NULL OR lower(u.role::text) = $3) AND ($4::boolean IS NULL OR u.is_active = $4)
-		ORDER BY u.email`, filter.OrganizationID, filter.TeamID, filter.Role, filter.IsActive)
+		AND (@organization_id::uuid IS NULL OR u.organization_id = @organization_id)
+		AND (@team_id::uuid IS NULL OR u.team_id = @team_id)
+		AND (@role::text IS NULL OR lower(u.role::text) = @role) AND (@is_active::boolean IS NULL OR u.is_active = @is_active)
+		ORDER BY u.email`, pgx.StrictStructArgs(filter))
 }
 
 // Those who count a team's users, or look for a name in it, take turns by this lock. Foreign keys do not wait for it.
-const lockTeamSQL = `SELECT FROM public.teams WHERE id = $1 FOR NO KEY UPDATE`
+func lockTeam(id string) postgres.Statement {
+	return postgres.Statement{SQL: `SELECT FROM public.teams WHERE id = $1 FOR NO KEY UPDATE`, Args: []any{id}}
+}
+
+const userAssignments = `
+	team_id = @team_id::uuid, email = @email::text, username = @username::text, full_name = @full_name::text,
+	role = upper(@role::text)::public.userrole, is_active = @is_active::boolean, is_verified = @is_verified::boolean,
+	oidc_provider = @oidc_provider::text, oidc_subject = @oidc_subject::text, preferences = @preferences::text::json`
 
 // A deleted user of the same organization comes back to life with a new set of attributes. An e-mail address that is in
 // use passes the guard of the limit, so that it is reported as the duplicate it is.
 const createUserSQL = `
 	WITH home AS (
 		SELECT t.id AS team_id FROM public.teams t JOIN public.organizations o ON o.id = t.organization_id
-		WHERE t.id = $3 AND (
-			(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL) < o.max_users_per_team
-			OR EXISTS (SELECT FROM public.users WHERE email = $4 AND deleted_at IS NULL))
+		WHERE t.id = @team_id AND (
+			(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL)
+				< o.max_users_per_team
+			OR EXISTS (SELECT FROM public.users WHERE email = @email AND deleted_at IS NULL))
 	), revived AS (
-		UPDATE public.users u SET team_id = home.team_id, username = $5::text, full_name = $6::text, role = upper($7::text)::public.userrole,
-			is_active = $8::boolean, is_verified = $9::boolean, oidc_provider = $10::text, oidc_subject = $11::text,
-			preferences = $12::text::json, deleted_at = NULL, deleted_by = NULL
-		FROM home WHERE u.email = $4::text AND u.deleted_at IS NOT NULL AND u.organization_id = $2::uuid
+		UPDATE public.users u SET` + userAssignments + `, deleted_at = NULL, deleted_by = NULL
+		FROM home WHERE u.email = @email::text AND u.deleted_at IS NOT NULL AND u.organization_id = @organization_id::uuid
 		RETURNING` + userColumns + `
 	), created AS (
 		INSERT INTO public.users AS u (id, organization_id, org_id, team_id, email, username, full_name, role, is_active,
 			is_verified, oidc_provider, oidc_subject, preferences)
-		SELECT $1::uuid, $2::uuid, $2::uuid, home.team_id, $4::text, $5::text, $6::text, upper($7::text)::public.userrole, $8::boolean,
-			$9::boolean, $10::text, $11::text, $12::text::json
+		SELECT @id::uuid, @organization_id::uuid, @organization_id::uuid, @team_id::uuid, @email::text, @username::text,
+			@full_name::text, upper(@role::text)::public.userrole, @is_active::boolean, @is_verified::boolean, @oidc_provider::text,
+			@oidc_subject::text, @preferences::text::json
 		FROM home WHERE NOT EXISTS (
-			SELECT FROM public.users WHERE email = $4 AND deleted_at IS NOT NULL AND organization_id = $2)
+			SELECT FROM public.users WHERE email = @email AND deleted_at IS NOT NULL AND organization_id = @organization_id)
 		RETURNING` + userColumns + `
 	)
 	SELECT * FROM revived UNION ALL SELECT * FROM created`
@@ -92,14 +102,7 @@ const createUserSQL = `
 // e-mail address, username or OIDC subject is a [*DuplicateError], a full team a [*LimitError], a team of another
 // organization an [*OrganizationError].
 func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
-	id := newID()
-	created, err := insert(ctx, s.db,
-		func(ctx context.Context) (User, error) { return s.User(ctx, id) },
-		postgres.Statement{SQL: lockTeamSQL, Args: []any{u.TeamID}},
-		postgres.Statement{SQL: createUserSQL, Args: []any{
-			id, u.OrganizationID, u.TeamID, u.Email, u.Username, u.FullName, u.Role, u.IsActive, u.IsVerified,
-			u.OIDCProvider, u.OIDCSubject, u.Preferences,
-		}})
+	created, err := insert(ctx, s.db, u, s.User, createUserSQL, lockTeam(u.TeamID))
 	if errors.Is(err, errHeldBack) {
 		if err := s.userDuplicate(ctx, "email", u.Email); !errors.Is(err, postgres.ErrNotFound) {
 			return created, err
@@ -110,12 +113,11 @@ func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
 }
 
 const updateUserSQL = `
-	UPDATE public.users u SET team_id = $3, email = $4, username = $5, full_name = $6,
-		role = upper($7::text)::public.userrole, is_active = $8, is_verified = $9, oidc_provider = $10, oidc_subject = $11,
-		preferences = $12::text::json
-	WHERE u.id = $1 AND u.updated_at = $2 AND u.deleted_at IS NULL AND (
-		u.team_id = $3 OR (SELECT count(*) FROM public.users WHERE organization_id = u.organization_id AND team_id = $3 AND deleted_at IS NULL) < (
-			SELECT o.max_users_per_team FROM public.organizations o WHERE o.id = u.organization_id))
+	UPDATE public.users u SET` + userAssignments + `
+	WHERE u.organization_id = @organization_id AND u.id = @id AND u.updated_at = @updated_at AND u.deleted_at IS NULL AND (
+		u.team_id = @team_id OR (
+			SELECT count(*) FROM public.users WHERE organization_id = u.organization_id AND team_id = @team_id AND deleted_at IS NULL
+		) < (SELECT o.max_users_per_team FROM public.organizations o WHERE o.id = u.organization_id))
 	RETURNING` + userColumns
 
 // UpdateUser changes a user from before to after. It returns a [*ConflictError] when the user no longer is what before
@@ -124,17 +126,7 @@ func (s *Store) UpdateUser(ctx context.Context, before, after User) (User, error
 	if err := s.RefuseOrganizationChange(ctx, "user", before.Email, before.OrganizationID, after.OrganizationID); err != nil {
 		return User{}, err
 	}
-	updated, err := update(ctx, s.db, before, after,
-		func(ctx context.Context) (User, error) { return s.User(ctx, before.ID) },
-		func(updatedAt time.Time) []postgres.Statement {
-			return []postgres.Statement{
-				{SQL: lockTeamSQL, Args: []any{after.TeamID}},
-				{SQL: updateUserSQL, Args: []any{
-					before.ID, updatedAt, after.TeamID, after.Email, after.Username, after.FullName, after.Role, after.IsActive,
-					after.IsVerified, after.OIDCProvider, after.OIDCSubject, after.Preferences,
-				}},
-			}
-		})
+	updated, err := update(ctx, s.db, before, after, s.User, updateUserSQL, lockTeam(after.TeamID))
 	if errors.Is(err, errHeldBack) {
 		return updated, s.userLimitError(ctx, after)
 	}
@@ -201,7 +193,6 @@ const deleteUserSQL = `DELETE FROM public.users WHERE id = $1 AND deleted_at IS 
 // DeleteUser deletes a user for good; incidents that were assigned to the user stay, without an assignee. Deleting what
 // is gone already is no error.
 func (s *Store) DeleteUser(ctx context.Context, id string) error {
-	_, err := remove(ctx, s.db, func(ctx context.Context) (User, error) { return s.User(ctx, id) },
-		postgres.Statement{SQL: deleteUserSQL, Args: []any{id}})
+	_, err := remove(ctx, s.db, id, s.User, deleteUserSQL)
 	return err
 }
