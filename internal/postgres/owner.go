@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	_ "embed" // for the programs that run with the owner's rights
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -27,81 +28,13 @@ func (db *DB) AsOwnerOf(table string) *DB {
 // truth: a later statement of the same change may read it.
 const RowsOfOwnerSQL = `pg_catalog.current_setting('brownie.rows')::pg_catalog.json`
 
-const (
-	runSQL = `SELECT pg_catalog.set_config('brownie.run', $1, true)`
-	// The path is what the owner's functions may rely on.
-	ownerSQL = `
-DO $brownie$
-DECLARE
-	run CONSTANT json := current_setting('brownie.run');
-	timeout CONSTANT text := current_setting('lock_timeout');
-	login CONSTANT text := current_setting('role');
-	owner name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'brownie');
-	function CONSTANT text := format('brownie.%I()', 'run_' || gen_random_uuid());
-	rows text;
-	changed regclass;
-	body CONSTANT text := $body$` + bodySQL + `$body$;
-BEGIN
-	IF run->>'table' <> '' THEN
-		EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', run->>'table'); -- so that it stays the same one
-		IF EXISTS (SELECT FROM pg_class WHERE oid = (run->>'table')::regclass AND relowner = session_user::regrole) THEN
-			owner := session_user;
-		END IF;
-	END IF;
-	IF owner IS NULL THEN
-		RAISE invalid_schema_name USING MESSAGE = 'schema "brownie" does not exist';
-	ELSIF owner = session_user OR NOT pg_has_role(owner, 'SET') THEN
-		EXECUTE format('DO %L', body);
-		RETURN;
-	END IF;
-	PERFORM set_config('role', owner, true);
-	EXECUTE format('CREATE FUNCTION %s RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS %L', function, body);
-	PERFORM set_config('role', login, true);
-	EXECUTE format('SELECT %s', function);
-	rows := pg_catalog.current_setting('brownie.rows');
-	EXECUTE 'CLOSE ALL';
-	EXECUTE 'RESET ALL';
-	PERFORM set_config('brownie.rows', rows, true), set_config('lock_timeout', timeout, true), set_config('role', owner, true);
-	EXECUTE format('DROP FUNCTION %s', function);
-	PERFORM set_config('role', login, true);
-	FOR changed IN
-		SELECT DISTINCT l.relation FROM pg_locks l JOIN pg_trigger t ON t.tgrelid = l.relation AND t.tgdeferrable
-		WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock'
-	LOOP
-		EXECUTE format('ALTER TABLE %s RESET (brownie)', changed); -- changes nothing, and is refused while triggers are pending
-	END LOOP;
-END
-$brownie$`
-	// EXECUTE of a prepared statement finds out the types of its parameters.
-	bodySQL = `
-DECLARE
-	statement record;
-	result record;
-	rows json[] := '{}';
-BEGIN
-	PERFORM set_config('TimeZone', 'UTC', true), set_config('row_security', 'on', true);
-	FOR statement IN
-		SELECT value->>'sql' AS sql, i = json_array_length(run->'statements') AS is_last, coalesce((
-			SELECT '(' || string_agg(quote_nullable(CASE json_typeof(arg) WHEN 'array' THEN ARRAY(SELECT json_array_elements_text(arg))::text
-				ELSE arg #>> '{}' END), ', ' ORDER BY n) || ')'
-			FROM json_array_elements(value->'args') WITH ORDINALITY AS args (arg, n)), '') AS args
-		FROM CAST(current_setting('brownie.run') AS json) AS run, json_array_elements(run->'statements') WITH ORDINALITY AS statements (value, i) ORDER BY i
-	LOOP
-		IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'brownie_run') THEN
-			DEALLOCATE brownie_run;
-		END IF;
-		EXECUTE 'PREPARE brownie_run AS ' || statement.sql;
-		IF statement.is_last THEN
-			FOR result IN EXECUTE 'EXECUTE brownie_run' || statement.args LOOP
-				rows := rows || to_json(result);
-			END LOOP;
-		ELSE
-			EXECUTE 'EXECUTE brownie_run' || statement.args;
-		END IF;
-	END LOOP;
-	PERFORM set_config('brownie.rows', array_to_json(rows)::text, true);
-	SET CONSTRAINTS ALL IMMEDIATE;
-END `
+const runSQL = `SELECT pg_catalog.set_config('brownie.run', $1, true)`
+
+var (
+	//go:embed as_owner.sql
+	asOwnerSQL string
+	//go:embed as_owner_block.sql
+	asOwnerBlock string
 )
 
 // AsOwner returns the statements by which others run as they do on [DB.AsOwnerOf], for connections of [DB.SQL]. They belong
@@ -118,13 +51,14 @@ func AsOwner(table string, statements ...Statement) ([]Statement, error) {
 	}
 	run := struct {
 		Table      string      `json:"table"`
+		Block      string      `json:"block"`
 		Statements []statement `json:"statements"`
-	}{Table: table}
+	}{Table: table, Block: asOwnerBlock}
 	for _, s := range statements {
 		run.Statements = append(run.Statements, statement{s.SQL, append([]any{}, s.Args...)})
 	}
 	text, err := json.Marshal(run)
-	return []Statement{{SQL: runSQL, Args: []any{string(text)}}, {SQL: ownerSQL}}, err
+	return []Statement{{SQL: runSQL, Args: []any{string(text)}}, {SQL: asOwnerSQL}}, err
 }
 
 // confine replaces the statements that are to run as the owner. The last rows come as JSON if asJSON is true.
