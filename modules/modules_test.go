@@ -58,6 +58,14 @@ func (f folder) must(arguments ...string) string {
 	return output
 }
 
+// write makes the folder's main.tf.
+func (f folder) write(config string) {
+	f.t.Helper()
+	if err := os.WriteFile(filepath.Join(f.dir, "main.tf"), []byte(config), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 // initialize gets the module's providers. Where no registry and no folder has them, the test is skipped, which
 // `make test` counts and names.
 func (f folder) initialize() {
@@ -72,25 +80,37 @@ func (f folder) initialize() {
 	}
 }
 
-// TestAccModules runs `terraform test` for every module that has tests. Those for a real Vault get one.
+// modules are the names of all modules.
+func modules(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*/variables.tf")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no module was found (%v)", err)
+	}
+	for i, file := range files {
+		files[i] = filepath.Dir(file)
+	}
+	return files
+}
+
+// TestAccModules runs `terraform test` for every module, and validates its examples. Tests for a real Vault get one.
 func TestAccModules(t *testing.T) {
 	acceptance(t)
-	files, err := filepath.Glob("*/tests/*.tftest.hcl")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no module with tests was found (%v)", err)
-	}
-	tested := map[string]bool{}
-	for _, file := range files {
-		module := filepath.Dir(filepath.Dir(file))
-		if tested[module] {
-			continue
-		}
-		tested[module] = true
+	for _, module := range modules(t) {
 		t.Run(module, func(t *testing.T) {
 			t.Parallel()
 			f := copied(t, module, testvault.New(t).Env())
 			f.initialize()
 			f.must("test")
+			examples, err := filepath.Glob(module + "/examples/*")
+			if err != nil || len(examples) == 0 {
+				t.Errorf("no example was found (%v)", err)
+			}
+			for _, example := range examples {
+				e := folder{t, filepath.Join(f.dir, "examples", filepath.Base(example)), f.env}
+				e.initialize()
+				e.must("validate")
+			}
 		})
 	}
 }

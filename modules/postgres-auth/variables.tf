@@ -43,8 +43,14 @@ variable "server" {
   EOT
 
   validation {
-    condition     = var.server.reserved_connections >= 0 && var.server.reserved_connections <= 1000 && floor(var.server.reserved_connections) == var.server.reserved_connections
-    error_message = "server.reserved_connections must be a whole number from 0 to 1000, less than the server's max_connections and superuser_reserved_connections leave."
+    condition = (
+      var.server.reserved_connections >= 0 && var.server.reserved_connections <= 1000 &&
+      floor(var.server.reserved_connections) == var.server.reserved_connections
+    )
+    error_message = <<-EOT
+      server.reserved_connections must be a whole number from 0 to 1000, less than the server's max_connections and
+      superuser_reserved_connections leave.
+    EOT
   }
   validation {
     condition     = length(var.server.addresses) > 0
@@ -55,23 +61,31 @@ variable "server" {
     condition = alltrue([for address in var.server.addresses :
       try(contains(["all", "samehost", "samenet"], address), false) || try(cidrsubnet(address, 0, 0) == lower(address), false)
     ])
-    error_message = "server.addresses: each must be \"all\", \"samenet\", \"samehost\", or a network in its shortest form with zeros after the prefix, such as \"10.0.0.0/8\" or \"2001:db8::/32\"."
+    error_message = <<-EOT
+      server.addresses: each must be "all", "samenet", "samehost", or a network in its shortest form with zeros after the
+      prefix, such as "10.0.0.0/8" or "2001:db8::/32".
+    EOT
   }
   validation {
-    # Even inside of double quotes the server takes a leading slash for a regular expression.
     condition = alltrue([for role in concat(var.server.replication_roles, flatten(values(var.server.local_users))) :
-      can(regex("^[^\\x00-\\x1f\\x7f/][^\\x00-\\x1f\\x7f]*$", role)) && try(length(base64encode(role)) <= 84, false)
+      can(regex(local.quoted_name_pattern, role)) && try(length(base64encode(role)) <= 84, false)
     ])
-    error_message = "server.replication_roles and server.local_users: a role's name has 1 to 63 bytes, no control characters, and does not begin with a slash."
+    error_message = <<-EOT
+      server.replication_roles and server.local_users: a role's name has 1 to 63 bytes, no control characters, and does not
+      begin with a slash.
+    EOT
   }
   validation {
-    condition     = alltrue([for user in keys(var.server.local_users) : can(regex("^[^\\x00-\\x1f\\x7f/][^\\x00-\\x1f\\x7f]*$", user))])
-    error_message = "server.local_users: the name of an operating system's user is not empty, has no control characters, and does not begin with a slash."
+    condition     = alltrue([for user in keys(var.server.local_users) : can(regex(local.quoted_name_pattern, user))])
+    error_message = <<-EOT
+      server.local_users: the name of an operating system's user is not empty, has no control characters, and does not begin
+      with a slash.
+    EOT
   }
   validation {
     condition = alltrue([
       for path in [var.server.ssl_cert_file, var.server.ssl_key_file, var.server.ssl_ca_file, var.server.ssl_crl_file] :
-      path == null || can(regex("^/[^\\x00-\\x1f\\x7f]+$", path))
+      path == null || can(regex(local.quoted_path_pattern, path))
     ])
     error_message = "server.ssl_cert_file, ssl_key_file, ssl_ca_file and ssl_crl_file must be absolute paths without control characters."
   }
@@ -140,56 +154,76 @@ variable "pooler" {
 
   validation {
     condition     = var.pooler == null ? true : length(var.pooler.databases) > 0 || var.pooler.fallback != null
-    error_message = "pooler: name the server in databases, such as { brownie_metadata = { host = \"db.example\" } }, or in fallback; otherwise the pooler serves nothing."
+    error_message = <<-EOT
+      pooler: name the server in databases, such as { brownie_metadata = { host = "db.example" } }, or in fallback; otherwise
+      the pooler serves nothing.
+    EOT
   }
   validation {
     condition = var.pooler == null ? true : alltrue([
       for user in concat([var.pooler.common_name], var.pooler.admin_users, var.pooler.stats_users) :
-      can(regex("^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$", user))
+      can(regex(local.identity_pattern, user))
     ])
-    error_message = "pooler.common_name, admin_users and stats_users: a name has 1 to 63 letters, digits, and _ . @ - (not at the start, but for _), since pgbouncer.ini has no quotes for others."
+    error_message = <<-EOT
+      pooler.common_name, admin_users and stats_users: a name has 1 to 63 letters, digits, and _ . @ - (not at the start, but
+      for _), since pgbouncer.ini has no quotes for others.
+    EOT
   }
   validation {
-    # Such a name is somebody else's role or none: its certificate would open that role, or nobody could make it.
-    condition = var.pooler == null ? true : !can(regex(
-      "^(pg_.*|postgres|all|current_role|current_user|none|public|sameuser|samerole|session_user|system_user|user|brownie_(reader|writer|admin|all_tenants|migrator|monitor|backup|pooler|pooled))$",
-      lower(var.pooler.common_name)
-    ))
-    error_message = "pooler.common_name must be a role of the pooler's own: no keyword of PostgreSQL such as \"public\", not postgres, no name that begins with pg_, no group role such as brownie_pooler."
+    condition     = var.pooler == null ? true : !can(regex(local.reserved_identity_pattern, lower(var.pooler.common_name)))
+    error_message = <<-EOT
+      pooler.common_name must be a role of the pooler's own: no keyword of PostgreSQL such as "public", not postgres, no name
+      that begins with pg_, no group role such as brownie_pooled.
+    EOT
   }
   validation {
-    condition     = var.pooler == null ? true : length(distinct(concat(var.pooler.admin_users, var.pooler.stats_users))) == length(concat(var.pooler.admin_users, var.pooler.stats_users))
+    condition = var.pooler == null ? true : (
+      length(distinct(concat(var.pooler.admin_users, var.pooler.stats_users))) ==
+      length(concat(var.pooler.admin_users, var.pooler.stats_users))
+    )
     error_message = "pooler.admin_users and stats_users: name nobody twice; who is an admin may look at figures, too."
   }
   validation {
     condition = var.pooler == null ? true : alltrue([
       for name in concat(keys(var.pooler.databases), values(var.pooler.databases)[*].dbname, [var.pooler.auth_dbname]) :
-      name == null || can(regex("^[A-Za-z0-9_.-]{1,63}$", name)) && name != "pgbouncer"
+      name == null || can(regex(local.database_pattern, name)) && name != "pgbouncer"
     ])
-    error_message = "pooler.databases and auth_dbname: a database's name has 1 to 63 letters, digits, and _ . - since pgbouncer.ini has no quotes for others, and is not \"pgbouncer\", which is the console; write \"*\" as fallback."
+    error_message = <<-EOT
+      pooler.databases and auth_dbname: a database's name has 1 to 63 letters, digits, and _ . - since pgbouncer.ini has no
+      quotes for others, and is not "pgbouncer", which is the console; write "*" as fallback.
+    EOT
   }
   validation {
     condition = var.pooler == null ? true : alltrue([
-      for server in concat([for database in values(var.pooler.databases) : { host = database.host, port = database.port }], var.pooler.fallback[*]) :
-      can(regex("^[A-Za-z0-9:][A-Za-z0-9_.:-]*$", server.host)) && try(server.port >= 1 && server.port <= 65535 && floor(server.port) == server.port, false)
+      for host in concat(values(var.pooler.databases)[*].host, var.pooler.fallback[*].host) : can(regex(local.host_pattern, host))
     ])
-    error_message = "pooler.databases and fallback: host must be one host name or IP address, since connections to a unix socket or to a list of hosts are not verified, and port a whole number from 1 to 65535."
+    error_message = <<-EOT
+      pooler.databases and fallback: host must be one host name or IP address, since connections to a unix socket or to a list
+      of hosts are not verified.
+    EOT
   }
   validation {
-    condition = var.pooler == null ? true : (
-      can(regex("^(\\*|[0-9A-Fa-f.:]+(,[0-9A-Fa-f.:]+)*)$", var.pooler.listen_addr)) &&
-      var.pooler.listen_port >= 1 && var.pooler.listen_port <= 65535 && floor(var.pooler.listen_port) == var.pooler.listen_port
-    )
-    error_message = "pooler.listen_addr must be \"*\" or IP addresses separated by commas without spaces, and listen_port a whole number from 1 to 65535."
+    condition = var.pooler == null ? true : alltrue([
+      for port in concat(values(var.pooler.databases)[*].port, var.pooler.fallback[*].port, [var.pooler.listen_port]) :
+      try(port >= 1 && port <= 65535 && floor(port) == port, false)
+    ])
+    error_message = "pooler.databases, fallback and listen_port: a port is a whole number from 1 to 65535."
+  }
+  validation {
+    condition     = var.pooler == null ? true : can(regex(local.listen_addr_pattern, var.pooler.listen_addr))
+    error_message = "pooler.listen_addr must be \"*\" or IP addresses separated by commas without spaces."
   }
   validation {
     condition = var.pooler == null ? true : alltrue([
       for path in [
         var.pooler.auth_file, var.pooler.client_tls_cert_file, var.pooler.client_tls_key_file, var.pooler.client_tls_ca_file,
         var.pooler.server_tls_cert_file, var.pooler.server_tls_key_file, var.pooler.server_tls_ca_file,
-      ] : can(regex("^/[A-Za-z0-9_.@+:/-]+$", path))
+      ] : can(regex(local.pooler_path_pattern, path))
     ])
-    error_message = "pooler.auth_file and the paths of its certificates and keys must be absolute and consist of letters, digits, and _ . @ + : / - since pgbouncer.ini has no quotes for others."
+    error_message = <<-EOT
+      pooler.auth_file and the paths of its certificates and keys must be absolute and consist of letters, digits, and
+      _ . @ + : / - since pgbouncer.ini has no quotes for others.
+    EOT
   }
   validation {
     condition     = var.pooler == null ? true : contains(["transaction", "session", "statement"], var.pooler.pool_mode)
@@ -202,6 +236,9 @@ variable "pooler" {
         var.pooler.max_db_connections, coalesce(var.pooler.max_prepared_statements, 0),
       ] : size >= 0 && size < 1000000 && floor(size) == size
     ])
-    error_message = "pooler.max_client_conn and default_pool_size must be whole numbers from 1, min_pool_size, reserve_pool_size, max_db_connections and max_prepared_statements whole numbers from 0, up to a million."
+    error_message = <<-EOT
+      pooler.max_client_conn and default_pool_size must be whole numbers from 1, min_pool_size, reserve_pool_size,
+      max_db_connections and max_prepared_statements whole numbers from 0, up to a million.
+    EOT
   }
 }

@@ -12,7 +12,7 @@ resource "vault_policy" "terraform" {
   name = "${var.policy_prefix}-terraform"
   policy = templatefile("${path.module}/templates/terraform.hcl.tftpl", {
     mount  = var.issuing.mount
-    roles  = [for name, client in var.clients : name if client.managed_by_brownie]
+    roles  = [for name, client in var.clients : name if client.issuance == "terraform"]
     store  = var.store.mount
     prefix = var.store.prefix
   })
@@ -24,11 +24,11 @@ resource "vault_policy" "client" {
 
   name = "${var.policy_prefix}-client-${each.key}"
   policy = templatefile("${path.module}/templates/client.hcl.tftpl", {
-    mount             = var.issuing.mount
-    name              = each.key
-    store             = var.store.mount
-    prefix            = var.store.prefix
-    issues_for_itself = each.value.issues_for_itself
+    mount    = var.issuing.mount
+    name     = each.key
+    store    = var.store.mount
+    prefix   = var.store.prefix
+    issuance = each.value.issuance
   })
 }
 
@@ -46,14 +46,16 @@ resource "vault_policy" "server" {
 resource "vault_jwt_auth_backend" "hcp_terraform" {
   count = var.jwt == null ? 0 : 1
 
-  path                   = var.jwt.path
-  type                   = "jwt"
-  description            = "Brownie: runs of HCP Terraform"
-  oidc_discovery_url     = var.jwt.jwt_validation_pubkeys == null ? var.jwt.oidc_discovery_url : null
-  oidc_discovery_ca_pem  = var.jwt.jwt_validation_pubkeys == null ? var.jwt.oidc_discovery_ca_pem : null
-  jwt_validation_pubkeys = var.jwt.jwt_validation_pubkeys == null ? null : [for key in var.jwt.jwt_validation_pubkeys : trimspace(key)] # as Vault returns them
-  jwt_supported_algs     = ["RS256", "ES256"]
-  bound_issuer           = coalesce(var.jwt.bound_issuer, var.jwt.oidc_discovery_url)
+  path                  = var.jwt.path
+  type                  = "jwt"
+  description           = "Brownie: runs of HCP Terraform"
+  oidc_discovery_url    = var.jwt.jwt_validation_pubkeys == null ? var.jwt.oidc_discovery_url : null
+  oidc_discovery_ca_pem = var.jwt.jwt_validation_pubkeys == null ? var.jwt.oidc_discovery_ca_pem : null
+  jwt_validation_pubkeys = var.jwt.jwt_validation_pubkeys == null ? null : [
+    for key in var.jwt.jwt_validation_pubkeys : trimspace(key) # as Vault returns them
+  ]
+  jwt_supported_algs = ["RS256", "ES256"]
+  bound_issuer       = coalesce(var.jwt.bound_issuer, var.jwt.oidc_discovery_url)
 }
 
 resource "vault_jwt_auth_backend_role" "workspace" {
@@ -65,7 +67,10 @@ resource "vault_jwt_auth_backend_role" "workspace" {
   bound_audiences   = [var.jwt.audience]
   bound_claims_type = "glob" # For the phase only: no other part may hold an asterisk.
   bound_claims = {
-    sub = "organization:${each.value.organization}:project:${each.value.project}:workspace:${each.value.workspace}:run_phase:${each.value.run_phase}"
+    sub = join(":", [
+      "organization", each.value.organization, "project", each.value.project, "workspace", each.value.workspace,
+      "run_phase", each.value.run_phase,
+    ])
   }
   user_claim     = "terraform_full_workspace"
   token_policies = [vault_policy.terraform.name]

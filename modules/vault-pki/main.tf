@@ -1,7 +1,7 @@
 locals {
   makes_issuing = var.issuing.existing_issuer == null
   # A mount that is only kept has no existing issuer of its own.
-  roots = local.makes_issuing ? toset(concat(var.root.existing_issuer == null ? [var.root.mount] : [], var.root.also)) : toset([])
+  roots = toset(local.makes_issuing ? concat(var.root.existing_issuer == null ? [var.root.mount] : [], var.root.additional_mounts) : [])
   signs = local.makes_issuing && var.root.existing_issuer == null
 
   unit_seconds = { h = 3600, m = 60, s = 1 }
@@ -11,8 +11,10 @@ locals {
     values(var.servers)[*].ttl, values(var.servers)[*].max_ttl, var.jwt == null ? [] : [var.jwt.token_ttl, var.jwt.token_max_ttl],
   )) : duration => tonumber(regex("^[0-9]+", duration)) * local.unit_seconds[regex("[hms]$", duration)] }
 
-  issuer = local.makes_issuing ? vault_pki_secret_backend_intermediate_set_signed.issuing[0].imported_issuers[0] : var.issuing.existing_issuer
-  mount  = local.makes_issuing ? vault_mount.issuing[0].path : var.issuing.mount
+  issuer = (
+    local.makes_issuing ? vault_pki_secret_backend_intermediate_set_signed.issuing[0].imported_issuers[0] : var.issuing.existing_issuer
+  )
+  mount = local.makes_issuing ? vault_mount.issuing[0].path : var.issuing.mount
 }
 
 resource "vault_mount" "root" {
@@ -45,10 +47,14 @@ resource "vault_pki_secret_backend_root_cert" "root" {
 
 check "root_is_as_configured" {
   assert {
-    condition = length(var.root.also) > 0 || alltrue([for root in vault_pki_secret_backend_root_cert.root :
-      root.common_name == var.root.common_name && root.ttl == var.root.ttl && root.key_type == var.root.key_type && root.key_bits == var.root.key_bits
+    condition = length(var.root.additional_mounts) > 0 || alltrue([for root in vault_pki_secret_backend_root_cert.root :
+      root.common_name == var.root.common_name && root.ttl == var.root.ttl &&
+      root.key_type == var.root.key_type && root.key_bits == var.root.key_bits
     ])
-    error_message = "A root that exists is not changed: common_name, ttl and key are still those that it was made with. For a new one, follow \"Rotation\" in the module's README."
+    error_message = <<-EOT
+      A root that exists is not changed: common_name, ttl and key are still those that it was made with. For a new one, follow
+      "Rotation" in the module's README.
+    EOT
   }
 }
 

@@ -11,8 +11,10 @@ output "issuer" {
 }
 
 output "root_certificate_pem" {
-  description = "Certificates of all roots that the module made, for PostgreSQL's `ssl_ca_file` and clients' `sslrootcert`; null when it made none."
-  value       = length(local.roots) > 0 ? join("\n", [for root in vault_pki_secret_backend_root_cert.root : trimspace(root.certificate)]) : null
+  description = "Certificates of the module's roots, for PostgreSQL's `ssl_ca_file` and clients' `sslrootcert`; null without one."
+  value = length(local.roots) == 0 ? null : join("\n", [
+    for root in vault_pki_secret_backend_root_cert.root : trimspace(root.certificate)
+  ])
 }
 
 output "ca_chain_pem" {
@@ -53,5 +55,7 @@ output "jwt" {
 
 output "mount_paths" {
   description = "Paths, after Vault's address, of the mounts of all authorities, for `brownie-crl -mount`."
-  value       = [for mount in distinct(concat([var.issuing.mount], local.makes_issuing ? [var.root.mount] : [], tolist(local.roots))) : "/v1/${mount}"]
+  value = [
+    for mount in distinct(concat([var.issuing.mount], local.makes_issuing ? [var.root.mount] : [], tolist(local.roots))) : "/v1/${mount}"
+  ]
 }

@@ -1,12 +1,12 @@
 variable "root" {
   type = object({
-    mount           = optional(string, "pki-root")
-    also            = optional(list(string), [])
-    existing_issuer = optional(string)
-    common_name     = optional(string, "Brownie root")
-    ttl             = optional(string, "87600h")
-    key_type        = optional(string, "ec")
-    key_bits        = optional(number, 384)
+    mount             = optional(string, "pki-root")
+    additional_mounts = optional(list(string), [])
+    existing_issuer   = optional(string)
+    common_name       = optional(string, "Brownie root")
+    ttl               = optional(string, "87600h")
+    key_type          = optional(string, "ec")
+    key_bits          = optional(number, 384)
   })
   default     = {}
   nullable    = false
@@ -15,8 +15,8 @@ variable "root" {
     `issuing.existing_issuer` is set.
 
     - `mount`: path of its PKI secrets engine. Default: `pki-root`.
-    - `also`: paths of further mounts with a root each, which signs nothing: the next one, before it is trusted everywhere, or
-      the previous one, as long as something that it signed is in use. Default: none.
+    - `additional_mounts`: paths of further mounts with a root each, which signs nothing: the next one, before it is trusted
+      everywhere, or the previous one, as long as something that it signed is in use. Default: none.
     - `existing_issuer`: ID or name of an issuer that this mount has; the module then makes no root there. Default: none.
     - `common_name`: subject of roots that are made. One that exists is never changed. Default: `Brownie root`.
     - `ttl`: how long such a root holds. Default: `87600h`, ten years.
@@ -24,7 +24,7 @@ variable "root" {
   EOT
 
   validation {
-    condition     = can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", var.root.mount))
+    condition     = can(regex(local.path_pattern, var.root.mount))
     error_message = "root.mount must be a path without a slash at its ends, without empty parts, and without spaces, quotes, * and +."
   }
   validation {
@@ -32,15 +32,19 @@ variable "root" {
     error_message = "root.existing_issuer must be null, or the ID or name of an issuer."
   }
   validation {
-    condition     = alltrue([for path in coalesce(var.root.also, []) : try(can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", path)) && path != var.root.mount, false)])
-    error_message = "root.also: each must be a path other than root.mount, without a slash at its ends, spaces, quotes, * and +."
+    condition = alltrue([for path in var.root.additional_mounts :
+      try(can(regex(local.path_pattern, path)) && path != var.root.mount, false)
+    ])
+    error_message = <<-EOT
+      root.additional_mounts: each must be a path other than root.mount, without a slash at its ends, spaces, quotes, * and +.
+    EOT
   }
   validation {
-    condition     = can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", var.root.ttl))
+    condition     = can(regex(local.duration_pattern, var.root.ttl))
     error_message = "root.ttl must be a whole number of hours, minutes or seconds with its unit, such as \"87600h\"."
   }
   validation {
-    condition     = contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[var.root.key_type == "rsa" ? "rsa" : "ec"], var.root.key_bits) && contains(["ec", "rsa"], var.root.key_type)
+    condition     = try(contains(local.key_sizes[var.root.key_type], var.root.key_bits), false)
     error_message = "root.key_type must be \"ec\" with key_bits 256, 384 or 521, or \"rsa\" with 2048, 3072 or 4096."
   }
 }
@@ -69,7 +73,7 @@ variable "issuing" {
   EOT
 
   validation {
-    condition     = can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", var.issuing.mount))
+    condition     = can(regex(local.path_pattern, var.issuing.mount))
     error_message = "issuing.mount must be a path without a slash at its ends, without empty parts, and without spaces, quotes, * and +."
   }
   validation {
@@ -77,21 +81,23 @@ variable "issuing" {
     error_message = "issuing.existing_issuer must be null, or the ID or name of an issuer."
   }
   validation {
-    condition     = var.issuing.existing_issuer != null || !contains(concat([var.root.mount], var.root.also), var.issuing.mount)
+    condition = (
+      var.issuing.existing_issuer != null || !contains(concat([var.root.mount], var.root.additional_mounts), var.issuing.mount)
+    )
     error_message = "issuing.mount and root.mount must differ: who may use the one must not get at the other."
   }
   validation {
     condition = var.issuing.existing_issuer != null || try(
-      timecmp(timeadd("2000-01-01T00:00:00Z", var.issuing.ttl), timeadd("2000-01-01T00:00:00Z", var.root.ttl)) <= 0, true
+      timecmp(timeadd(local.epoch, var.issuing.ttl), timeadd(local.epoch, var.root.ttl)) <= 0, true
     )
     error_message = "issuing.ttl must not be longer than root.ttl."
   }
   validation {
-    condition     = can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", var.issuing.ttl))
+    condition     = can(regex(local.duration_pattern, var.issuing.ttl))
     error_message = "issuing.ttl must be a whole number of hours, minutes or seconds with its unit, such as \"43800h\"."
   }
   validation {
-    condition     = contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[var.issuing.key_type == "rsa" ? "rsa" : "ec"], var.issuing.key_bits) && contains(["ec", "rsa"], var.issuing.key_type)
+    condition     = try(contains(local.key_sizes[var.issuing.key_type], var.issuing.key_bits), false)
     error_message = "issuing.key_type must be \"ec\" with key_bits 256, 384 or 521, or \"rsa\" with 2048, 3072 or 4096."
   }
 }
@@ -114,16 +120,18 @@ variable "crl" {
   EOT
 
   validation {
-    condition     = alltrue([for duration in [var.crl.expiry, var.crl.rebuild_after, var.crl.safety_buffer] : can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", duration))])
+    condition = alltrue([for duration in [var.crl.expiry, var.crl.rebuild_after, var.crl.safety_buffer] :
+      can(regex(local.duration_pattern, duration))
+    ])
     error_message = "crl: each must be a whole number of hours, minutes or seconds with its unit, such as \"72h\"."
   }
   validation {
-    condition     = try(timecmp("2000-01-01T01:00:00Z", timeadd("2000-01-01T00:00:00Z", var.crl.expiry)) <= 0, true)
+    condition     = try(timecmp(timeadd(local.epoch, "1h"), timeadd(local.epoch, var.crl.expiry)) <= 0, true)
     error_message = "crl.expiry must be at least \"1h\": a list that expires before it is fetched shuts everybody out."
   }
   validation {
     condition = try(timecmp(
-      timeadd(timeadd("2000-01-01T00:00:00Z", var.crl.rebuild_after), var.crl.rebuild_after), timeadd("2000-01-01T00:00:00Z", var.crl.expiry)
+      timeadd(timeadd(local.epoch, var.crl.rebuild_after), var.crl.rebuild_after), timeadd(local.epoch, var.crl.expiry)
     ) <= 0, true)
     error_message = "crl.rebuild_after must be at most half of crl.expiry."
   }
@@ -132,22 +140,24 @@ variable "crl" {
 variable "address" {
   type        = string
   default     = null
-  description = "URL of Vault as clients and servers reach it, such as `https://vault.example:8200`. Certificates of the issuing authority then name where its certificate, list and OCSP responder are. Default: none, they name nothing."
+  description = <<-EOT
+    URL of Vault as clients and servers reach it, such as `https://vault.example:8200`. Certificates of the issuing authority
+    then name where its certificate, list and OCSP responder are. Default: none, they name nothing.
+  EOT
 
   validation {
-    condition     = var.address == null ? true : can(regex("^https?://[^/\\s]+$", var.address))
+    condition     = var.address == null ? true : can(regex(local.address_pattern, var.address))
     error_message = "address must be a URL without a path, such as \"https://vault.example:8200\"."
   }
 }
 
 variable "clients" {
   type = map(object({
-    ttl                = optional(string, "168h")
-    max_ttl            = optional(string, "720h")
-    key_type           = optional(string, "ec")
-    key_bits           = optional(number)
-    issues_for_itself  = optional(bool, false)
-    managed_by_brownie = optional(bool, true)
+    ttl      = optional(string, "168h")
+    max_ttl  = optional(string, "720h")
+    key_type = optional(string, "ec")
+    key_bits = optional(number)
+    issuance = optional(string, "terraform")
   }))
   default     = {}
   nullable    = false
@@ -157,37 +167,55 @@ variable "clients" {
 
     - `ttl`, `max_ttl`: how long a certificate holds, and at the most. Defaults: `168h` and `720h`.
     - `key_type`, `key_bits`: kind of keys that are signed: `ec` (default), `rsa`, `ed25519` or `any`, and their size. Defaults: 256
-      for `ec`, at least 2048 for `rsa`. With `any` a client cannot have a key made for it (`issues_for_itself`), only sign one.
-    - `issues_for_itself`: its policy allows to issue its own certificates, as Vault Agent and cert-manager do, in place of
-      reading the one that Terraform stores. Default: `false`.
-    - `managed_by_brownie`: Terraform's policy allows to have its certificates signed. Default: `true`.
+      for `ec`, at least 2048 for `rsa`. With `any` a client cannot have a key made for it, only have one signed.
+    - `issuance`: who has its certificates issued. `terraform` (default): Terraform's policy allows to have them signed, and the
+      client's to read its own from the store. `self`: the client's policy allows to issue its own, as Vault Agent and
+      cert-manager do, and Terraform's does not.
   EOT
 
   validation {
-    condition     = alltrue([for name in keys(var.clients) : can(regex("^[a-z0-9_]([a-z0-9_.-]{0,61}[a-z0-9_])?$", name)) && !strcontains(name, "..")])
-    error_message = "clients: a name has 1 to 63 lower-case letters, digits, and _ . - (not at its ends, but for _). Vault issues a name in any case, so that names in upper case would not be exact, and PgBouncer takes an asterisk for a wildcard."
+    condition     = alltrue([for name in keys(var.clients) : can(regex(local.identity_pattern, name)) && !strcontains(name, "..")])
+    error_message = <<-EOT
+      clients: a name has 1 to 63 lower-case letters, digits, and _ . - (not at its ends, but for _). Vault issues a name in any
+      case, so that names in upper case would not be exact, and PgBouncer takes an asterisk for a wildcard.
+    EOT
   }
   validation {
     condition     = alltrue([for name in keys(var.clients) : !startswith(name, "server-")])
     error_message = "clients: a name must not begin with \"server-\", as the roles for servers do."
   }
   validation {
+    condition     = alltrue([for client in values(var.clients) : try(contains(["terraform", "self"], client.issuance), true)])
+    error_message = "clients: issuance must be \"terraform\" or \"self\"."
+  }
+  validation {
     condition     = alltrue([for client in values(var.clients) : try(contains(["ec", "rsa", "ed25519", "any"], client.key_type), false)])
     error_message = "clients: each must be an object, and key_type \"ec\", \"rsa\", \"ed25519\" or \"any\"."
   }
   validation {
-    condition     = alltrue([for client in values(var.clients) : try(client.key_bits, null) == null ? true : try(contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[client.key_type], client.key_bits), false)])
-    error_message = "clients: key_bits must be 256, 384 or 521 with key_type \"ec\", 2048, 3072 or 4096 with \"rsa\", and left out with others."
+    condition = alltrue([for client in values(var.clients) :
+      try(client.key_bits, null) == null ? true : try(contains(local.key_sizes[client.key_type], client.key_bits), false)
+    ])
+    error_message = <<-EOT
+      clients: key_bits must be 256, 384 or 521 with key_type "ec", 2048, 3072 or 4096 with "rsa", and left out with others.
+    EOT
   }
   validation {
     condition = alltrue([for client in values(var.clients) : try(
-      timecmp(timeadd("2000-01-01T00:00:00Z", client.ttl), timeadd("2000-01-01T00:00:00Z", client.max_ttl)) <= 0 &&
-      (var.issuing.existing_issuer != null || timecmp(timeadd("2000-01-01T00:00:00Z", client.max_ttl), timeadd("2000-01-01T00:00:00Z", var.issuing.ttl)) < 0), true
+      timecmp(timeadd(local.epoch, client.ttl), timeadd(local.epoch, client.max_ttl)) <= 0, true
     )])
-    error_message = "clients: ttl must not be longer than max_ttl, and max_ttl must be shorter than issuing.ttl."
+    error_message = "clients: ttl must not be longer than max_ttl."
   }
   validation {
-    condition     = alltrue([for client in values(var.clients) : try(can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", client.ttl)) && can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", client.max_ttl)), false)])
+    condition = var.issuing.existing_issuer != null || alltrue([for client in values(var.clients) : try(
+      timecmp(timeadd(local.epoch, client.max_ttl), timeadd(local.epoch, var.issuing.ttl)) < 0, true
+    )])
+    error_message = "clients: max_ttl must be shorter than issuing.ttl."
+  }
+  validation {
+    condition = alltrue([for duration in flatten([for client in values(var.clients) : try([client.ttl, client.max_ttl], [])]) :
+      can(regex(local.duration_pattern, duration))
+    ])
     error_message = "clients: ttl and max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"168h\"."
   }
 }
@@ -214,13 +242,13 @@ variable "servers" {
   EOT
 
   validation {
-    condition     = alltrue([for name in keys(var.servers) : can(regex("^[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?$", name))])
+    condition     = alltrue([for name in keys(var.servers) : can(regex(local.server_pattern, name))])
     error_message = "servers: a key has 1 to 52 lower-case letters, digits, and - (not at its ends)."
   }
   validation {
-    condition = alltrue([for server in values(var.servers) : try(length(server.domains) > 0 && alltrue([
-      for domain in server.domains : can(regex("^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", domain))
-    ]), false)])
+    condition = alltrue([for domains in [for server in values(var.servers) : server.domains if server != null] : try(
+      length(domains) > 0 && alltrue([for domain in domains : can(regex(local.domain_pattern, domain))]), false
+    )])
     error_message = "servers: domains must name at least one host, each in lower case and without a wildcard."
   }
   validation {
@@ -228,18 +256,29 @@ variable "servers" {
     error_message = "servers: each must be an object, and key_type \"ec\", \"rsa\", \"ed25519\" or \"any\"."
   }
   validation {
-    condition     = alltrue([for server in values(var.servers) : try(server.key_bits, null) == null ? true : try(contains({ ec = [256, 384, 521], rsa = [2048, 3072, 4096] }[server.key_type], server.key_bits), false)])
-    error_message = "servers: key_bits must be 256, 384 or 521 with key_type \"ec\", 2048, 3072 or 4096 with \"rsa\", and left out with others."
+    condition = alltrue([for server in values(var.servers) :
+      try(server.key_bits, null) == null ? true : try(contains(local.key_sizes[server.key_type], server.key_bits), false)
+    ])
+    error_message = <<-EOT
+      servers: key_bits must be 256, 384 or 521 with key_type "ec", 2048, 3072 or 4096 with "rsa", and left out with others.
+    EOT
   }
   validation {
     condition = alltrue([for server in values(var.servers) : try(
-      timecmp(timeadd("2000-01-01T00:00:00Z", server.ttl), timeadd("2000-01-01T00:00:00Z", server.max_ttl)) <= 0 &&
-      (var.issuing.existing_issuer != null || timecmp(timeadd("2000-01-01T00:00:00Z", server.max_ttl), timeadd("2000-01-01T00:00:00Z", var.issuing.ttl)) < 0), true
+      timecmp(timeadd(local.epoch, server.ttl), timeadd(local.epoch, server.max_ttl)) <= 0, true
     )])
-    error_message = "servers: ttl must not be longer than max_ttl, and max_ttl must be shorter than issuing.ttl."
+    error_message = "servers: ttl must not be longer than max_ttl."
   }
   validation {
-    condition     = alltrue([for server in values(var.servers) : try(can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", server.ttl)) && can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", server.max_ttl)), false)])
+    condition = var.issuing.existing_issuer != null || alltrue([for server in values(var.servers) : try(
+      timecmp(timeadd(local.epoch, server.max_ttl), timeadd(local.epoch, var.issuing.ttl)) < 0, true
+    )])
+    error_message = "servers: max_ttl must be shorter than issuing.ttl."
+  }
+  validation {
+    condition = alltrue([for duration in flatten([for server in values(var.servers) : try([server.ttl, server.max_ttl], [])]) :
+      can(regex(local.duration_pattern, duration))
+    ])
     error_message = "servers: ttl and max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"720h\"."
   }
 }
@@ -261,7 +300,7 @@ variable "store" {
   EOT
 
   validation {
-    condition     = alltrue([for path in [var.store.mount, var.store.prefix] : can(regex("^[^/\\s*+\"]+(/[^/\\s*+\"]+)*$", path))])
+    condition     = alltrue([for path in [var.store.mount, var.store.prefix] : can(regex(local.path_pattern, path))])
     error_message = "store.mount and store.prefix must be paths without a slash at their ends, without empty parts, spaces, * and +."
   }
 }
@@ -273,7 +312,7 @@ variable "policy_prefix" {
   description = "Beginning of the policies' names: `<prefix>-terraform`, and `<prefix>-client-<name>` for each client. Default: `brownie`."
 
   validation {
-    condition     = can(regex("^[a-z0-9_-]+$", var.policy_prefix))
+    condition     = can(regex(local.policy_prefix_pattern, var.policy_prefix))
     error_message = "policy_prefix has lower-case letters, digits, and _ - only."
   }
 }
@@ -316,25 +355,29 @@ variable "jwt" {
     error_message = "jwt.workspaces is empty, so that nobody could log in: name a workspace, or leave jwt out."
   }
   validation {
-    condition     = var.jwt == null ? true : alltrue([for role in try(keys(var.jwt.workspaces), []) : can(regex("^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$", role))])
+    condition     = alltrue([for role in try(keys(var.jwt.workspaces), []) : can(regex(local.login_role_pattern, role))])
     error_message = "jwt.workspaces: the name of a role has letters, digits, and _ . - (not at its ends, but for _)."
   }
   validation {
-    condition = var.jwt == null ? true : alltrue(flatten([for w in try(values(var.jwt.workspaces), []) : try([
-      for value in [w.organization, w.project, w.workspace] : value != null && value != "" && !can(regex("[*:]", value))
+    condition = alltrue(flatten([for w in try(values(var.jwt.workspaces), []) : try([
+      for value in [w.organization, w.project, w.workspace] : value != null && value != "" && !can(regex(local.inexact_pattern, value))
     ], [false])]))
     error_message = "jwt.workspaces: organization, project and workspace must be exact names, without * and : which would let others in."
   }
   validation {
-    condition     = var.jwt == null ? true : alltrue([for w in try(values(var.jwt.workspaces), []) : try(contains(["*", "plan", "apply"], w.run_phase), true)])
+    condition     = alltrue([for w in try(values(var.jwt.workspaces), []) : try(contains(["*", "plan", "apply"], w.run_phase), true)])
     error_message = "jwt.workspaces: run_phase must be \"plan\", \"apply\" or \"*\"."
   }
   validation {
-    condition     = var.jwt == null ? true : alltrue([for d in [var.jwt.token_ttl, var.jwt.token_max_ttl] : can(regex("^([1-9][0-9]{0,5}h|[1-9][0-9]{0,7}[ms])$", d))])
-    error_message = "jwt.token_ttl and jwt.token_max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as \"20m\"."
+    condition = alltrue([for duration in try([var.jwt.token_ttl, var.jwt.token_max_ttl], []) :
+      can(regex(local.duration_pattern, duration))
+    ])
+    error_message = <<-EOT
+      jwt.token_ttl and jwt.token_max_ttl must each be a whole number of hours, minutes or seconds with its unit, such as "20m".
+    EOT
   }
   validation {
-    condition     = var.jwt == null ? true : try(timecmp(timeadd("2000-01-01T00:00:00Z", var.jwt.token_ttl), timeadd("2000-01-01T00:00:00Z", var.jwt.token_max_ttl)) <= 0, true)
+    condition     = try(timecmp(timeadd(local.epoch, var.jwt.token_ttl), timeadd(local.epoch, var.jwt.token_max_ttl)) <= 0, true)
     error_message = "jwt.token_ttl must not be longer than jwt.token_max_ttl."
   }
   validation {

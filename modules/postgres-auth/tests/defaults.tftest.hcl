@@ -98,11 +98,3 @@ run "older_tls_when_asked_for" {
     error_message = "The version holds for the server and for both sides of the pooler."
   }
 }
-
-run "broken_tls_is_refused" {
-  command = plan
-  variables {
-    min_tls_version = "TLSv1.1"
-  }
-  expect_failures = [var.min_tls_version]
-}

@@ -9,7 +9,10 @@ run "databases_and_fallback" {
   }
 
   assert {
-    condition     = startswith(output.pgbouncer_ini, "[databases]\none = host=db-1.example port=5432\ntwo = host=::1 port=5433 dbname=other\n* = host=10.0.0.1 port=5434\n\n[pgbouncer]\n")
+    condition = slice(split("\n", output.pgbouncer_ini), 0, 6) == tolist([
+      "[databases]", "one = host=db-1.example port=5432", "two = host=::1 port=5433 dbname=other", "* = host=10.0.0.1 port=5434", "",
+      "[pgbouncer]",
+    ])
     error_message = "Each database goes to its server, and every other to the fallback."
   }
 }
@@ -59,11 +62,18 @@ run "everything_that_can_be_asked_for" {
 run "console" {
   command = plan
   variables {
-    pooler = { fallback = { host = "db.example" }, admin_users = ["brownie-admin", "ops@example"], stats_users = ["brownie-monitor"], auth_file = "/run/users" }
+    pooler = {
+      fallback    = { host = "db.example" }
+      admin_users = ["brownie-admin", "ops@example"]
+      stats_users = ["brownie-monitor"]
+      auth_file   = "/run/users"
+    }
   }
 
   assert {
-    condition     = strcontains(output.pgbouncer_ini, "\nauth_file = /run/users\nadmin_users = brownie-admin,ops@example\nstats_users = brownie-monitor\n")
+    condition = strcontains(output.pgbouncer_ini, join("\n", [
+      "", "auth_file = /run/users", "admin_users = brownie-admin,ops@example", "stats_users = brownie-monitor", "",
+    ]))
     error_message = "The console is open to those who are named."
   }
   assert {

@@ -26,11 +26,15 @@ run "nothing_but_certificates_whatever_is_asked_for" {
     error_message = "Every line is TLS with a certificate, an operating system's user that was named, or a refusal."
   }
   assert {
-    condition     = endswith(replace(trimspace(output.pg_hba_conf), "/ +/", " "), "local all all reject\nlocal replication all reject\nhost all all all reject\nhost replication all all reject")
+    condition = endswith(replace(trimspace(output.pg_hba_conf), "/ +/", " "), join("\n", [
+      "local all all reject", "local replication all reject", "host all all all reject", "host replication all all reject",
+    ]))
     error_message = "The last lines refuse everything that no other line took."
   }
   assert {
-    condition     = strcontains(output.postgresql_conf, "log_connections = off") && strcontains(output.postgresql_conf, "\nreserved_connections = 0\n")
+    condition = (
+      strcontains(output.postgresql_conf, "log_connections = off") && strcontains(output.postgresql_conf, "\nreserved_connections = 0\n")
+    )
     error_message = "log_connections and reserved_connections are passed on."
   }
 }

@@ -9,13 +9,16 @@ variables {
   store         = { mount = "real-kv" }
   policy_prefix = "real"
   address       = "http://127.0.0.1:8200"
-  clients       = { acme-app = {}, acme_reports = { issues_for_itself = true }, pgbouncer = { managed_by_brownie = false } }
+  clients       = { acme-app = {}, acme_reports = { issuance = "self" }, pgbouncer = { issuance = "self" } }
   servers       = { postgres = { domains = ["db.example"], allow_subdomains = true } }
 }
 
 run "everything_is_made" {
   assert {
-    condition     = length(regexall("BEGIN CERTIFICATE", output.ca_chain_pem)) == 2 && strcontains(output.ca_chain_pem, trimspace(output.root_certificate_pem))
+    condition = (
+      length(regexall("BEGIN CERTIFICATE", output.ca_chain_pem)) == 2 &&
+      strcontains(output.ca_chain_pem, trimspace(output.root_certificate_pem))
+    )
     error_message = "the chain is not the issuing authority and its root:\n${output.ca_chain_pem}"
   }
   assert {
@@ -37,7 +40,10 @@ run "another_common_name_rotates_the_authority" {
     issuing = { mount = "real-pki", common_name = "Brownie issuing, next" }
   }
   assert {
-    condition     = output.issuer != run.everything_is_made.issuer && output.root_certificate_pem == run.everything_is_made.root_certificate_pem
+    condition = (
+      output.issuer != run.everything_is_made.issuer &&
+      output.root_certificate_pem == run.everything_is_made.root_certificate_pem
+    )
     error_message = "the authority is the old one, or the root is another"
   }
   assert {
@@ -48,11 +54,14 @@ run "another_common_name_rotates_the_authority" {
 
 run "another_root_is_made_before_it_signs" {
   variables {
-    root    = { mount = "real-root", also = ["real-root-next"], common_name = "Brownie root, next" }
+    root    = { mount = "real-root", additional_mounts = ["real-root-next"], common_name = "Brownie root, next" }
     issuing = { mount = "real-pki", common_name = "Brownie issuing, next" }
   }
   assert {
-    condition     = output.issuer == run.another_common_name_rotates_the_authority.issuer && strcontains(output.root_certificate_pem, run.everything_is_made.root_certificate_pem)
+    condition = (
+      output.issuer == run.another_common_name_rotates_the_authority.issuer &&
+      strcontains(output.root_certificate_pem, run.everything_is_made.root_certificate_pem)
+    )
     error_message = "the authority changes before its new root can be trusted, or the old root is gone"
   }
   assert {
@@ -63,11 +72,14 @@ run "another_root_is_made_before_it_signs" {
 
 run "then_it_signs_and_the_old_one_stays" {
   variables {
-    root    = { mount = "real-root-next", also = ["real-root"], common_name = "Brownie root, next" }
+    root    = { mount = "real-root-next", additional_mounts = ["real-root"], common_name = "Brownie root, next" }
     issuing = { mount = "real-pki", common_name = "Brownie issuing, next" }
   }
   assert {
-    condition     = output.issuer != run.another_common_name_rotates_the_authority.issuer && output.root_certificate_pem == run.another_root_is_made_before_it_signs.root_certificate_pem
+    condition = (
+      output.issuer != run.another_common_name_rotates_the_authority.issuer &&
+      output.root_certificate_pem == run.another_root_is_made_before_it_signs.root_certificate_pem
+    )
     error_message = "the authority was not signed anew, or a root has changed"
   }
   assert {
@@ -78,7 +90,7 @@ run "then_it_signs_and_the_old_one_stays" {
 
 run "another_ttl_prolongs_the_authority" {
   variables {
-    root    = { mount = "real-root-next", also = ["real-root"], common_name = "Brownie root, next" }
+    root    = { mount = "real-root-next", additional_mounts = ["real-root"], common_name = "Brownie root, next" }
     issuing = { mount = "real-pki", common_name = "Brownie issuing, next", ttl = "50000h" }
   }
   assert {
