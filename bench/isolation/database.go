@@ -14,9 +14,18 @@ import (
 )
 
 const (
-	name    = "brownie_benchmark"
 	tenants = 10 // that the queries are about; all others are there to be skipped
 	service = "benchmark-service"
+	latest  = 0 // version of the schema
+)
+
+// who sends a query.
+type who string
+
+const (
+	asTenant    who = "tenant"
+	asService   who = "service role"
+	asSuperuser who = "superuser"
 )
 
 // tenant is one organization, with a connection for each of those who query its rows.
@@ -25,12 +34,45 @@ type tenant struct {
 	connections                  map[who]*pgx.Conn
 }
 
-// database is a migrated database with organizations, each of which has the same number of incidents.
+// database is a migrated database, and those tenants in it that are asked about.
 type database struct {
+	name    string
 	server  *devstack.Postgres
-	store   *access.Store
+	db      *postgres.DB
+	access  *access.Store
 	admin   *pgx.Conn
 	tenants []tenant
+	plans   []string // of the tenants' queries
+}
+
+// open makes an empty database with the schema of a version.
+func open(ctx context.Context, server *devstack.Postgres, name string, version int64) (*database, error) {
+	if err := server.CreateDatabase(ctx, name, ""); err != nil {
+		return nil, err
+	}
+	config, err := server.Config(name)
+	if err != nil {
+		return nil, err
+	}
+	db := postgres.New(config) //nolint:contextcheck // It connects later, with the context of a request.
+	d := &database{name: name, server: server, db: db, access: access.New(db)}
+	if d.admin, err = pgx.Connect(ctx, server.URL(name)); err != nil {
+		return nil, err
+	}
+	err = d.migrate(ctx, version)
+	return d, err
+}
+
+func (d *database) migrate(ctx context.Context, version int64) error {
+	engine := migrate.New(d.db, migrate.Platform, migrate.Options{})
+	if version == latest {
+		var err error
+		if version, err = engine.Latest(); err != nil {
+			return err
+		}
+	}
+	_, err := engine.Up(ctx, version)
+	return err
 }
 
 const organizationsSQL = `
@@ -58,54 +100,27 @@ const tenantsSQL = `
 SELECT t.organization_id::text, t.id::text, (SELECT i.id::text FROM incidents i WHERE i.organization_id = t.organization_id LIMIT 1)
 FROM teams t ORDER BY t.organization_id LIMIT $1`
 
-func newDatabase(ctx context.Context, server *devstack.Postgres, o options) (*database, error) {
-	if err := server.CreateDatabase(ctx, name, ""); err != nil {
-		return nil, err
-	}
-	admin, err := pgx.Connect(ctx, server.URL(name))
+// newDatabase is filled with organizations, each of which has the same number of incidents.
+func newDatabase(ctx context.Context, server *devstack.Postgres) (*database, error) {
+	d, err := open(ctx, server, "brownie_benchmark", latest)
 	if err != nil {
 		return nil, err
 	}
-	d := &database{server: server, admin: admin}
-	if d.store, err = d.migrate(ctx); err != nil {
-		return nil, err
+	benchmark.Progress("Filling in %d organizations with %d incidents each", *organizations, *incidents)
+	for _, statement := range []struct {
+		sql  string
+		args []any
+	}{{organizationsSQL, []any{*organizations}}, {incidentsSQL, []any{*incidents}}, {bindingsSQL, nil}, {"VACUUM (ANALYZE)", nil}} {
+		if _, err := d.admin.Exec(ctx, statement.sql, statement.args...); err != nil {
+			return nil, err
+		}
 	}
-	benchmark.Progress("Filling in %d organizations with %d incidents each", o.organizations, o.incidents)
-	if _, err := admin.Exec(ctx, organizationsSQL, o.organizations); err != nil {
-		return nil, err
-	}
-	if _, err := admin.Exec(ctx, incidentsSQL, o.incidents); err != nil {
-		return nil, err
-	}
-	if _, err := admin.Exec(ctx, bindingsSQL); err != nil {
-		return nil, err
-	}
-	if _, err := admin.Exec(ctx, "VACUUM (ANALYZE)"); err != nil {
-		return nil, err
-	}
-	if err := d.addTenants(ctx, d.store); err != nil {
-		return nil, err
-	}
-	return d, nil
-}
-
-func (d *database) migrate(ctx context.Context) (*access.Store, error) {
-	config, err := d.server.Config(name)
-	if err != nil {
-		return nil, err
-	}
-	db := postgres.New(config) //nolint:contextcheck // It connects later, with the context of a request.
-	engine := migrate.New(db, migrate.Platform, migrate.Options{})
-	latest, err := engine.Latest()
-	if err != nil {
-		return nil, err
-	}
-	_, err = engine.Up(ctx, latest)
-	return access.New(db), err
+	err = d.addTenants(ctx)
+	return d, err
 }
 
 // addTenants makes the roles as brownie_role does, and connects as each of them.
-func (d *database) addTenants(ctx context.Context, store *access.Store) error {
+func (d *database) addTenants(ctx context.Context) error {
 	rows, err := d.admin.Query(ctx, tenantsSQL, tenants)
 	if err != nil {
 		return err
@@ -116,18 +131,19 @@ func (d *database) addTenants(ctx context.Context, store *access.Store) error {
 	if err != nil {
 		return err
 	}
-	if _, err := store.CreateRole(ctx, access.Role{Name: service, Access: "writer", ConnectionLimit: -1}); err != nil {
+	if _, err := d.access.CreateRole(ctx, access.Role{Name: service, Access: "writer", ConnectionLimit: -1}); err != nil {
 		return err
 	}
 	for i := range d.tenants {
 		t := &d.tenants[i]
-		role := fmt.Sprintf("benchmark-tenant-%d", i)
-		if _, err := store.CreateRole(ctx, access.Role{Name: role, Access: "writer", OrganizationID: &t.organization, ConnectionLimit: -1}); err != nil {
+		role := access.Role{Name: fmt.Sprintf("benchmark-tenant-%d", i), Access: "writer", ConnectionLimit: -1}
+		role.OrganizationID = &t.organization
+		if _, err := d.access.CreateRole(ctx, role); err != nil {
 			return err
 		}
 		t.connections = map[who]*pgx.Conn{}
-		for reader, login := range map[who]string{asTenant: role, asService: service, asSuperuser: "postgres"} {
-			if t.connections[reader], err = connectAs(ctx, d.server, name, login); err != nil {
+		for reader, login := range map[who]string{asTenant: role.Name, asService: service, asSuperuser: "postgres"} {
+			if t.connections[reader], err = connectAs(ctx, d.server, d.name, login); err != nil {
 				return err
 			}
 		}
@@ -151,4 +167,5 @@ func (d *database) close(ctx context.Context) {
 		}
 	}
 	_ = d.admin.Close(ctx)
+	d.db.Close()
 }

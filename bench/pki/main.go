@@ -4,7 +4,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
@@ -25,18 +23,15 @@ const (
 	timeLimit = 1.0
 )
 
-type options struct{ certificates, rounds int }
+var (
+	certificates = flag.Int("n", 500, "how many certificates one apply issues")
+	rounds       = flag.Int("rounds", 3, "how often each side applies, from nothing, and plans")
+)
 
-func main() {
-	var o options
-	flag.IntVar(&o.certificates, "n", 500, "how many certificates one apply issues")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often each side applies, from nothing, and plans")
-	flag.Parse()
-	benchmark.Run(func(ctx context.Context) error { return run(ctx, o) })
-}
+func main() { benchmark.Main("pki", "What client certificates cost", start) }
 
-func run(ctx context.Context, o options) error {
-	if o.certificates < 1 || o.rounds < 1 {
+func start(ctx context.Context, r *benchmark.Report) error {
+	if *certificates < 1 || *rounds < 1 {
 		return errors.New("-n and -rounds must be at least 1")
 	}
 	// An existing server would write its audit file where this program cannot read it.
@@ -47,10 +42,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(measure(ctx, server, o), server.Stop(context.WithoutCancel(ctx)))
+	return errors.Join(run(ctx, r, server), server.Stop(context.WithoutCancel(ctx)))
 }
 
-func measure(ctx context.Context, server *devstack.Vault, o options) error {
+func run(ctx context.Context, r *benchmark.Report, server *devstack.Vault) error {
 	folder, err := os.MkdirTemp("", "brownie-bench-")
 	if err != nil {
 		return err
@@ -60,38 +55,49 @@ func measure(ctx context.Context, server *devstack.Vault, o options) error {
 	if err != nil {
 		return err
 	}
-	m := measurement{server: server, audit: a, folder: folder, options: o}
-	ours, err := m.ours(ctx)
+	if err := versions(ctx, r, server); err != nil {
+		return err
+	}
+	ours, err := benchmark.OurProvider(ctx, folder, server.Env(), ourConfiguration)
 	if err != nil {
 		return err
 	}
-	r := results{options: o, ours: ours, peer: m.peer()}
-	if r.Vault, r.Terraform, err = m.versions(ctx); err != nil {
-		return err
-	}
-	if err := m.install(ctx, ours); err != nil {
-		return err
-	}
-	if err := m.install(ctx, r.peer); ctx.Err() != nil {
+	sides := []*side{{Terraform: ours}}
+	peer, err := benchmark.OtherProvider(ctx, "hashicorp/vault "+peerVersion, folder, server.Env(), peerConfiguration)
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
-	} else if err != nil {
-		r.Missing = true
+	case err != nil:
 		benchmark.Progress("There is nothing to compare with: %s", err)
+		r.Text("**There is no peer:** `terraform init` found it neither in a folder of this machine nor in a registry.")
+	default:
+		sides = append(sides, &side{Terraform: peer})
 	}
-	for round := range o.rounds {
-		sides := []*side{r.ours}
-		if !r.Missing {
-			// Who comes first changes from round to round.
-			sides = [][]*side{{r.ours, r.peer}, {r.peer, r.ours}}[round%2]
-		}
-		for _, s := range sides {
-			benchmark.Progress("Round %d of %d: %d certificates with %s", round+1, o.rounds, o.certificates, s.name)
-			if err := m.round(ctx, s, round); err != nil {
-				return err
-			}
-		}
+	contenders := make([]benchmark.Contender, len(sides))
+	for i, s := range sides {
+		contenders[i] = s.contender(a)
 	}
-	return cmp.Or(page.Execute(os.Stdout, r), r.judge())
+	figures, err := benchmark.Rounds(ctx, 0, *rounds, contenders...)
+	if err != nil {
+		return err
+	}
+	reportRequests(r, sides)
+	reportTimes(r, sides, figures)
+	return nil
+}
+
+// versions tells those of Vault and of Terraform.
+func versions(ctx context.Context, r *benchmark.Report, server *devstack.Vault) error {
+	history, err := server.Do(ctx, "LIST", "sys/version-history", nil)
+	if err != nil {
+		return err
+	}
+	if keys, _ := history["keys"].([]any); len(keys) > 0 {
+		r.On(fmt.Sprintf("Vault %s on the same machine and in memory", keys[len(keys)-1]))
+	}
+	version, err := benchmark.TerraformVersion(ctx)
+	r.On("Terraform " + version)
+	return err
 }
 
 // The mounts, and the role that both sides use.
@@ -110,10 +116,13 @@ func prepare(ctx context.Context, server *devstack.Vault) (audit, error) {
 	}{
 		{"sys/mounts/" + pkiMount, map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "87600h"}}},
 		{"sys/mounts/" + kvMount, map[string]any{"type": "kv", "options": map[string]any{"version": "2"}}},
-		{pkiMount + "/root/generate/internal", map[string]any{"common_name": "Benchmark root", "key_type": "ec", "key_bits": 256, "ttl": "87600h"}},
+		{pkiMount + "/root/generate/internal", map[string]any{
+			"common_name": "Benchmark root", "key_type": "ec", "key_bits": 256, "ttl": "87600h",
+		}},
 		// The peer has Vault make the key, of the role's type; this provider makes the same type of its own accord.
 		{pkiMount + "/roles/" + role, map[string]any{
-			"allow_any_name": true, "enforce_hostnames": false, "server_flag": false, "key_type": "ec", "key_bits": 256, "max_ttl": lifetime,
+			"allow_any_name": true, "enforce_hostnames": false, "server_flag": false,
+			"key_type": "ec", "key_bits": 256, "max_ttl": lifetime,
 		}},
 		{"sys/audit/file", map[string]any{"type": "file", "options": map[string]string{"file_path": string(a)}}},
 	} {
@@ -126,28 +135,3 @@ func prepare(ctx context.Context, server *devstack.Vault) (audit, error) {
 	}
 	return a, nil
 }
-
-// side is one provider, and what was measured with it.
-type side struct {
-	name string
-	// configuration is Terraform's, for a round.
-	configuration func(round int) string
-	environment   []string
-	// lock is the text of Terraform's lock file, once the provider is installed.
-	lock []byte
-
-	apply, plan phase
-	// keys is how many private keys the state holds after an apply.
-	keys int
-}
-
-// phase is one of Terraform's commands, once for each round.
-type phase struct {
-	took, worked []time.Duration
-	// requests are those of the round that had most.
-	requests counts
-}
-
-// time is the median of the time until the command's end, and processor that of the processor time.
-func (p phase) time() time.Duration      { return benchmark.Percentile(p.took, 50) }
-func (p phase) processor() time.Duration { return benchmark.Percentile(p.worked, 50) }

@@ -1,164 +1,95 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
-	"text/template"
-	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
 )
 
-type results struct {
-	options
-	Vault, Terraform string
-	ours, peer       *side
-	// Missing tells that the peer cannot be had.
-	Missing bool
+// head is a table's first row: a column, one for each side, and others.
+func head(first string, sides []*side, more ...string) []string {
+	row := []string{first}
+	for _, s := range sides {
+		row = append(row, s.Name)
+	}
+	return append(row, more...)
 }
 
-// each is how many requests a certificate costs.
-func (r results) each(p phase) float64 { return float64(p.requests.total()) / float64(r.certificates) }
-
-// ratio is that of the applies' times, ours to the peer's.
-func (r results) ratio() float64 { return float64(r.ours.apply.time()) / float64(r.peer.apply.time()) }
-
-// judge returns an error that names everything that is above its limit.
-func (r results) judge() error {
-	var errs []error
-	for command, p := range map[string]phase{"an apply": r.ours.apply, "a plan that changes nothing": r.ours.plan} {
-		if each := r.each(p); each > requestLimit {
-			errs = append(errs, fmt.Errorf("%s sends %.3f requests for each certificate; the limit is %.0f", command, each, requestLimit))
-		}
+// reportRequests tells what depends on the machine least.
+func reportRequests(r *benchmark.Report, sides []*side) {
+	r.Text("%d certificates with keys of the type EC P-256, from one role of one Vault, which counts the requests itself (file audit\n"+
+		"device). In each of the rounds, %d in all, each side applies from an empty state and plans once more; who comes first changes.\n"+
+		"Terraform has its default parallelism, 10; this provider is as `go build` makes it.", *certificates, *rounds)
+	each := func(c counts) float64 { return float64(c.total()) / float64(*certificates) }
+	applies, plans, keys := []string{"requests per certificate, `terraform apply`"},
+		[]string{"requests per certificate, `terraform plan` that changes nothing"}, []string{"private keys in the state"}
+	for _, s := range sides {
+		applies = append(applies, fmt.Sprintf("%.3f", each(s.apply)))
+		plans = append(plans, fmt.Sprintf("%.3f", each(s.plan)))
+		keys = append(keys, strconv.Itoa(s.keys))
 	}
-	if r.ours.keys > 0 {
-		errs = append(errs, fmt.Errorf("the state holds %d private keys", r.ours.keys))
-	}
-	if !r.Missing && r.ratio() > timeLimit {
-		errs = append(errs, fmt.Errorf("an apply takes %.2f times as long as the peer's; the limit is %.2f", r.ratio(), timeLimit))
-	}
-	return errors.Join(errs...)
+	r.Table(head("", sides, "limit"), append(applies, "2"), append(plans, "2"), append(keys, "0"))
+	r.Limit("requests per certificate of an apply", each(sides[0].apply), requestLimit)
+	r.Limit("requests per certificate of a plan that changes nothing", each(sides[0].plan), requestLimit)
+	r.Limit("private keys in the state", float64(sides[0].keys), 0)
+	reportKinds(r, sides)
 }
 
-// peerCell is a cell about the peer, which may not have been measured.
-func (r results) peerCell(text func() string) string {
-	if r.Missing {
-		return "–"
-	}
-	return text()
-}
-
-// Facts are the rows that depend on the machine least.
-func (r results) Facts() [][]string {
-	each := func(p phase) string { return fmt.Sprintf("%.3f", r.each(p)) }
-	row := func(what, ours string, theirs func() string, limit string) []string {
-		return []string{what, "**" + ours + "**", r.peerCell(theirs), limit}
-	}
-	limit := fmt.Sprintf("%.0f", requestLimit)
-	return [][]string{
-		row("requests per certificate, `terraform apply`", each(r.ours.apply), func() string { return each(r.peer.apply) }, limit),
-		row("requests per certificate, `terraform plan` that changes nothing", each(r.ours.plan), func() string { return each(r.peer.plan) }, limit),
-		row("private keys in the state", strconv.Itoa(r.ours.keys), func() string { return strconv.Itoa(r.peer.keys) }, "0"),
-	}
-}
-
-// Kinds are the rows that tell requests apart, the frequent ones first.
-func (r results) Kinds() [][]string {
-	phases := []phase{r.ours.apply, r.ours.plan, r.peer.apply, r.peer.plan}
+// reportKinds tells requests apart, the frequent ones first.
+func reportKinds(r *benchmark.Report, sides []*side) {
+	r.Section("Requests by kind")
+	r.Text("The audit device's operation and path; … stands for what differs from certificate to certificate. The numbers are those\n" +
+		"of the round with most requests.")
+	header, phases := []string{"request"}, []counts{}
 	all := counts{}
-	for _, p := range phases {
-		for kind, n := range p.requests {
+	for _, s := range sides {
+		header, phases = append(header, "apply, "+s.Name, "plan, "+s.Name), append(phases, s.apply, s.plan)
+	}
+	for _, phase := range phases {
+		for kind, n := range phase {
 			all[kind] += n
 		}
 	}
 	kinds := slices.Sorted(maps.Keys(all))
 	slices.SortStableFunc(kinds, func(a, b string) int { return all[b] - all[a] })
-	rows := make([][]string, 0, len(kinds)+1)
+	rows := [][]string{header}
+	sums := []string{"**all**"}
 	for _, kind := range kinds {
-		rows = append(rows, r.kind("`"+kind+"`", phases, func(c counts) int { return c[kind] }))
+		row := []string{"`" + kind + "`"}
+		for _, phase := range phases {
+			row = append(row, strconv.Itoa(phase[kind]))
+		}
+		rows = append(rows, row)
 	}
-	return append(rows, r.kind("**all**", phases, counts.total))
+	for _, phase := range phases {
+		sums = append(sums, strconv.Itoa(phase.total()))
+	}
+	r.Table(append(rows, sums)...)
 }
 
-func (r results) kind(name string, phases []phase, number func(counts) int) []string {
-	row := []string{name}
-	for i, p := range phases {
-		cell := func() string { return strconv.Itoa(number(p.requests)) }
-		if i >= 2 {
-			row = append(row, r.peerCell(cell))
+// reportTimes tells what depends on the machine.
+func reportTimes(r *benchmark.Report, sides []*side, figures [][]benchmark.Series) {
+	r.Section("Times on this machine")
+	r.Text("Medians; a processor time is that of Terraform and its provider, without Vault's.")
+	rows := [][]string{head("", sides, "ratio")}
+	const processor = "its processor time"
+	for i, what := range []string{"`terraform apply`", processor, "`terraform plan` that changes nothing", processor} {
+		row := []string{what}
+		for side := range sides {
+			row = append(row, benchmark.Seconds(figures[side][i].Median()))
+		}
+		if len(sides) == 1 {
+			row = append(row, "–")
 		} else {
-			row = append(row, cell())
+			row = append(row, benchmark.Times(figures[0][i].Ratio(figures[1][i])))
 		}
+		rows = append(rows, row)
 	}
-	return row
-}
-
-// Times are the rows that depend on the machine.
-func (r results) Times() [][]string {
-	row := func(what string, of func(s *side) time.Duration) []string {
-		ours := of(r.ours)
-		return []string{
-			what, seconds(ours), r.peerCell(func() string { return seconds(of(r.peer)) }),
-			r.peerCell(func() string { return fmt.Sprintf("%.2f", float64(ours)/float64(of(r.peer))) }),
-		}
-	}
-	return [][]string{
-		row("`terraform apply`", func(s *side) time.Duration { return s.apply.time() }),
-		row("its processor time", func(s *side) time.Duration { return s.apply.processor() }),
-		row("`terraform plan` that changes nothing", func(s *side) time.Duration { return s.plan.time() }),
-		row("its processor time", func(s *side) time.Duration { return s.plan.processor() }),
+	r.Table(rows...)
+	if len(sides) > 1 {
+		r.Limit("time of an apply, this provider ÷ peer", figures[0][0].Ratio(figures[1][0]), timeLimit)
 	}
 }
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
-
-// What follows is for the template, which reaches only what is exported.
-
-func (r results) Certificates() int { return r.certificates }
-func (r results) Rounds() int       { return r.rounds }
-func (r results) Peer() string      { return r.peer.name }
-func (r results) Ratio() string     { return fmt.Sprintf("%.2f", r.ratio()) }
-func (results) TimeLimit() string   { return fmt.Sprintf("%.2f", timeLimit) }
-func (results) Machine() string     { return benchmark.Machine() }
-
-var page = template.Must(template.New("").Funcs(template.FuncMap{
-	"row": func(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" },
-}).Parse(`<!-- Written by: go run ./bench/pki > bench/pki/results.md -->
-# What client certificates cost
-
-{{.Certificates}} certificates with keys of the type EC P-256, from one role of one Vault {{.Vault}}, which counts the requests itself (file
-audit device). In each of the rounds, {{.Rounds}} in all, each side applies from an empty state and plans once more; who comes first changes.
-Terraform {{.Terraform}} with its default parallelism, 10; this provider as ` + "`go build`" + ` makes it; the peer is {{.Peer}}. The command:
-
-    go run ./bench/pki -n {{.Certificates}} -rounds {{.Rounds}} > bench/pki/results.md
-
-| | this provider | {{.Peer}} | limit |
-|---|---|---|---|
-{{range .Facts}}{{row .}}
-{{end -}}
-{{if .Missing}}
-**There is no ratio of times:** ` + "`terraform init`" + ` found {{.Peer}} neither in a folder of this machine nor in a registry.
-{{else -}}
-| **time of ` + "`terraform apply`" + `, this provider ÷ peer** | **{{.Ratio}}** | | {{.TimeLimit}} |
-{{end}}
-## Requests by kind
-
-The audit device's operation and path; … stands for what differs from certificate to certificate. The numbers are those of the
-round with most requests.
-
-| request | apply | plan | apply, peer | plan, peer |
-|---|---|---|---|---|
-{{range .Kinds}}{{row .}}
-{{end}}
-## Times on this machine
-
-{{.Machine}}, Vault on the same machine and in memory. Medians; a processor time is that of Terraform and its provider, without Vault's.
-
-| | this provider | {{.Peer}} | ratio |
-|---|---|---|---|
-{{range .Times}}{{row .}}
-{{end}}`))
