@@ -7,56 +7,35 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // DuplicateError says that a role of that name exists already, or one that differs by case alone.
-type DuplicateError struct{ Name, Existing string }
+type DuplicateError struct{ *problem.Problem }
 
-func (e *DuplicateError) Error() string {
-	if e.Existing != e.Name {
-		return fmt.Sprintf("role %q exists already and differs by case alone: to PgBouncer, which compares the names in certificates "+
-			"without regard to case, the two would be the same", e.Existing)
+func duplicateError(name, existing string) *DuplicateError {
+	if existing != name {
+		return &DuplicateError{problem.New(fmt.Sprintf("role %q exists already and differs by case alone: to PgBouncer, which compares the "+
+			"names in certificates without regard to case, the two would be the same", existing), "").On("name")}
 	}
-	return fmt.Sprintf("a role named %q exists already; roles belong to the whole cluster, so that it may have been made "+
-		"for another database", e.Name)
+	return &DuplicateError{problem.New(fmt.Sprintf("a role named %q exists already; roles belong to the whole cluster, so that it may have "+
+		"been made for another database", name), "").On("name").Importable(name)}
 }
+
+// MappedNameError says that a certificate of the role's name would open other roles, too.
+type MappedNameError struct{ *problem.Problem }
 
 // SessionsError says that a role cannot be given to another organization because somebody is logged in with it.
-type SessionsError struct{ Name string }
-
-func (e *SessionsError) Error() string {
-	return fmt.Sprintf("role %q has open sessions, which would suddenly see another tenant's rows. Nothing was changed. "+
-		"Stop its clients (a pooler keeps idle sessions for a while: KILL the database in its console, or wait), and apply again", e.Name)
-}
+type SessionsError struct{ *problem.Problem }
 
 // OwnRoleError says that the role is the one that the change is made with.
-type OwnRoleError struct{ Name string }
-
-func (e *OwnRoleError) Error() string {
-	return fmt.Sprintf("role %q is the one that this connection logs in with, and the change would take away the rights "+
-		"it is made with. Manage it with another role, or not at all", e.Name)
-}
+type OwnRoleError struct{ *problem.Problem }
 
 // MissingError says that what a role refers to does not exist.
-type MissingError struct {
-	Attribute string
-	Problem   string
-}
-
-func (e *MissingError) Error() string { return e.Problem }
+type MissingError struct{ *problem.Problem }
 
 // ReplacedError says that another role has taken the name since it was read.
-type ReplacedError struct{ Name string }
-
-func (e *ReplacedError) Error() string {
-	return fmt.Sprintf("role %q was dropped and another one of that name was made by somebody else. Nothing was changed; plan again", e.Name)
-}
-
-// RightError says that the connection's role lacks a right, and who can give it.
-type RightError struct{ Problem, Remedy string }
-
-func (e *RightError) Error() string { return e.Problem + ". " + e.Remedy }
+type ReplacedError struct{ *problem.Problem }
 
 // LockedOutError says that a role can no longer log in, but could not be dropped.
 type LockedOutError struct {
@@ -82,25 +61,28 @@ func roleError(before, role Role, err error) error {
 		return err
 	}
 	if existing, ok := strings.CutPrefix(server.ConstraintName, "role_exists "); ok {
-		return &DuplicateError{Name: role.Name, Existing: existing}
+		return duplicateError(role.Name, existing)
 	}
 	switch server.ConstraintName {
 	case "role_missing":
-		return postgres.ErrNotFound
+		return problem.ErrNotFound
 	case "role_replaced":
-		return &ReplacedError{Name: before.Name}
+		return &ReplacedError{problem.New(fmt.Sprintf("role %q was dropped and another one of that name was made by somebody else",
+			before.Name), "Nothing was changed; plan again")}
 	case "role_is_own":
-		return &OwnRoleError{Name: before.Name}
+		return &OwnRoleError{problem.New(fmt.Sprintf("role %q is the one that this connection logs in with, and the change would take away "+
+			"the rights it is made with", before.Name), "Manage it with another role, or not at all")}
 	case "role_has_sessions":
-		return &SessionsError{Name: before.Name}
+		return &SessionsError{problem.New(fmt.Sprintf("role %q has open sessions, which would suddenly see another tenant's rows. Nothing was "+
+			"changed", before.Name), "Stop its clients (a pooler keeps idle sessions for a while: KILL the database in its console, or wait), "+
+			"and apply again").On("organization_id")}
 	case "role_name_mapped":
-		return &MappedNameError{Mapping: server.Message}
+		return &MappedNameError{problem.New(server.Message+". Nothing was changed", "Only the pooler's role may have such a name; choose "+
+			"another one, or remove that line").On("name")}
 	case "role_right":
-		return &RightError{Problem: server.Message, Remedy: server.Hint}
+		return problem.New(server.Message, server.Hint)
 	case "role_bindings_organization_id_fkey":
-		return &MissingError{
-			Attribute: "organization_id", Problem: fmt.Sprintf("there is no organization with id %s", *role.OrganizationID),
-		}
+		return &MissingError{problem.New(fmt.Sprintf("there is no organization with id %s", *role.OrganizationID), "").On("organization_id")}
 	case "role_blocked":
 		return errors.New("objects of the role appeared while it was being dropped; plan again to see what they are")
 	}
@@ -113,6 +95,15 @@ func roleError(before, role Role, err error) error {
 	}
 	return err
 }
+
+// Attribute is the argument that can give away what blocks.
+func (e *BlockedError) Attribute() string { return "reassign_owned_to" }
+
+// ImportID is empty.
+func (e *BlockedError) ImportID() string { return "" }
+
+// Remedy is empty: each blocker has its own.
+func (e *BlockedError) Remedy() string { return "" }
 
 // codeDependentObjects is dependent_objects_still_exist (PostgreSQL manual, appendix A).
 const codeDependentObjects = "2BP01"

@@ -41,12 +41,12 @@ func ProveLogin(ctx context.Context, config postgres.Config) (Login, error) {
 	defer cancel()
 	session, tlsVersion, err := postgres.Login[Session](ctx, config, sessionSQL)
 	if postgres.Unreachable(err) {
-		problem := err.Error()
+		told := err.Error()
 		var refused *postgres.ServerError
 		if errors.As(err, &refused) {
-			problem = refused.Problem // the remedy is for the provider's own login
+			told = refused.Text() // the remedy is for the provider's own login
 		}
-		return Login{Problem: problem}, nil
+		return Login{Problem: told}, nil
 	}
 	if err != nil {
 		return Login{}, err

@@ -30,10 +30,3 @@ func ReservedName(name string) string {
 
 // IsPooler tells that only the pooler's own role may have a name, as its certificate opens the pooled roles.
 func IsPooler(name string) bool { return strings.EqualFold(name, PoolerName) }
-
-// MappedNameError says that a certificate of the role's name would open other roles, too.
-type MappedNameError struct{ Mapping string }
-
-func (e *MappedNameError) Error() string {
-	return e.Mapping + ". Nothing was changed. Only the pooler's role may have such a name; choose another one, or remove that line"
-}

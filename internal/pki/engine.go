@@ -30,9 +30,8 @@ func (r Request) doing() string {
 
 // MismatchError is a certificate that is not what was asked for. It was revoked, if it could be.
 type MismatchError struct {
-	// Attribute is the argument that the role, or the request, does not agree with.
-	Attribute string
-	Problem   string
+	argument string
+	Problem  string
 }
 
 func (e *MismatchError) Error() string { return e.Problem }

@@ -103,7 +103,7 @@ func TestALifetimeThatTheRoleDoesNotAllow(t *testing.T) {
 	w := wanted(m, "acme-app")
 	i, err := client(m).Issue(t.Context(), w)
 	var mismatch *pki.MismatchError
-	if !errors.As(err, &mismatch) || mismatch.Attribute != "ttl" || i.Serial != "" || !regexp.MustCompile("ttl is 24h0m0s, but role app of mount "+m.PKI+" made a certificate that holds for (1h0m0s|59m5.s) only").MatchString(err.Error()) {
+	if !errors.As(err, &mismatch) || mismatch.Attribute() != "ttl" || i.Serial != "" || !regexp.MustCompile("ttl is 24h0m0s, but role app of mount "+m.PKI+" made a certificate that holds for (1h0m0s|59m5.s) only").MatchString(err.Error()) {
 		t.Errorf("got %+v, %v", i, err)
 	}
 	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) != 1 {

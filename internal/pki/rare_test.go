@@ -456,7 +456,7 @@ func TestCertificatesThatAreNotWanted(t *testing.T) {
 		change(&w)
 		i, err := client(m).Issue(t.Context(), w)
 		var mismatch *pki.MismatchError
-		if !errors.As(err, &mismatch) || mismatch.Attribute != attribute || i.Serial != "" {
+		if !errors.As(err, &mismatch) || mismatch.Attribute() != attribute || i.Serial != "" {
 			t.Errorf("%s: %s, %v", attribute, i.Serial, err)
 		}
 	}

@@ -52,20 +52,11 @@ const (
 )
 
 // ServerError is what the server or the way to it answered, in words. It unwraps to the driver's error.
-type ServerError struct {
-	Problem string
-	Remedy  string // empty when there is none to give
-	cause   error
-}
+type ServerError struct{ *problem.Problem }
 
-func (e *ServerError) Error() string {
-	if e.Remedy == "" {
-		return e.Problem
-	}
-	return e.Problem + ". " + e.Remedy
+func serverError(text, remedy string, cause error) *ServerError {
+	return &ServerError{problem.New(text, remedy).Because(cause)}
 }
-
-func (e *ServerError) Unwrap() error { return e.cause }
 
 // Constraint returns the name of the constraint that the change violates and the SQLSTATE, or empty strings.
 func Constraint(err error) (name, code string) {
@@ -129,22 +120,23 @@ func (db *DB) Explain(err error) error {
 		case codeUndefinedTable, codeUndefinedColumn, codeInvalidSchemaName:
 			return fmt.Errorf("%w (database %q: %s)", ErrNotMigrated, db.config.Database, server.Message)
 		case codePrivilege:
-			return &ServerError{server.Message, fmt.Sprintf("Role %q needs that privilege in database %q",
-				db.config.Username, db.config.Database), err}
+			return serverError(server.Message, fmt.Sprintf("Role %q needs that privilege in database %q",
+				db.config.Username, db.config.Database), err)
 		case codeAdminShutdown, codeCrashShutdown:
-			return &ServerError{"the server ended the connection because it stops or restarts", tryAgain, err}
+			return serverError("the server ended the connection because it stops or restarts", tryAgain, err)
 		case codeLockNotAvailable:
-			return &ServerError{
-				"another session kept a lock that this needs, all the time that it was tried",
-				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply again", err,
-			}
+			return serverError("another session kept a lock that this needs, all the time that it was tried",
+				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply again", err)
 		case codeReadOnlyTransaction:
-			return &ServerError{errReadOnly.Error(), listAllHosts, err}
+			return serverError(errReadOnly.Error(), listAllHosts, err)
 		}
-		return &ServerError{"PostgreSQL answered: " + server.Message, server.Hint, err}
+		return serverError("PostgreSQL answered: "+server.Message, server.Hint, err)
+	}
+	if errors.Is(err, pgconn.ErrConnClosed) && pgconn.SafeToRetry(err) {
+		return serverError("the server closed the connection; it may be stopping or restarting", tryAgain, err)
 	}
 	if Interrupted(err) && !errors.Is(err, context.Canceled) {
-		return &ServerError{"the connection to the server broke in the middle of a statement", tryAgain, err}
+		return serverError("the connection to the server broke in the middle of a statement", tryAgain, err)
 	}
 	return err
 }
@@ -158,7 +150,7 @@ func (db *DB) explainConnect(err error) error {
 	target := fmt.Sprintf("cannot connect to PostgreSQL at %s, port %d, as role %q, database %q",
 		strings.Join(db.config.hosts(), ", "), db.config.Port, db.config.Username, db.config.Database)
 	cause, remedy := db.connectCause(err)
-	return &ServerError{target + ": " + cause, remedy, err}
+	return serverError(target+": "+cause, remedy, err)
 }
 
 // connectCause finds the reason and the remedy. With several hosts the attempts are joined in one error; the first

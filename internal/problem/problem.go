@@ -53,6 +53,9 @@ func (p *Problem) Error() string {
 	return p.text + ". " + p.remedy
 }
 
+// Text is what is wrong, without the remedy.
+func (p *Problem) Text() string { return p.text }
+
 // Attribute is the argument that is to blame, or empty.
 func (p *Problem) Attribute() string { return p.attribute }
 

@@ -130,11 +130,8 @@ func (s *Store) agentConfigError(ctx context.Context, a AgentConfig, err error) 
 	if err != nil {
 		return err
 	}
-	return &DuplicateError{
-		Noun: "agent config", Attribute: "name", Value: a.Name,
-		Scope: fmt.Sprintf("in team %q of organization %q", existing.Team, existing.Organization),
-		ID:    existing.ID, Key: existing.Organization + "/" + existing.Team + "/" + a.Name,
-	}
+	return duplicateError("agent config", "name", a.Name, fmt.Sprintf("in team %q of organization %q", existing.Team, existing.Organization),
+		Existing{ID: existing.ID, Key: existing.Organization + "/" + existing.Team + "/" + a.Name})
 }
 
 const deleteAgentConfigSQL = `DELETE FROM public.agent_configs WHERE id = $1 RETURNING id`

@@ -116,19 +116,17 @@ func (s *Store) configError(ctx context.Context, c Config, err error) error {
 	}
 	existing, err := postgres.QueryOne[struct{ ID, Organization, Team string }](ctx, s.db, configKeySQL, c.OrganizationID, c.TeamID, c.Name)
 	if errors.Is(err, postgres.ErrNotFound) {
-		return &MissingError{"organization_id", "organization", c.OrganizationID}
+		return missingError("organization_id", "organization", c.OrganizationID)
 	}
 	if err != nil {
 		return err
 	}
-	duplicate := &DuplicateError{
-		Noun: "config", Attribute: "name", Value: c.Name, Scope: fmt.Sprintf("in organization %q", existing.Organization),
-		ID: existing.ID, Key: existing.Organization + "/" + existing.Team + "/" + c.Name,
-	}
+	scope := fmt.Sprintf("in organization %q", existing.Organization)
 	if existing.Team != "" {
-		duplicate.Scope = fmt.Sprintf("in team %q of organization %q", existing.Team, existing.Organization)
+		scope = fmt.Sprintf("in team %q of organization %q", existing.Team, existing.Organization)
 	}
-	return duplicate
+	return duplicateError("config", "name", c.Name, scope,
+		Existing{ID: existing.ID, Key: existing.Organization + "/" + existing.Team + "/" + c.Name})
 }
 
 const deleteConfigSQL = `DELETE FROM public.configs WHERE id = $1 RETURNING id`

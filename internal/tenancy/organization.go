@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Organization is a tenant.
@@ -91,22 +92,21 @@ func (s *Store) UpdateOrganization(ctx context.Context, before, after Organizati
 // organizationError words the violation of a constraint.
 func (s *Store) organizationError(ctx context.Context, o Organization, err error) error {
 	constraint, _ := postgres.Constraint(err)
-	duplicate := &DuplicateError{Noun: "organization"}
+	var attribute, value string
 	switch constraint {
 	case "organizations_name_key":
-		duplicate.Attribute, duplicate.Value = "name", o.Name
+		attribute, value = "name", o.Name
 	case "organizations_slug_key":
-		duplicate.Attribute, duplicate.Value = "slug", o.Slug
+		attribute, value = "slug", o.Slug
 	default:
 		return err
 	}
 	existing, readErr := postgres.QueryOne[Organization](ctx, s.db, organizationsSQL+`
-		WHERE ($1 = 'name' AND o.name = $2) OR ($1 = 'slug' AND o.slug = $2)`, duplicate.Attribute, duplicate.Value)
+		WHERE ($1 = 'name' AND o.name = $2) OR ($1 = 'slug' AND o.slug = $2)`, attribute, value)
 	if readErr != nil {
 		return err
 	}
-	duplicate.ID, duplicate.Key = existing.ID, existing.Slug
-	return duplicate
+	return duplicateError("organization", attribute, value, "", Existing{ID: existing.ID, Key: existing.Slug})
 }
 
 // The row lock makes concurrent inserts of what belongs to the organization wait, since their foreign keys lock it too.
@@ -144,7 +144,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return &NotEmptyError{"organization", organization.Slug, usage}
+	return notEmptyError("organization", organization.Slug, usage)
 }
 
 // RefuseOrganizationChange returns an [*OrganizationError] that names both organizations when an object (a noun such as
@@ -153,9 +153,11 @@ func (s *Store) RefuseOrganizationChange(ctx context.Context, noun, name, from, 
 	if from == to {
 		return nil
 	}
-	return &OrganizationError{"organization_id", fmt.Sprintf("%s %q belongs to organization %s and cannot be given to "+
-		"organization %s. Keep organization_id; to start anew there, destroy the %s first (terraform destroy -target=…)",
-		noun, name, s.organizationName(ctx, from), s.organizationName(ctx, to), noun)}
+	return &OrganizationError{problem.New(
+		fmt.Sprintf("%s %q belongs to organization %s and cannot be given to organization %s",
+			noun, name, s.organizationName(ctx, from), s.organizationName(ctx, to)),
+		fmt.Sprintf("Keep organization_id; to start anew there, destroy the %s first (terraform destroy -target=…)", noun),
+	).On("organization_id")}
 }
 
 func (s *Store) organizationName(ctx context.Context, id string) string {

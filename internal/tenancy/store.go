@@ -140,7 +140,7 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 			return none, err
 		}
 		if changes := differences(before, now); len(changes) > 0 {
-			return none, &ConflictError{Changes: changes}
+			return none, conflictError(changes)
 		}
 		if now.row().UpdatedAt.Equal(expected) {
 			return none, errHeldBack

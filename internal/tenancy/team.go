@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Team is a team of an organization.
@@ -115,16 +116,14 @@ func (s *Store) teamError(ctx context.Context, t Team, err error) error {
 	if readErr != nil {
 		return err
 	}
-	return &DuplicateError{
-		Noun: "team", Attribute: "slug", Value: t.Slug, Scope: fmt.Sprintf("in organization %q", organization.Slug),
-		ID: existing.ID, Key: organization.Slug + "/" + existing.Slug,
-	}
+	return duplicateError("team", "slug", t.Slug, fmt.Sprintf("in organization %q", organization.Slug),
+		Existing{ID: existing.ID, Key: organization.Slug + "/" + existing.Slug})
 }
 
 func (s *Store) teamLimitError(ctx context.Context, organizationID string) error {
 	organization, err := s.Organization(ctx, organizationID)
 	if errors.Is(err, postgres.ErrNotFound) {
-		return &MissingError{"organization_id", "organization", organizationID}
+		return missingError("organization_id", "organization", organizationID)
 	}
 	if err != nil {
 		return err
@@ -133,10 +132,7 @@ func (s *Store) teamLimitError(ctx context.Context, organizationID string) error
 	if err != nil {
 		return err
 	}
-	return &LimitError{
-		Attribute: "organization_id", Limit: "max_teams", Max: organization.MaxTeams, Count: usage.Teams,
-		Where: fmt.Sprintf("organization %q", organization.Slug), What: "teams",
-	}
+	return limitError("organization_id", fmt.Sprintf("organization %q", organization.Slug), "teams", "max_teams", organization.MaxTeams, usage.Teams)
 }
 
 const lockTeamForDeleteSQL = `SELECT FROM public.teams WHERE id = $1 FOR UPDATE`
@@ -180,7 +176,7 @@ func (s *Store) DeleteTeam(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return &NotEmptyError{"team", team.Slug, usage}
+	return notEmptyError("team", team.Slug, usage)
 }
 
 const teamInOrganizationSQL = `
@@ -190,7 +186,7 @@ const teamInOrganizationSQL = `
 	WHERE t.id = $1`
 
 // CheckTeam returns an [*OrganizationError] naming both organizations when the team is not of the organization that
-// the object (a noun such as "user") belongs to, and a [*MissingError] when there is no such team or organization.
+// the object (a noun such as "user") belongs to, and a problem when there is no such team or organization.
 func (s *Store) CheckTeam(ctx context.Context, noun, teamID, organizationID string) error {
 	found, err := postgres.QueryOne[struct {
 		Team, Home string
@@ -198,16 +194,18 @@ func (s *Store) CheckTeam(ctx context.Context, noun, teamID, organizationID stri
 	}](ctx, s.db, teamInOrganizationSQL, teamID, organizationID)
 	switch {
 	case errors.Is(err, postgres.ErrNotFound):
-		return &MissingError{"team_id", "team", teamID}
+		return missingError("team_id", "team", teamID)
 	case err != nil:
 		return err
 	case found.Other == nil:
-		return &MissingError{"organization_id", "organization", organizationID}
+		return missingError("organization_id", "organization", organizationID)
 	case found.Home == *found.Other:
 		return nil
 	}
-	return &OrganizationError{"team_id", fmt.Sprintf("team %q (id %s) belongs to organization %q, but the %s to organization %q "+
-		"(id %s). Choose a team of the same organization", found.Team, teamID, found.Home, noun, *found.Other, organizationID)}
+	return &OrganizationError{problem.New(
+		fmt.Sprintf("team %q (id %s) belongs to organization %q, but the %s to organization %q (id %s)",
+			found.Team, teamID, found.Home, noun, *found.Other, organizationID),
+		"Choose a team of the same organization").On("team_id")}
 }
 
 // teamReferenceError words the violation of a foreign key to the team or the organization.

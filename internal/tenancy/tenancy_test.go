@@ -313,7 +313,7 @@ func TestTheDatabaseRefusesForeignTeams(t *testing.T) {
 	moved.TeamID = foreign.ID
 	_, err := tenant.store.UpdateUser(ctx, user, moved)
 	var refused *tenancy.OrganizationError
-	if !errors.As(err, &refused) || refused.Attribute != "team_id" {
+	if !errors.As(err, &refused) || refused.Attribute() != "team_id" {
 		t.Errorf("got %v, want an OrganizationError on team_id", err)
 	}
 }

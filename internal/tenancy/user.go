@@ -159,9 +159,7 @@ func (s *Store) userDuplicate(ctx context.Context, attribute, value string) erro
 	if err != nil {
 		return err
 	}
-	return &DuplicateError{
-		Noun: "user", Attribute: attribute, Value: value, ID: existing.ID, Key: existing.Email, DeletedAt: existing.DeletedAt,
-	}
+	return duplicateError("user", attribute, value, "", Existing{existing.ID, existing.Email, existing.DeletedAt})
 }
 
 const userLimitSQL = `
@@ -181,10 +179,8 @@ func (s *Store) userLimitError(ctx context.Context, u User) error {
 	if err != nil {
 		return err
 	}
-	return &LimitError{
-		Attribute: "team_id", Limit: "max_users_per_team", Max: limit.Max, Count: limit.Count,
-		Where: fmt.Sprintf("team %q of organization %q", limit.Team, limit.Organization), What: "users",
-	}
+	return limitError("team_id", fmt.Sprintf("team %q of organization %q", limit.Team, limit.Organization), "users", "max_users_per_team",
+		limit.Max, limit.Count)
 }
 
 // A user that the platform marked as deleted meanwhile is left as it is.

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Backends are what the provider's configuration makes for its resources and data sources to work with: one for each domain.
@@ -64,7 +64,7 @@ func ImportByKey(ctx context.Context, noun, keyForm string, req resource.ImportS
 	if !uuidPattern.MatchString(id) {
 		var err error
 		id, err = find(req.ID)
-		if errors.Is(err, postgres.ErrNotFound) {
+		if errors.Is(err, problem.ErrNotFound) {
 			resp.Diagnostics.AddError("Cannot import "+noun, "There is no "+noun+" with the key \""+req.ID+
 				"\". The import ID must be its id (a UUID), or "+keyForm+".")
 			return
@@ -78,4 +78,4 @@ func ImportByKey(ctx context.Context, noun, keyForm string, req resource.ImportS
 }
 
 // Gone tells that the object was removed outside Terraform, so that a create is to be planned.
-func Gone(err error) bool { return errors.Is(err, postgres.ErrNotFound) }
+func Gone(err error) bool { return errors.Is(err, problem.ErrNotFound) }
