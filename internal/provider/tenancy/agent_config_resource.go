@@ -20,9 +20,11 @@ var (
 	_ resource.ResourceWithImportState = (*agentConfigResource)(nil)
 )
 
-type agentConfigResource struct{ tf.Resource[tenancy.Store] }
+type agentConfigResource struct{ member }
 
-func newAgentConfigResource() resource.Resource { return &agentConfigResource{} }
+func newAgentConfigResource() resource.Resource {
+	return &agentConfigResource{member{noun: "agent config", key: "name"}}
+}
 
 type agentConfigModel struct {
 	rowModel
@@ -95,21 +97,6 @@ func (r *agentConfigResource) Schema(_ context.Context, _ resource.SchemaRequest
 		MarkdownDescription: "How an agent of a team works: what starts it, on what conditions, and with what limits.",
 		Attributes:          agentConfigAttributes(),
 	}
-}
-
-// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a
-// team of another one.
-func (r *agentConfigResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
-		return
-	}
-	var state, plan agentConfigModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
-		return
-	}
-	refuseMove(ctx, r.Backend, "agent config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
-	keepUnchanged(req, resp)
 }
 
 func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

@@ -20,9 +20,11 @@ var (
 	_ resource.ResourceWithImportState = (*configResource)(nil)
 )
 
-type configResource struct{ tf.Resource[tenancy.Store] }
+type configResource struct{ member }
 
-func newConfigResource() resource.Resource { return &configResource{} }
+func newConfigResource() resource.Resource {
+	return &configResource{member{noun: "config", key: "name"}}
+}
 
 type configModel struct {
 	rowModel
@@ -94,21 +96,6 @@ func (r *configResource) Schema(_ context.Context, _ resource.SchemaRequest, res
 			"priority holds.",
 		Attributes: configAttributes(),
 	}
-}
-
-// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a
-// team of another one.
-func (r *configResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
-		return
-	}
-	var state, plan configModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
-		return
-	}
-	refuseMove(ctx, r.Backend, "config", state.Name.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
-	keepUnchanged(req, resp)
 }
 
 func (r *configResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

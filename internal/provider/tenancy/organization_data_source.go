@@ -14,96 +14,44 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
-var (
-	_ datasource.DataSourceWithConfigure        = (*organizationDataSource)(nil)
-	_ datasource.DataSourceWithConfigValidators = (*organizationDataSource)(nil)
-	_ datasource.DataSourceWithConfigure        = (*organizationsDataSource)(nil)
-	_ datasource.DataSourceWithConfigure        = (*organizationUsageDataSource)(nil)
-)
-
-type organizationDataSource struct{ tf.DataSource[tenancy.Store] }
-
-func newOrganizationDataSource() datasource.DataSource { return &organizationDataSource{} }
-
-func (d *organizationDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
-	resp.TypeName = req.ProviderTypeName + "_organization"
-}
-
-func (d *organizationDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
-	resp.Schema = schema.Schema{
-		MarkdownDescription: "Reads one organization by its `id` or its `slug`. It is an error when there is none.",
-		Attributes:          tf.Readable(organizationAttributes(), "id", "slug"),
+func newOrganizationDataSource() datasource.DataSource {
+	return &tf.Reader[tenancy.Store, organizationModel]{
+		Type:        "organization",
+		Description: "Reads one organization by its `id` or its `slug`. It is an error when there is none.",
+		Attributes:  tf.Readable(organizationAttributes(), "id", "slug"),
+		Validators:  []datasource.ConfigValidator{datasourcevalidator.ExactlyOneOf(path.MatchRoot("id"), path.MatchRoot("slug"))},
+		By:          []string{"id", "slug"},
+		Find: func(ctx context.Context, store *tenancy.Store, asked organizationModel) (organizationModel, error) {
+			if !asked.ID.IsNull() {
+				found, err := store.Organization(ctx, asked.ID.ValueString())
+				return organizationModelFrom(found), err
+			}
+			found, err := store.OrganizationBySlug(ctx, asked.Slug.ValueString())
+			return organizationModelFrom(found), err
+		},
 	}
 }
-
-func (d *organizationDataSource) ConfigValidators(context.Context) []datasource.ConfigValidator {
-	return []datasource.ConfigValidator{datasourcevalidator.ExactlyOneOf(path.MatchRoot("id"), path.MatchRoot("slug"))}
-}
-
-func (d *organizationDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	var model organizationModel
-	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
-		return
-	}
-	var organization tenancy.Organization
-	var err error
-	if !model.ID.IsNull() {
-		organization, err = d.Backend.Organization(ctx, model.ID.ValueString())
-	} else {
-		organization, err = d.Backend.OrganizationBySlug(ctx, model.Slug.ValueString())
-	}
-	if err != nil {
-		tf.AddLookupError(&resp.Diagnostics, "organization", err, tf.By("id", model.ID), tf.By("slug", model.Slug))
-		return
-	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, organizationModelFrom(organization))...)
-}
-
-type organizationsDataSource struct{ tf.DataSource[tenancy.Store] }
-
-func newOrganizationsDataSource() datasource.DataSource { return &organizationsDataSource{} }
 
 type organizationsModel struct {
 	IsActive      types.Bool          `tfsdk:"is_active"`
 	Organizations []organizationModel `tfsdk:"organizations"`
 }
 
-func (d *organizationsDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
-	resp.TypeName = req.ProviderTypeName + "_organizations"
-}
-
-func (d *organizationsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
-	resp.Schema = schema.Schema{
-		MarkdownDescription: "Lists organizations, ordered by slug.",
+func newOrganizationsDataSource() datasource.DataSource {
+	return &tf.Reader[tenancy.Store, organizationsModel]{
+		Type:        "organizations",
+		Description: "Lists organizations, ordered by slug.",
 		Attributes: map[string]schema.Attribute{
-			"is_active": schema.BoolAttribute{
-				Optional: true, MarkdownDescription: "Only those that are active, or only those that are not. Default: all.",
-			},
-			"organizations": schema.ListNestedAttribute{
-				Computed: true, MarkdownDescription: "The organizations.",
-				NestedObject: schema.NestedAttributeObject{Attributes: tf.Readable(organizationAttributes())},
-			},
+			"is_active":     filterByActive(),
+			"organizations": tf.ListOf("The organizations.", organizationAttributes()),
+		},
+		Find: func(ctx context.Context, store *tenancy.Store, asked organizationsModel) (organizationsModel, error) {
+			found, err := store.Organizations(ctx, tenancy.OrganizationFilter{IsActive: asked.IsActive.ValueBoolPointer()})
+			asked.Organizations = tf.Each(found, organizationModelFrom)
+			return asked, err
 		},
 	}
 }
-
-func (d *organizationsDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	var model organizationsModel
-	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
-		return
-	}
-	organizations, err := d.Backend.Organizations(ctx, tenancy.OrganizationFilter{IsActive: model.IsActive.ValueBoolPointer()})
-	if err != nil {
-		tf.AddError(&resp.Diagnostics, "read", "organizations", "", err)
-		return
-	}
-	model.Organizations = tf.Each(organizations, organizationModelFrom)
-	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
-}
-
-type organizationUsageDataSource struct{ tf.DataSource[tenancy.Store] }
-
-func newOrganizationUsageDataSource() datasource.DataSource { return &organizationUsageDataSource{} }
 
 type organizationUsageModel struct {
 	OrganizationID types.String `tfsdk:"organization_id"`
@@ -116,16 +64,13 @@ type organizationUsageModel struct {
 	Roles          types.Int64  `tfsdk:"roles"`
 }
 
-func (d *organizationUsageDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
-	resp.TypeName = req.ProviderTypeName + "_organization_usage"
-}
-
-func (d *organizationUsageDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+func newOrganizationUsageDataSource() datasource.DataSource {
 	count := func(of string) schema.Int64Attribute {
 		return schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of " + of + "."}
 	}
-	resp.Schema = schema.Schema{
-		MarkdownDescription: "Counts what belongs to an organization.",
+	return &tf.Reader[tenancy.Store, organizationUsageModel]{
+		Type: "organization_usage", Noun: "organization",
+		Description: "Counts what belongs to an organization.",
 		Attributes: map[string]schema.Attribute{
 			"organization_id": schema.StringAttribute{
 				Required: true, Validators: []validator.String{tf.UUIDFormat}, MarkdownDescription: "UUID of the organization.",
@@ -138,23 +83,15 @@ func (d *organizationUsageDataSource) Schema(_ context.Context, _ datasource.Sch
 			"stats":         count("statistics"),
 			"roles":         count("roles that are bound to the organization"),
 		},
+		By: []string{"organization_id"},
+		Find: func(ctx context.Context, store *tenancy.Store, asked organizationUsageModel) (organizationUsageModel, error) {
+			usage, err := store.OrganizationUsage(ctx, asked.OrganizationID.ValueString())
+			return organizationUsageModel{
+				OrganizationID: asked.OrganizationID,
+				Teams:          types.Int64Value(usage.Teams), Users: types.Int64Value(usage.Users),
+				Incidents: types.Int64Value(usage.Incidents), AgentConfigs: types.Int64Value(usage.AgentConfigs),
+				Configs: types.Int64Value(usage.Configs), Stats: types.Int64Value(usage.Stats), Roles: types.Int64Value(usage.Roles),
+			}, err
+		},
 	}
-}
-
-func (d *organizationUsageDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	var model organizationUsageModel
-	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
-		return
-	}
-	usage, err := d.Backend.OrganizationUsage(ctx, model.OrganizationID.ValueString())
-	if err != nil {
-		tf.AddLookupError(&resp.Diagnostics, "organization", err, tf.By("organization_id", model.OrganizationID))
-		return
-	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, organizationUsageModel{
-		OrganizationID: model.OrganizationID,
-		Teams:          types.Int64Value(usage.Teams), Users: types.Int64Value(usage.Users),
-		Incidents: types.Int64Value(usage.Incidents), AgentConfigs: types.Int64Value(usage.AgentConfigs),
-		Configs: types.Int64Value(usage.Configs), Stats: types.Int64Value(usage.Stats), Roles: types.Int64Value(usage.Roles),
-	})...)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
@@ -72,9 +72,17 @@ func versionAttribute(noun string) schema.Int64Attribute {
 	}
 }
 
+// Filters of lists.
+
 func filterByID(description string) datasourceschema.StringAttribute {
 	return datasourceschema.StringAttribute{
 		Optional: true, Validators: []validator.String{tf.UUIDFormat}, MarkdownDescription: description,
+	}
+}
+
+func filterByActive() datasourceschema.BoolAttribute {
+	return datasourceschema.BoolAttribute{
+		Optional: true, MarkdownDescription: "Only those that are active, or only those that are not. Default: all.",
 	}
 }
 
@@ -85,21 +93,41 @@ func splitKey(key string) (organizationSlug, teamSlug, name string) {
 	return organizationSlug, teamSlug, name
 }
 
-// refuseMove refuses while planning what the database would refuse later: an object given to another organization, or
-// moved to a team of another one. What is not known yet is left to the apply.
-func refuseMove(ctx context.Context, store *tenancy.Store, noun, name string, from, to, fromTeam, toTeam types.String, diags *diag.Diagnostics) {
+// member is a resource that belongs to an organization, and most of them to a team.
+type member struct {
+	tf.Resource[tenancy.Store]
+	noun, key string // key is the attribute that messages call the object by
+}
+
+// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a team of another
+// one. What is not known yet is left to the apply.
+func (r *member) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
+		return
+	}
+	var name, from, to, fromTeam, toTeam types.String
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root(r.key), &name)...)
+	resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("organization_id"), &from)...)
+	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("organization_id"), &to)...)
+	if _, ofTeam := req.Plan.Schema.GetAttributes()["team_id"]; ofTeam {
+		resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("team_id"), &fromTeam)...)
+		resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("team_id"), &toTeam)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
 	if !to.IsUnknown() {
-		if err := store.RefuseOrganizationChange(ctx, noun, name, from.ValueString(), to.ValueString()); err != nil {
-			tf.AddError(diags, "change", noun, name, err)
-			return
+		if err := r.Backend.RefuseOrganizationChange(ctx, r.noun, name.ValueString(), from.ValueString(), to.ValueString()); err != nil {
+			tf.AddError(&resp.Diagnostics, "change", r.noun, name.ValueString(), err)
 		}
 	}
-	if !toTeam.IsUnknown() && !toTeam.IsNull() && !toTeam.Equal(fromTeam) {
+	if !resp.Diagnostics.HasError() && !toTeam.IsUnknown() && !toTeam.IsNull() && !toTeam.Equal(fromTeam) {
 		var wrong *tenancy.OrganizationError
-		if err := store.CheckTeam(ctx, noun, toTeam.ValueString(), from.ValueString()); errors.As(err, &wrong) {
-			tf.AddError(diags, "change", noun, name, err)
+		if err := r.Backend.CheckTeam(ctx, r.noun, toTeam.ValueString(), from.ValueString()); errors.As(err, &wrong) {
+			tf.AddError(&resp.Diagnostics, "change", r.noun, name.ValueString(), err)
 		}
 	}
+	keepUnchanged(req, resp)
 }
 
 // keepUnchanged turns a plan that changes nothing but what the database computes into no change at all. The framework

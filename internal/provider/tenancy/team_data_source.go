@@ -13,56 +13,26 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
-var (
-	_ datasource.DataSourceWithConfigure        = (*teamDataSource)(nil)
-	_ datasource.DataSourceWithConfigValidators = (*teamDataSource)(nil)
-	_ datasource.DataSourceWithConfigure        = (*teamsDataSource)(nil)
-)
-
-type teamDataSource struct{ tf.DataSource[tenancy.Store] }
-
-func newTeamDataSource() datasource.DataSource { return &teamDataSource{} }
-
-func (d *teamDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
-	resp.TypeName = req.ProviderTypeName + "_team"
-}
-
-func (d *teamDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
-	resp.Schema = schema.Schema{
-		MarkdownDescription: "Reads one team by its `id`, or by its `organization_id` and `slug`. It is an error when there is none.",
-		Attributes:          tf.Readable(teamAttributes(), "id", "organization_id", "slug"),
+func newTeamDataSource() datasource.DataSource {
+	return &tf.Reader[tenancy.Store, teamModel]{
+		Type:        "team",
+		Description: "Reads one team by its `id`, or by its `organization_id` and `slug`. It is an error when there is none.",
+		Attributes:  tf.Readable(teamAttributes(), "id", "organization_id", "slug"),
+		Validators: []datasource.ConfigValidator{
+			datasourcevalidator.ExactlyOneOf(path.MatchRoot("id"), path.MatchRoot("slug")),
+			datasourcevalidator.RequiredTogether(path.MatchRoot("organization_id"), path.MatchRoot("slug")),
+		},
+		By: []string{"id", "organization_id", "slug"},
+		Find: func(ctx context.Context, store *tenancy.Store, asked teamModel) (teamModel, error) {
+			if !asked.ID.IsNull() {
+				found, err := store.Team(ctx, asked.ID.ValueString())
+				return teamModelFrom(found), err
+			}
+			found, err := store.TeamBySlug(ctx, asked.OrganizationID.ValueString(), asked.Slug.ValueString())
+			return teamModelFrom(found), err
+		},
 	}
 }
-
-func (d *teamDataSource) ConfigValidators(context.Context) []datasource.ConfigValidator {
-	return []datasource.ConfigValidator{
-		datasourcevalidator.ExactlyOneOf(path.MatchRoot("id"), path.MatchRoot("slug")),
-		datasourcevalidator.RequiredTogether(path.MatchRoot("organization_id"), path.MatchRoot("slug")),
-	}
-}
-
-func (d *teamDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	var model teamModel
-	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
-		return
-	}
-	var team tenancy.Team
-	var err error
-	if !model.ID.IsNull() {
-		team, err = d.Backend.Team(ctx, model.ID.ValueString())
-	} else {
-		team, err = d.Backend.TeamBySlug(ctx, model.OrganizationID.ValueString(), model.Slug.ValueString())
-	}
-	if err != nil {
-		tf.AddLookupError(&resp.Diagnostics, "team", err, tf.By("id", model.ID), tf.By("organization_id", model.OrganizationID), tf.By("slug", model.Slug))
-		return
-	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, teamModelFrom(team))...)
-}
-
-type teamsDataSource struct{ tf.DataSource[tenancy.Store] }
-
-func newTeamsDataSource() datasource.DataSource { return &teamsDataSource{} }
 
 type teamsModel struct {
 	OrganizationID types.String `tfsdk:"organization_id"`
@@ -70,38 +40,21 @@ type teamsModel struct {
 	Teams          []teamModel  `tfsdk:"teams"`
 }
 
-func (d *teamsDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
-	resp.TypeName = req.ProviderTypeName + "_teams"
-}
-
-func (d *teamsDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
-	resp.Schema = schema.Schema{
-		MarkdownDescription: "Lists teams, ordered by organization and slug.",
+func newTeamsDataSource() datasource.DataSource {
+	return &tf.Reader[tenancy.Store, teamsModel]{
+		Type:        "teams",
+		Description: "Lists teams, ordered by organization and slug.",
 		Attributes: map[string]schema.Attribute{
 			"organization_id": filterByID("Only teams of this organization. Default: of all."),
-			"is_active": schema.BoolAttribute{
-				Optional: true, MarkdownDescription: "Only those that are active, or only those that are not. Default: all.",
-			},
-			"teams": schema.ListNestedAttribute{
-				Computed: true, MarkdownDescription: "The teams.",
-				NestedObject: schema.NestedAttributeObject{Attributes: tf.Readable(teamAttributes())},
-			},
+			"is_active":       filterByActive(),
+			"teams":           tf.ListOf("The teams.", teamAttributes()),
+		},
+		Find: func(ctx context.Context, store *tenancy.Store, asked teamsModel) (teamsModel, error) {
+			found, err := store.Teams(ctx, tenancy.TeamFilter{
+				OrganizationID: asked.OrganizationID.ValueStringPointer(), IsActive: asked.IsActive.ValueBoolPointer(),
+			})
+			asked.Teams = tf.Each(found, teamModelFrom)
+			return asked, err
 		},
 	}
-}
-
-func (d *teamsDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
-	var model teamsModel
-	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
-		return
-	}
-	teams, err := d.Backend.Teams(ctx, tenancy.TeamFilter{
-		OrganizationID: model.OrganizationID.ValueStringPointer(), IsActive: model.IsActive.ValueBoolPointer(),
-	})
-	if err != nil {
-		tf.AddError(&resp.Diagnostics, "read", "teams", "", err)
-		return
-	}
-	model.Teams = tf.Each(teams, teamModelFrom)
-	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
 }

@@ -20,9 +20,9 @@ var (
 	_ resource.ResourceWithImportState = (*teamResource)(nil)
 )
 
-type teamResource struct{ tf.Resource[tenancy.Store] }
+type teamResource struct{ member }
 
-func newTeamResource() resource.Resource { return &teamResource{} }
+func newTeamResource() resource.Resource { return &teamResource{member{noun: "team", key: "slug"}} }
 
 type teamModel struct {
 	rowModel
@@ -74,21 +74,6 @@ func (r *teamResource) Schema(_ context.Context, _ resource.SchemaRequest, resp 
 			"users, incidents or configurations is not deleted, unless the organization has `force_destroy`.",
 		Attributes: teamAttributes(),
 	}
-}
-
-// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a
-// team of another one.
-func (r *teamResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
-		return
-	}
-	var state, plan teamModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
-		return
-	}
-	refuseMove(ctx, r.Backend, "team", state.Slug.ValueString(), state.OrganizationID, plan.OrganizationID, types.StringNull(), types.StringNull(), &resp.Diagnostics)
-	keepUnchanged(req, resp)
 }
 
 func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

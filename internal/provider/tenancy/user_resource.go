@@ -19,9 +19,9 @@ var (
 	_ resource.ResourceWithImportState = (*userResource)(nil)
 )
 
-type userResource struct{ tf.Resource[tenancy.Store] }
+type userResource struct{ member }
 
-func newUserResource() resource.Resource { return &userResource{} }
+func newUserResource() resource.Resource { return &userResource{member{noun: "user", key: "email"}} }
 
 var userRoles = []string{"admin", "member", "viewer"}
 
@@ -88,21 +88,6 @@ func (r *userResource) Schema(_ context.Context, _ resource.SchemaRequest, resp 
 			"user for good: incidents assigned to it stay, without an assignee.",
 		Attributes: userAttributes(),
 	}
-}
-
-// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a
-// team of another one.
-func (r *userResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
-		return
-	}
-	var state, plan userModel
-	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
-		return
-	}
-	refuseMove(ctx, r.Backend, "user", state.Email.ValueString(), state.OrganizationID, plan.OrganizationID, state.TeamID, plan.TeamID, &resp.Diagnostics)
-	keepUnchanged(req, resp)
 }
 
 func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
