@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Authority is what a mount issues certificates with.
@@ -23,7 +23,7 @@ type Authority struct {
 func (v *Vault) Authority(ctx context.Context, mount string, within time.Duration) (Authority, error) {
 	chain, err := v.CAChain(ctx, mount)
 	if err == nil && len(chain) == 0 {
-		err = fmt.Errorf("mount %s has no authority: %w", mount, postgres.ErrNotFound)
+		err = fmt.Errorf("mount %s has no authority: %w", mount, problem.ErrNotFound)
 	}
 	if err != nil {
 		return Authority{}, err
@@ -38,7 +38,7 @@ func (v *Vault) Authority(ctx context.Context, mount string, within time.Duratio
 		List string `json:"certificate"`
 	}
 	err = v.do(ctx, request{verb: reads, path: mount + "/cert/crl", doing: "read the revocation list of mount " + mount, twice: true}, &read)
-	if err != nil && !errors.Is(err, postgres.ErrNotFound) {
+	if err != nil && !errors.Is(err, problem.ErrNotFound) {
 		return a, err
 	}
 	if read.List == "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 func TestAuthority(t *testing.T) {
@@ -46,7 +46,7 @@ func TestAuthority(t *testing.T) {
 	if _, err := client(m).Authority(t.Context(), m.PKI, time.Hour); err == nil || !strings.Contains(err.Error(), "no default issuer") {
 		t.Errorf("a mount without an authority: %v", err)
 	}
-	if _, err := client(m).Authority(t.Context(), "no-such-mount", 0); err == nil || errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") {
+	if _, err := client(m).Authority(t.Context(), "no-such-mount", 0); err == nil || errors.Is(err, problem.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") {
 		t.Errorf("no mount: %v", err)
 	}
 }

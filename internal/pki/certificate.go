@@ -87,9 +87,6 @@ func (c Certificate) Fingerprint() string { return digest(c.parsed.Raw) }
 // Lifetime is how long the certificate holds.
 func (c Certificate) Lifetime() time.Duration { return c.NotAfter.Sub(c.NotBefore) }
 
-// publicKey tells keys apart: SHA-256 of the public key, in hexadecimal.
-func (c Certificate) publicKey() string { return digest(c.parsed.RawSubjectPublicKeyInfo) }
-
 func digest(der []byte) string {
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])
@@ -222,12 +219,6 @@ func (Key) String() string { return "(a private key)" }
 
 // GoString is as String.
 func (k Key) GoString() string { return k.String() }
-
-// publicKey is as that of a certificate with the key.
-func (k Key) publicKey() (string, error) {
-	der, err := x509.MarshalPKIXPublicKey(k.private.Public())
-	return digest(der), err
-}
 
 // csr is a certificate signing request (RFC 2986) for the key.
 func (k Key) csr(r Request) (string, error) {

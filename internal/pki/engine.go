@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Request is a certificate that is wanted.
@@ -28,13 +29,13 @@ func (r Request) doing() string {
 	return fmt.Sprintf("sign a certificate for %s with role %s of mount %s", r.CommonName, r.Role, r.Mount)
 }
 
-// MismatchError is a certificate that is not what was asked for. It was revoked, if it could be.
-type MismatchError struct {
-	argument string
-	Problem  string
-}
+// MismatchError is a certificate that is not what was asked for. It was revoked, if it could be. It blames the argument that the role, or
+// the request, does not agree with.
+type MismatchError struct{ *problem.Problem }
 
-func (e *MismatchError) Error() string { return e.Problem }
+func mismatched(attribute, text, remedy string) error {
+	return &MismatchError{problem.New(text, remedy).On(attribute)}
+}
 
 // leeway is how much a lifetime may differ from what was asked for.
 const leeway = time.Minute
@@ -45,20 +46,21 @@ func (v *Vault) mismatch(w Wanted, c Certificate) error {
 	made := fmt.Sprintf("role %s of mount %s made a certificate", w.Role, w.Mount)
 	switch due := w.renewalDue(c); {
 	case c.CommonName != w.CommonName:
-		return &MismatchError{"csr_pem", fmt.Sprintf("%s for %q instead of %q, as csr_pem asks for. Correct one of them", made, c.CommonName, w.CommonName)}
+		return mismatched("csr_pem", fmt.Sprintf("%s for %q instead of %q, as csr_pem asks for", made, c.CommonName, w.CommonName), "Correct one of them")
 	case !c.hasNames(w.Request):
-		attribute, from := "dns_names", ""
+		attribute, remedy := "dns_names", ""
 		if w.CSR != "" {
-			attribute, from = "csr_pem", " The role takes them from csr_pem (use_csr_sans): give the same ones in dns_names and ip_addresses, or another request."
+			attribute = "csr_pem"
+			remedy = "The role takes them from csr_pem (use_csr_sans): give the same ones in dns_names and ip_addresses, or another request"
 		}
-		return &MismatchError{attribute, fmt.Sprintf("%s with the alternative names %q and %q instead of %q and %q.%s", made, c.DNSNames, c.IPAddresses, w.DNSNames,
-			w.IPAddresses, from)}
+		return mismatched(attribute, fmt.Sprintf("%s with the alternative names %q and %q instead of %q and %q", made, c.DNSNames, c.IPAddresses,
+			w.DNSNames, w.IPAddresses), remedy)
 	case w.TTL > 0 && holds < w.TTL-leeway:
-		return &MismatchError{"ttl", fmt.Sprintf("ttl is %s, but %s that holds for %s only: its max_ttl, or the authority's own life, ends before. Lower ttl, or "+
-			"raise max_ttl", w.TTL, made, holds.Round(time.Second))}
+		return mismatched("ttl", fmt.Sprintf("ttl is %s, but %s that holds for %s only: its max_ttl, or the authority's own life, ends before", w.TTL, made,
+			holds.Round(time.Second)), "Lower ttl, or raise max_ttl")
 	case !due.After(v.Now()):
-		return &MismatchError{"renew_before", fmt.Sprintf("%s that holds for %s, and its renewal was due at %s already, so that each apply would renew it. Set "+
-			"renew_before to less than that, or raise ttl", made, holds.Round(time.Second), due.Format(time.RFC3339))}
+		return mismatched("renew_before", fmt.Sprintf("%s that holds for %s, and its renewal was due at %s already, so that each apply would renew it", made,
+			holds.Round(time.Second), due.Format(time.RFC3339)), "Set renew_before to less than that, or raise ttl")
 	}
 	return nil
 }
@@ -175,33 +177,39 @@ func (v *Vault) revokedAt(ctx context.Context, mount, serial string) (*time.Time
 		return nil, err
 	}
 	c, err := v.Certificate(ctx, mount, serial)
-	if errors.Is(err, postgres.ErrNotFound) {
+	if errors.Is(err, problem.ErrNotFound) {
 		return nil, nil //nolint:nilnil // The mount does not store what it issues.
 	}
 	return c.RevokedAt, err
 }
 
-// issuer is the authority that a role's certificates are signed by now. Without the right to read the role nothing is
-// known, which is no error.
-func (v *Vault) issuer(ctx context.Context, mount, role string) (Certificate, error) {
-	var read struct {
+// issuer is the authority that a role's certificates are signed by now. It is nil where the role is not known, as after an import, or may
+// not be read.
+func (v *Vault) issuer(ctx context.Context, w Wanted) (*Certificate, error) {
+	if w.Role == "" {
+		return nil, nil //nolint:nilnil // Documented above.
+	}
+	var role struct {
 		Issuer string `json:"issuer_ref"`
 	}
-	err := v.shared(ctx, request{verb: reads, path: mount + "/roles/" + role, doing: fmt.Sprintf("read role %s of mount %s", role, mount), twice: true}, &read)
-	if err != nil {
-		return Certificate{}, err
-	}
-	if read.Issuer == "" {
-		read.Issuer = "default"
-	}
+	doing := fmt.Sprintf("read role %s of mount %s", w.Role, w.Mount)
+	err := v.shared(ctx, request{verb: reads, path: w.Mount + "/roles/" + w.Role, doing: doing, twice: true}, &role)
 	var authority struct {
 		Certificate string `json:"certificate"`
 	}
-	err = v.shared(ctx, request{verb: reads, path: mount + "/issuer/" + read.Issuer + "/json", doing: fmt.Sprintf("read issuer %s of mount %s", read.Issuer, mount), twice: true}, &authority)
-	if err != nil {
-		return Certificate{}, err
+	if err == nil {
+		issuer := cmp.Or(role.Issuer, "default")
+		doing = fmt.Sprintf("read issuer %s of mount %s", issuer, w.Mount)
+		err = v.shared(ctx, request{verb: reads, path: w.Mount + "/issuer/" + issuer + "/json", doing: doing, twice: true}, &authority)
 	}
-	return parseCertificate(authority.Certificate)
+	if isClass(err, Permission) || errors.Is(err, problem.ErrNotFound) {
+		return nil, nil //nolint:nilnil // Documented above.
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseCertificate(authority.Certificate)
+	return &c, err
 }
 
 // CAChain returns the certificate of a mount's default issuer, and those above it as far as the mount has them.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // ConfigError is an argument of the connection to Vault that cannot be used. It names the attribute in the provider
@@ -38,7 +38,7 @@ const (
 	Refused           // Vault does not do what was asked for, such as a name that a role does not allow
 )
 
-// Error is a failed request, worded for people. [errors.Is] finds [postgres.ErrNotFound] in one that says that a certificate or
+// Error is a failed request, worded for people. [errors.Is] finds [problem.ErrNotFound] in one that says that a certificate or
 // secret does not exist, but not where the mount does not: then nobody knows what exists.
 type Error struct {
 	Class  Class
@@ -61,7 +61,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, if it is one that others know.
 func (e *Error) Unwrap() error {
 	if e.absent {
-		return postgres.ErrNotFound
+		return problem.ErrNotFound
 	}
 	return e.err
 }

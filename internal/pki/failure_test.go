@@ -12,7 +12,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Each failure has its class, and words that say what to do.
@@ -74,16 +74,15 @@ func TestTheLeastRights(t *testing.T) {
 path "%[1]s/sign/app" { capabilities = ["update"] }
 path "%[1]s/revoke" { capabilities = ["update"] }
 path "%[1]s/cert/*" { capabilities = ["read"] }
-path "%[1]s/certs" { capabilities = ["list"] }
 path "%[2]s/data/brownie/*" { capabilities = ["create", "update", "read"] }
-path "%[2]s/metadata/brownie/*" { capabilities = ["create", "update", "patch", "read", "delete"] }
+path "%[2]s/metadata/brownie/*" { capabilities = ["read", "delete"] }
 `, m.PKI, m.KV)
 	v := pki.New(pki.Config{Address: m.Address, Token: m.TokenWith(rights)})
 	i := testdb.Must(v.Issue(t.Context(), w))(t)
 	if _, reason, err := v.Check(t.Context(), i, w); err != nil || reason != "" {
 		t.Fatalf("%q, %v", reason, err)
 	}
-	renewed, _, err := v.Renew(t.Context(), i, w, w)
+	renewed, _, err := v.Renew(t.Context(), i, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +144,7 @@ func TestAnExpiredCertificate(t *testing.T) {
 	if _, reason, err := v.Check(t.Context(), i, w); err != nil || !strings.HasPrefix(reason, "it expired at ") {
 		t.Errorf("%q, %v", reason, err)
 	}
-	renewed, _, err := v.Renew(t.Context(), i, w, w)
+	renewed, _, err := v.Renew(t.Context(), i, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +178,7 @@ func TestArgumentsThatAreMissing(t *testing.T) {
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	m := testvault.New(t)
-	if _, err := client(m).Certificate(t.Context(), m.PKI, "01:02"); !errors.Is(err, postgres.ErrNotFound) {
+	if _, err := client(m).Certificate(t.Context(), m.PKI, "01:02"); !errors.Is(err, problem.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }

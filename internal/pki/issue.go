@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Wanted is what a certificate is to be like, and where it is kept with its key. Without a store the request has a CSR.
@@ -32,15 +34,13 @@ func (w Wanted) renewalDue(c Certificate) time.Time {
 // Issued is a certificate and what is remembered with it. It holds no secret.
 type Issued struct {
 	Certificate
-	// Mount is where the certificate was found to come from, when that is not the mount that was asked; else empty.
-	Mount string
 	// Version is that of the store, and StoredAt is when this certificate was stored, to the second.
 	Version  int64
 	StoredAt time.Time
 	// Superseded are certificates that are still to be revoked.
 	Superseded []Superseded
-	// Strays are valid certificates of the same key and name that nobody is known to manage.
-	Strays []string
+	// adopted tells that the certificate was found in the store, and not in the state.
+	adopted bool
 }
 
 // Superseded is a certificate that another one has replaced.
@@ -49,7 +49,7 @@ type Superseded struct {
 	// PEM is the certificate itself, which a mount that does not store what it issues needs for a revocation.
 	PEM      string
 	RevokeAt time.Time
-	// Store is where the certificate is kept with its key, when the other one is kept elsewhere.
+	// Store is where the certificate is kept with its key, in states of versions that moved certificates between stores.
 	Store *Store
 }
 
@@ -69,24 +69,35 @@ func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 // Issue makes the first certificate for a place, in two round trips: one to have it signed, one to store it. What it
 // returns beside an error exists and must be remembered, so that it can be revoked; its serial is empty if nothing exists.
 func (v *Vault) Issue(ctx context.Context, w Wanted) (Issued, error) {
-	key, c, err := v.make(ctx, w, nil)
+	i, err := v.makeAndPublish(ctx, w, 0)
+	if w.Store != nil && isClass(err, Conflict) {
+		after, cancel := afterwards(ctx)
+		defer cancel()
+		err = v.occupied(after, w, err)
+	}
+	return i, err
+}
+
+// makeAndPublish has a certificate signed and stores it as the version after known. What it returns beside an error may be valid, and
+// is unwanted.
+func (v *Vault) makeAndPublish(ctx context.Context, w Wanted, known int64) (Issued, error) {
+	key, c, err := v.make(ctx, w)
 	if err != nil || w.Store == nil {
 		return Issued{Certificate: c}, err
 	}
-	version, stored, err := v.publishFor(ctx, *w.Store, 0, c, key)
+	version, stored, err := v.publishFor(ctx, *w.Store, known, c, key)
 	if stored {
-		return Issued{Certificate: c, Version: version.Number, StoredAt: version.StoredAt}, err
+		return Issued{Certificate: c, Version: version.Number, StoredAt: version.StoredAt}, nil
+	}
+	if mayHaveHappened(err) {
+		return Issued{Certificate: c}, err // The next look at the store tells.
 	}
 	after, cancel := afterwards(ctx)
 	defer cancel()
-	if isClass(err, Conflict) {
-		err = v.occupied(after, w, err)
+	if _, revokeErr := v.revoke(after, superseded(w.Mount, c, time.Time{})); revokeErr != nil {
+		return Issued{Certificate: c}, errors.Join(err, revokeErr)
 	}
-	_, revokeErr := v.revoke(after, superseded(w.Mount, c, time.Time{}))
-	if revokeErr == nil && !mayHaveHappened(err) {
-		return Issued{}, err
-	}
-	return Issued{Certificate: c}, errors.Join(err, revokeErr)
+	return Issued{}, err
 }
 
 // publishFor stores a certificate, and looks whether it is there when the answer was lost.
@@ -103,37 +114,23 @@ func (v *Vault) publishFor(ctx context.Context, s Store, known int64, c Certific
 	return version{}, false, err
 }
 
-// OccupiedError is a place that holds somebody else's secret, or a certificate that an interrupted apply left.
-type OccupiedError struct {
-	Store Store
-	// Holder is the certificate there, if it is one. Mount is the one that was asked for another, and most likely issued it.
-	Holder Certificate
-	Mount  string
-	cause  error
-}
-
-func (e *OccupiedError) Error() string {
-	if e.Holder.Serial == "" {
-		return fmt.Sprintf("%s holds a secret already. Choose another path, or delete the secret with its metadata (vault kv metadata delete)", e.Store)
-	}
-	return fmt.Sprintf("%s holds a certificate already: serial %s for %s, until %s", e.Store, e.Holder.Serial, e.Holder.CommonName,
-		e.Holder.NotAfter.Format(time.RFC3339))
-}
-
-// Unwrap returns Vault's answer.
-func (e *OccupiedError) Unwrap() error { return e.cause }
+// OccupiedError is a place that holds somebody else's secret, or a certificate that an interrupted apply left. That one can be imported.
+type OccupiedError struct{ *problem.Problem }
 
 func (v *Vault) occupied(ctx context.Context, w Wanted, cause error) error {
-	e := &OccupiedError{Store: *w.Store, Mount: w.Mount, cause: cause}
-	if c, err := v.storedCertificate(ctx, *w.Store); err == nil {
-		e.Holder = c
+	c, err := v.storedPair(ctx, *w.Store)
+	if err != nil {
+		return &OccupiedError{problem.New(fmt.Sprintf("%s holds a secret already", w.Store), "Choose another path, or delete the secret with its "+
+			"metadata (vault kv metadata delete)").On("store").Because(cause)}
 	}
-	return e
+	text := fmt.Sprintf("%s holds a certificate already: serial %s for %s, until %s", w.Store, c.Serial, c.CommonName, c.NotAfter.Format(time.RFC3339))
+	// The mount that was asked for another one has most likely issued it.
+	id := fmt.Sprintf("%s/%s@%s:%s", w.Mount, c.Serial, w.Store.Mount, w.Store.Path)
+	return &OccupiedError{problem.New(text, "").On("store").Importable(id).Because(cause)}
 }
 
-// make has a certificate signed, for a new key unless the owner has one. before is called with the key. A certificate beside an error
-// is valid, and unwanted.
-func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key Key, c Certificate, err error) {
+// make has a certificate signed, for a new key unless the owner has one. A certificate beside an error is valid, and unwanted.
+func (v *Vault) make(ctx context.Context, w Wanted) (key Key, c Certificate, err error) {
 	csr := w.CSR
 	if csr == "" {
 		if key, err = newKey(w.KeyType); err != nil {
@@ -142,23 +139,10 @@ func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key
 		if csr, err = key.csr(w.Request); err != nil {
 			return key, c, err
 		}
-		if before != nil {
-			if err := before(key); err != nil {
-				return key, c, err
-			}
-		}
 	}
 	c, err = v.sign(ctx, w, csr)
 	if err != nil && mayHaveHappened(err) && w.CSR == "" {
-		after, cancel := afterwards(ctx)
-		defer cancel()
-		public, lostErr := key.publicKey()
-		if lostErr == nil {
-			_, lostErr = v.revokeKey(after, w.Mount, public, w.CommonName)
-		}
-		if lostErr != nil {
-			err = errors.Join(err, fmt.Errorf("a certificate for %s may have been signed all the same, and be valid until it expires; its key is lost", w.CommonName))
-		}
+		err = errors.Join(err, fmt.Errorf("a certificate for %s may have been signed all the same, and be valid until it expires; its key is lost", w.CommonName))
 	}
 	return key, c, err
 }
@@ -166,6 +150,6 @@ func (v *Vault) make(ctx context.Context, w Wanted, before func(Key) error) (key
 // Pair makes a certificate with its key, for memory only.
 func (v *Vault) Pair(ctx context.Context, r Request) (Certificate, Key, error) {
 	// Nobody renews it, so that it is never too late for that.
-	key, c, err := v.make(ctx, Wanted{Request: r, RenewBefore: time.Nanosecond}, nil)
+	key, c, err := v.make(ctx, Wanted{Request: r, RenewBefore: time.Nanosecond})
 	return c, key, err
 }

@@ -67,7 +67,7 @@ func TestLifeOfACertificate(t *testing.T) {
 	if err != nil || reason != "" || len(found.Superseded) != 0 {
 		t.Errorf("just issued: %q, %v, %+v", reason, err, found)
 	}
-	renewed, revoked, err := v.Renew(t.Context(), i, w, w)
+	renewed, revoked, err := v.Renew(t.Context(), i, w)
 	if err != nil || !slices.Equal(revoked, []string{i.Serial}) || renewed.Version != 2 {
 		t.Fatalf("renewed %+v, revoked %v, %v", renewed, revoked, err)
 	}
@@ -103,7 +103,6 @@ func TestReasonsForARenewal(t *testing.T) {
 			m.Must(http.MethodDelete, m.KV+"/metadata/"+w.Store.Path, nil)
 		}, "it was removed from "},
 		"replaced": {func(m *testvault.Mounts, w *pki.Wanted, _ pki.Issued) {
-			time.Sleep(1100 * time.Millisecond)
 			m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
 		}, "holds something else now"},
 		"another issuer": {func(m *testvault.Mounts, _ *pki.Wanted, _ pki.Issued) {
@@ -129,7 +128,7 @@ func TestReasonsForARenewal(t *testing.T) {
 				return
 			}
 			w.RenewBefore = 0
-			renewed, _, err := v.Renew(t.Context(), found, w, w)
+			renewed, _, err := v.Renew(t.Context(), found, w)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +166,7 @@ func cut(t *testing.T, m *testvault.Mounts, path string, after bool) *pki.Vault 
 // A renewal that is cut off at any step, and a provider that dies with it, leave what the next apply puts right.
 func TestInterruptedRenewals(t *testing.T) {
 	t.Parallel()
-	for _, step := range []string{"/metadata/", "/sign/", "/data/", "/revoke"} {
+	for _, step := range []string{"/sign/", "/data/", "/revoke"} {
 		for _, after := range []bool{false, true} {
 			name := map[bool]string{false: "before ", true: "after "}[after] + strings.Trim(step, "/")
 			t.Run(name, func(t *testing.T) {
@@ -175,25 +174,29 @@ func TestInterruptedRenewals(t *testing.T) {
 				m := testvault.New(t)
 				v, w := client(m), wanted(m, "acme-app")
 				i := testdb.Must(v.Issue(t.Context(), w))(t)
-				if _, _, err := cut(t, m, step, after).Renew(t.Context(), i, w, w); err == nil {
+				if _, _, err := cut(t, m, step, after).Renew(t.Context(), i, w); err == nil {
 					t.Fatal("the renewal succeeded")
 				}
 				// What the interrupted renewal returned is lost, as when the provider is killed.
 				found, reason, err := v.Check(t.Context(), i, w)
-				if err != nil || reason != "" && reason != "a renewal of it was interrupted" {
+				if err != nil || reason != "" {
 					t.Fatalf("the next plan finds %q, %v", reason, err)
 				}
-				settled, revoked, err := v.Settle(t.Context(), found)
-				if reason != "" {
-					settled, revoked, err = v.Renew(t.Context(), found, w, w)
+				// One that was signed and not stored has no key any more, and expires by itself.
+				valid, _ := m.Serials()
+				lost := slices.DeleteFunc(valid, func(serial string) bool { return serial == found.Serial || serial == i.Serial })
+				if keyless := step == "/sign/" && after || step == "/data/" && !after; len(lost) > 1 || (len(lost) == 1) != keyless {
+					t.Errorf("%v are valid, and nobody knows them", lost)
 				}
+				for _, serial := range lost {
+					m.Must(http.MethodPost, m.PKI+"/revoke", map[string]any{"serial_number": serial})
+				}
+				settled, _, err := v.Settle(t.Context(), found)
 				if err != nil {
 					t.Fatal(err)
 				}
-				valid, all := m.Serials()
 				oneValid(t, m, settled, w.Store)
-				t.Logf("revoked %v; valid %v, revoked in all %v", revoked, valid, all)
-				renewed, _, err := v.Renew(t.Context(), settled, w, w)
+				renewed, _, err := v.Renew(t.Context(), settled, w)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -255,7 +258,7 @@ func TestConflicts(t *testing.T) {
 	}
 	oneValid(t, m, i, w.Store)
 	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
-	if _, _, err := v.Renew(t.Context(), i, w, w); err == nil || !strings.Contains(err.Error(), "version 2 is there, and the plan knew of version 1") {
+	if _, _, err := v.Renew(t.Context(), i, w); err == nil || !strings.Contains(err.Error(), "version 2 is there, and the plan knew of version 1") {
 		t.Errorf("somebody has written meanwhile: %v", err)
 	}
 	if data := stored(m, w.Store); data["x"] != "y" {

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 func isStored(t *testing.T, m *testvault.Mounts, s *pki.Store) bool {
@@ -85,7 +86,7 @@ func TestOthersSecrets(t *testing.T) {
 	others := w
 	others.CommonName = "initech-app"
 	other := testdb.Must(v.Issue(t.Context(), others))(t)
-	other, _, err = v.Renew(t.Context(), other, others, others)
+	other, _, err = v.Renew(t.Context(), other, others)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,90 +105,6 @@ func TestOthersSecrets(t *testing.T) {
 	}
 }
 
-// A certificate that moves to another store or mount, and is interrupted anywhere, ends as one: also when the move is given up.
-func TestInterruptedMoves(t *testing.T) {
-	t.Parallel()
-	for _, what := range []string{"store", "mount"} {
-		for _, step := range []string{"/metadata/", "/sign/", "/data/", "/revoke"} {
-			for _, then := range []string{"again", "back", "destroy"} {
-				t.Run(what+" after "+strings.Trim(step, "/")+", then "+then, func(t *testing.T) {
-					t.Parallel()
-					m, n := testvault.New(t), testvault.New(t)
-					v, was := client(m), wanted(m, "acme-app")
-					i := testdb.Must(v.Issue(t.Context(), was))(t)
-					w := was
-					if what == "store" {
-						w.Store = &pki.Store{Mount: m.KV, Path: "brownie/moved"}
-					} else {
-						w.Mount, w.Role = n.PKI, n.Role
-					}
-					if _, _, err := cut(t, m, step, true).Renew(t.Context(), i, was, w); err == nil {
-						t.Fatal("it was not interrupted")
-					}
-					found, _, err := client(m).Check(t.Context(), i, was)
-					if err != nil {
-						t.Fatal(err)
-					}
-					known := was // as the state after the refresh says
-					if found.Mount != "" {
-						known.Mount = found.Mount
-					}
-					if then == "back" {
-						w = was
-					}
-					if then != "destroy" {
-						if found, _, err = client(m).Renew(t.Context(), found, known, w); err != nil {
-							t.Fatal(err)
-						}
-						oldValid, _ := m.Serials()
-						newValid, _ := n.Serials()
-						if valid := slices.Concat(oldValid, newValid); !slices.Equal(valid, []string{found.Serial}) {
-							t.Errorf("%v are valid, and %s is known", valid, found.Serial)
-						}
-						known = w
-					}
-					if err := client(m).Retire(t.Context(), found, known, true); err != nil {
-						t.Fatal(err)
-					}
-					oldValid, _ := m.Serials()
-					newValid, _ := n.Serials()
-					if len(oldValid)+len(newValid) != 0 {
-						t.Errorf("%v, %v are valid in the end", oldValid, newValid)
-					}
-					for _, store := range []*pki.Store{was.Store, {Mount: m.KV, Path: "brownie/moved"}} {
-						if isStored(t, m, store) {
-							t.Errorf("%s is left", store)
-						}
-					}
-				})
-			}
-		}
-	}
-}
-
-// The secret at the old place stays for as long as its certificate, and what could not be deleted is deleted later.
-func TestTheOldSecretOfAMove(t *testing.T) {
-	t.Parallel()
-	m := testvault.New(t)
-	v, was := client(m), wanted(m, "acme-app")
-	i := testdb.Must(v.Issue(t.Context(), was))(t)
-	w := was
-	w.Store, w.RevokeAfter = &pki.Store{Mount: m.KV, Path: "brownie/moved"}, time.Second
-	i, _, err := v.Renew(t.Context(), i, was, w)
-	if err != nil || !isStored(t, m, was.Store) || len(i.Superseded) != 1 {
-		t.Fatalf("%+v, %v", i.Superseded, err)
-	}
-	time.Sleep(time.Second)
-	i, _, err = lossy(t, m, http.MethodDelete, "/metadata/", false, http.StatusForbidden).Settle(t.Context(), i)
-	if err == nil || len(i.Superseded) != 1 {
-		t.Fatalf("%+v, %v", i.Superseded, err)
-	}
-	if i, _, err = v.Settle(t.Context(), i); err != nil || len(i.Superseded) != 0 || isStored(t, m, was.Store) {
-		t.Errorf("%+v, %v", i.Superseded, err)
-	}
-	oneValid(t, m, i, w.Store)
-}
-
 // A mount that is not there is an error: nobody knows what became of what was in it.
 func TestMountsThatAreGone(t *testing.T) {
 	t.Parallel()
@@ -203,7 +120,7 @@ func TestMountsThatAreGone(t *testing.T) {
 			w.Store = &store
 		}
 		err := v.Retire(t.Context(), i, w, true)
-		if err == nil || errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") || !strings.Contains(err.Error(), "terraform state rm") {
+		if err == nil || errors.Is(err, problem.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") || !strings.Contains(err.Error(), "terraform state rm") {
 			t.Errorf("%s: %v", which, err)
 		}
 	}
@@ -219,7 +136,7 @@ func TestCertificatesThatAreNotStored(t *testing.T) {
 	if _, reason, err := v.Check(t.Context(), i, w); err != nil || reason != "" {
 		t.Errorf("%q, %v", reason, err)
 	}
-	renewed, revoked, err := v.Renew(t.Context(), i, w, w)
+	renewed, revoked, err := v.Renew(t.Context(), i, w)
 	if err != nil || !slices.Equal(revoked, []string{i.Serial}) {
 		t.Errorf("revoked %v, %v", revoked, err)
 	}
@@ -241,7 +158,7 @@ func TestStoresOfOtherKinds(t *testing.T) {
 	if _, reason, err := v.Check(t.Context(), i, w); err != nil || reason != "" {
 		t.Errorf("%q, %v", reason, err)
 	}
-	renewed, _, err := v.Renew(t.Context(), i, w, w)
+	renewed, _, err := v.Renew(t.Context(), i, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,173 +177,6 @@ func TestStoresOfOtherKinds(t *testing.T) {
 		t.Errorf("left in the store: %v fields", len(data))
 	}
 	oneValid(t, m, renewed, w.Store)
-}
-
-// An answer that is lost on the way changes nothing of what is published, and nothing is signed twice.
-func TestLostAnswers(t *testing.T) {
-	t.Parallel()
-	m := testvault.New(t)
-	v, w := client(m), wanted(m, "acme-app")
-	i := testdb.Must(v.Issue(t.Context(), w))(t)
-	renewed, _, err := lossy(t, m, http.MethodPut, "/data/", true, 0).Renew(t.Context(), i, w, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	oneValid(t, m, renewed, w.Store)
-
-	// A proxy says that Vault is unavailable, after Vault has signed.
-	for _, status := range []int{0, http.StatusServiceUnavailable, http.StatusBadGateway} {
-		other := wanted(m, fmt.Sprintf("lost-%d", status))
-		if lost, err := lossy(t, m, http.MethodPut, "/sign/", true, status).Issue(t.Context(), other); err == nil || lost.Serial != "" {
-			t.Errorf("%d: %s, %v", status, lost.Serial, err)
-		}
-	}
-	oneValid(t, m, renewed, w.Store)
-}
-
-// What an interrupted renewal with the owner's key leaves may be somebody else's: it is told, and left alone.
-func TestInterruptedRenewalOfASigningRequest(t *testing.T) {
-	t.Parallel()
-	m := testvault.New(t)
-	v, w := client(m), wanted(m, "acme-app")
-	w.Store, w.CSR = nil, csrOf(t, "acme-app")
-	i := testdb.Must(v.Issue(t.Context(), w))(t)
-	if _, _, err := cut(t, m, "/sign/", true).Renew(t.Context(), i, w, w); err == nil {
-		t.Fatal("it was not interrupted")
-	}
-	renewed, revoked, err := client(m).Renew(t.Context(), i, w, w)
-	if valid, _ := m.Serials(); err != nil || len(valid) != 2 || len(renewed.Strays) != 1 || !slices.Contains(valid, renewed.Strays[0]) || !slices.Equal(revoked, []string{i.Serial}) {
-		t.Errorf("%v are valid, %v is told, revoked %v, %v", valid, renewed.Strays, revoked, err)
-	}
-	// As a resource that is replaced before it is destroyed.
-	next := testdb.Must(client(m).Issue(t.Context(), w))(t)
-	if err := client(m).Retire(t.Context(), renewed, w, true); err != nil {
-		t.Fatal(err)
-	}
-	if valid, _ := m.Serials(); !slices.Contains(valid, next.Serial) || slices.Contains(valid, renewed.Serial) {
-		t.Errorf("%v are valid", valid)
-	}
-}
-
-// Two applies from the same state: the second one changes nothing.
-func TestTwoAppliesAtOnce(t *testing.T) {
-	t.Parallel()
-	m := testvault.New(t)
-	w := wanted(m, "acme-app")
-	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
-	first, _, err := client(m).Renew(t.Context(), i, w, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, revoked, err := client(m).Renew(t.Context(), i, w, w); err == nil || len(revoked) != 0 || !strings.Contains(err.Error(), "version 2 is there, and the plan knew of version 1") {
-		t.Errorf("revoked %v, %v", revoked, err)
-	}
-	oneValid(t, m, first, w.Store)
-
-	// Another secret with the same version number, before and after the plan.
-	time.Sleep(time.Second)
-	w = wanted(m, "globex-app")
-	i = testdb.Must(client(m).Issue(t.Context(), w))(t)
-	time.Sleep(time.Second)
-	m.Must(http.MethodDelete, m.KV+"/metadata/"+w.Store.Path, nil)
-	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
-	if _, _, err := client(m).Renew(t.Context(), i, w, w); err == nil || !strings.Contains(err.Error(), "what is there is not what the plan knew of") {
-		t.Errorf("another secret with the same version: %v", err)
-	}
-	if _, reason, err := client(m).Check(t.Context(), i, w); err != nil || !strings.Contains(reason, "holds something else now") {
-		t.Errorf("%q, %v", reason, err)
-	}
-}
-
-// A move that was cut off, or refused, touches nothing that somebody else has written where it was to go.
-func TestMovesOntoOthersSecrets(t *testing.T) {
-	t.Parallel()
-	for _, then := range []string{"back", "again", "destroy"} {
-		m := testvault.New(t)
-		was := wanted(m, "acme-app")
-		i := testdb.Must(client(m).Issue(t.Context(), was))(t)
-		w := was
-		w.Store = &pki.Store{Mount: m.KV, Path: "brownie/moved"}
-		if _, _, err := cut(t, m, "/sign/", false).Renew(t.Context(), i, was, w); err == nil {
-			t.Fatal("it was not interrupted")
-		}
-		m.Must(http.MethodPost, m.KV+"/data/brownie/moved", map[string]any{"data": map[string]any{"x": "y"}})
-		found, _, err := client(m).Check(t.Context(), i, was)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch then {
-		case "back":
-			_, _, err = client(m).Renew(t.Context(), found, was, was)
-		case "again":
-			var occupied *pki.OccupiedError
-			if _, _, err = client(m).Renew(t.Context(), found, was, w); errors.As(err, &occupied) {
-				err = nil
-			}
-		case "destroy":
-			err = client(m).Retire(t.Context(), found, was, true)
-		}
-		if err != nil || stored(m, w.Store)["x"] != "y" {
-			t.Errorf("%s: the other's secret is gone, or: %v", then, err)
-		}
-	}
-
-	m := testvault.New(t)
-	was := wanted(m, "acme-app")
-	i := testdb.Must(client(m).Issue(t.Context(), was))(t)
-	w := was
-	w.Role, w.Store = "other", &pki.Store{Mount: m.KV, Path: "brownie/moved"}
-	if _, _, err := client(m).Renew(t.Context(), i, was, w); err == nil || isStored(t, m, w.Store) {
-		t.Errorf("a refused move leaves metadata, or: %v", err)
-	}
-	if _, reason, err := client(m).Check(t.Context(), i, was); err != nil || reason != "" {
-		t.Errorf("after a refused move: %q, %v", reason, err)
-	}
-}
-
-// A certificate moves to another place and back while the old ones are still valid.
-func TestAMoveBack(t *testing.T) {
-	t.Parallel()
-	m := testvault.New(t)
-	here := wanted(m, "acme-app")
-	here.RevokeAfter = time.Hour
-	there := here
-	there.Store = &pki.Store{Mount: m.KV, Path: "brownie/moved"}
-	i := testdb.Must(client(m).Issue(t.Context(), here))(t)
-	i, _, err := client(m).Renew(t.Context(), i, here, there)
-	if err == nil {
-		i, _, err = client(m).Renew(t.Context(), i, there, here)
-	}
-	if err != nil || len(i.Superseded) != 2 {
-		t.Fatalf("%+v, %v", i.Superseded, err)
-	}
-	if err := client(m).Retire(t.Context(), i, here, true); err != nil || isStored(t, m, here.Store) || isStored(t, m, there.Store) {
-		t.Errorf("something is left, or: %v", err)
-	}
-	if valid, _ := m.Serials(); len(valid) != 0 {
-		t.Errorf("%v are valid", valid)
-	}
-}
-
-// What was published by an interrupted renewal is taken over as it was meant: the old one stays valid, and other arguments are renewed.
-func TestPublishedByAnInterruptedRenewal(t *testing.T) {
-	t.Parallel()
-	m := testvault.New(t)
-	w := wanted(m, "acme-app")
-	w.RevokeAfter = time.Hour
-	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
-	other := w
-	other.DNSNames = []string{"postgres"}
-	if _, _, err := cut(t, m, "/data/", true).Renew(t.Context(), i, w, other); err == nil {
-		t.Fatal("it was not interrupted")
-	}
-	found, reason, err := client(m).Check(t.Context(), i, w)
-	if err != nil || reason != "a renewal with other arguments was interrupted" || len(found.Superseded) != 1 {
-		t.Errorf("%q, %+v, %v", reason, found.Superseded, err)
-	}
-	if _, revoked, err := client(m).Settle(t.Context(), found); err != nil || len(revoked) != 0 {
-		t.Errorf("revoked %v, %v", revoked, err)
-	}
 }
 
 // One certificate whose mount is gone keeps no other from being revoked.
@@ -481,7 +231,7 @@ func TestARefusedRenewalCostsNothingLater(t *testing.T) {
 	i := testdb.Must(v.Issue(t.Context(), w))(t)
 	bad := w
 	bad.Role = "other"
-	i, _, err := v.Renew(t.Context(), i, w, bad)
+	i, _, err := v.Renew(t.Context(), i, bad)
 	if err == nil {
 		t.Fatal("it was not refused")
 	}
@@ -525,4 +275,239 @@ func TestAVaultThatHangs(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Class != pki.Unreachable || !strings.Contains(err.Error(), "does not answer within 1s") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A state of a version that moved certificates between stores still ends what it remembers at the old place.
+func TestTheOldSecretOfAMove(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, was, w := client(m), wanted(m, "acme-app"), wanted(m, "acme-app")
+	old := testdb.Must(v.Issue(t.Context(), was))(t)
+	w.Store = &pki.Store{Mount: m.KV, Path: "brownie/moved"}
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	i.Superseded = []pki.Superseded{{Mount: m.PKI, Serial: old.Serial, PEM: old.PEM, Store: was.Store}}
+	i, _, err := lossy(t, m, http.MethodDelete, "/metadata/", false, http.StatusForbidden).Settle(t.Context(), i)
+	if err == nil || len(i.Superseded) != 1 {
+		t.Fatalf("%+v, %v", i.Superseded, err)
+	}
+	if i, _, err = v.Settle(t.Context(), i); err != nil || len(i.Superseded) != 0 || isStored(t, m, was.Store) {
+		t.Errorf("%+v, %v", i.Superseded, err)
+	}
+	oneValid(t, m, i, w.Store)
+}
+
+// An answer that is lost on the way changes nothing of what is published. A certificate whose signature was lost has no key, and expires.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, w := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	renewed, _, err := lossy(t, m, http.MethodPut, "/data/", true, 0).Renew(t.Context(), i, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneValid(t, m, renewed, w.Store)
+
+	// A proxy says that Vault is unavailable, after Vault has signed.
+	for _, status := range []int{0, http.StatusServiceUnavailable, http.StatusBadGateway} {
+		other := wanted(m, fmt.Sprintf("lost-%d", status))
+		lost, err := lossy(t, m, http.MethodPut, "/sign/", true, status).Issue(t.Context(), other)
+		if err == nil || lost.Serial != "" || !strings.Contains(err.Error(), "its key is lost") || isStored(t, m, other.Store) {
+			t.Errorf("%d: %s, %v", status, lost.Serial, err)
+		}
+	}
+}
+
+// When the answer to the publication is lost, and the store cannot be looked at either, the state remembers both certificates. The next
+// look at the store tells which one counts.
+func TestAPublicationOfWhichNothingIsKnown(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		m := testvault.New(t)
+		v, w := client(m), wanted(m, "acme-app")
+		i := testdb.Must(v.Issue(t.Context(), w))(t)
+		left, _, err := cut(t, m, "/data/", after).Renew(t.Context(), i, w)
+		if err == nil || left.Serial != i.Serial || len(left.Superseded) != 1 {
+			t.Fatalf("%+v, %v", left, err)
+		}
+		found, reason, err := v.Check(t.Context(), left, w)
+		if err != nil || reason != "" || (found.Serial != i.Serial) != after || len(found.Superseded) != 1 || found.Superseded[0].Serial == found.Serial {
+			t.Errorf("%q, %+v, %v", reason, found, err)
+		}
+		settled, revoked, err := v.Settle(t.Context(), found)
+		if err != nil || len(revoked) != 1 {
+			t.Errorf("revoked %v, %v", revoked, err)
+		}
+		oneValid(t, m, settled, w.Store)
+	}
+}
+
+// What an interrupted renewal with the owner's key leaves may be somebody else's: it is left alone.
+func TestInterruptedRenewalOfASigningRequest(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, w := client(m), wanted(m, "acme-app")
+	w.Store, w.CSR = nil, csrOf(t, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	if _, _, err := cut(t, m, "/sign/", true).Renew(t.Context(), i, w); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	renewed, revoked, err := client(m).Renew(t.Context(), i, w)
+	if valid, _ := m.Serials(); err != nil || len(valid) != 2 || !slices.Contains(valid, renewed.Serial) || !slices.Equal(revoked, []string{i.Serial}) {
+		t.Errorf("%v are valid, revoked %v, %v", valid, revoked, err)
+	}
+	// As a resource that is replaced before it is destroyed.
+	next := testdb.Must(client(m).Issue(t.Context(), w))(t)
+	if err := client(m).Retire(t.Context(), renewed, w, true); err != nil {
+		t.Fatal(err)
+	}
+	if valid, _ := m.Serials(); !slices.Contains(valid, next.Serial) || slices.Contains(valid, renewed.Serial) {
+		t.Errorf("%v are valid", valid)
+	}
+}
+
+// Two applies from the same state: the second one changes nothing.
+func TestTwoAppliesAtOnce(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := wanted(m, "acme-app")
+	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
+	first, _, err := client(m).Renew(t.Context(), i, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, revoked, err := client(m).Renew(t.Context(), i, w)
+	if err == nil || len(revoked) != 0 || !strings.Contains(err.Error(), "version 2 is there, and the plan knew of version 1") {
+		t.Errorf("revoked %v, %v", revoked, err)
+	}
+	oneValid(t, m, first, w.Store)
+
+	// Both have looked at the store before one of them writes: check-and-set decides.
+	results := make(chan error, 2)
+	var both sync.WaitGroup
+	both.Add(2)
+	for range 2 {
+		way := atTheStep(t, m, "/sign/", func() { both.Done(); both.Wait() })
+		go func() {
+			_, _, err := way.Renew(t.Context(), first, w)
+			results <- err
+		}()
+	}
+	if one, other := <-results, <-results; (one == nil) == (other == nil) {
+		t.Errorf("both applies: %v, %v", one, other)
+	}
+	found, reason, err := client(m).Check(t.Context(), first, w)
+	if err != nil || reason != "" || found.Serial == first.Serial {
+		t.Errorf("%q, %v", reason, err)
+	}
+	if found, _, err = client(m).Settle(t.Context(), found); err != nil {
+		t.Error(err)
+	}
+	oneValid(t, m, found, w.Store)
+
+	// Another secret with the same version number, of another time, before and after the plan.
+	w = wanted(m, "globex-app")
+	i = testdb.Must(client(m).Issue(t.Context(), w))(t)
+	i.StoredAt = i.StoredAt.Add(-time.Minute)
+	m.Must(http.MethodDelete, m.KV+"/metadata/"+w.Store.Path, nil)
+	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
+	if _, _, err := client(m).Renew(t.Context(), i, w); err == nil || !strings.Contains(err.Error(), "what is there is not what the plan knew of") {
+		t.Errorf("another secret with the same version: %v", err)
+	}
+	if _, reason, err := client(m).Check(t.Context(), i, w); err != nil || !strings.Contains(reason, "holds something else now") {
+		t.Errorf("%q, %v", reason, err)
+	}
+}
+
+// atTheStep is a way to Vault on which something happens before a change of the path.
+func atTheStep(t *testing.T, m *testvault.Mounts, path string, happens func()) *pki.Vault {
+	t.Helper()
+	proxy := httputil.NewSingleHostReverseProxy(testdb.Must(url.Parse(m.Address))(t))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && strings.Contains(r.URL.Path, path) {
+			happens()
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return pki.New(pki.Config{Address: server.URL, Token: m.Token()})
+}
+
+// What was published by an interrupted renewal is taken over as it was meant: the old one stays valid, and other arguments are renewed.
+func TestPublishedByAnInterruptedRenewal(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := wanted(m, "acme-app")
+	w.RevokeAfter = time.Hour
+	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
+	other := w
+	other.DNSNames = []string{"postgres"}
+	if _, _, err := cut(t, m, "/data/", true).Renew(t.Context(), i, other); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	found, reason, err := client(m).Check(t.Context(), i, w)
+	if err != nil || reason != "a renewal with other arguments was interrupted" || len(found.Superseded) != 1 {
+		t.Errorf("%q, %+v, %v", reason, found.Superseded, err)
+	}
+	if _, revoked, err := client(m).Settle(t.Context(), found); err != nil || len(revoked) != 0 {
+		t.Errorf("revoked %v, %v", revoked, err)
+	}
+}
+
+// A renewal with another name that was killed once it had published leaves nothing valid but what the next one stores.
+func TestInterruptedRenewalWithAnotherName(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	was := wanted(m, "acme-app")
+	i := testdb.Must(client(m).Issue(t.Context(), was))(t)
+	w := was
+	w.CommonName = "globex-app"
+	if _, _, err := cut(t, m, "/data/", true).Renew(t.Context(), i, w); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	found, reason, err := client(m).Check(t.Context(), i, was)
+	if err != nil || !strings.Contains(reason, "holds another certificate now") {
+		t.Fatalf("%q, %v", reason, err)
+	}
+	found, revoked, err := client(m).Renew(t.Context(), found, w)
+	if err != nil || len(revoked) != 2 {
+		t.Fatalf("revoked %v, %v", revoked, err)
+	}
+	oneValid(t, m, found, w.Store)
+}
+
+// A certificate without its key is not taken over, and not revoked: whoever may write to the store could name any.
+func TestAStoredCertificateWithoutItsKey(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	v, w := client(m), wanted(m, "acme-app")
+	i := testdb.Must(v.Issue(t.Context(), w))(t)
+	other := w
+	other.Store = &pki.Store{Mount: m.KV, Path: "brownie/other"}
+	named := testdb.Must(v.Issue(t.Context(), other))(t)
+	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"tls.crt": named.PEM}})
+	found, reason, err := v.Check(t.Context(), i, w)
+	if err != nil || found.Serial != i.Serial || !strings.Contains(reason, "holds another certificate now") {
+		t.Fatalf("%s, %q, %v", found.Serial, reason, err)
+	}
+	if _, revoked, err := v.Renew(t.Context(), found, w); err != nil || !slices.Equal(revoked, []string{i.Serial}) {
+		t.Errorf("revoked %v, %v", revoked, err)
+	}
+}
+
+// Who may not revoke keeps what is still to be revoked in the state.
+func TestADeniedRevocation(t *testing.T) {
+	t.Parallel()
+	m := testvault.New(t)
+	w := wanted(m, "acme-app")
+	i := testdb.Must(client(m).Issue(t.Context(), w))(t)
+	denied := lossy(t, m, http.MethodPut, "/revoke", false, http.StatusForbidden)
+	renewed, _, err := denied.Renew(t.Context(), i, w)
+	if err == nil || renewed.Serial == i.Serial || len(renewed.Superseded) != 1 {
+		t.Fatalf("%+v, %v", renewed, err)
+	}
+	if renewed, _, err = client(m).Settle(t.Context(), renewed); err != nil {
+		t.Error(err)
+	}
+	oneValid(t, m, renewed, w.Store)
 }

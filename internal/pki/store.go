@@ -1,15 +1,15 @@
 package pki
 
 import (
-	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Store is where a certificate and its key are kept: a path of a KV store, version 2.
@@ -23,48 +23,6 @@ const (
 	certField      = "tls.crt"
 	authorityField = "ca.crt"
 )
-
-// note is what a secret's custom metadata tells of a renewal that is under way, so that what it leaves when it is interrupted
-// is found again.
-type note struct {
-	// Replaces is the serial number of the certificate that is renewed. Once another one is known, the note is of the past.
-	Replaces string
-	// Mount is where the new one is signed, and Key is the public key that it gets.
-	Mount, Key string
-	// MovesTo is where the new one is stored instead, empty if it is stored here.
-	MovesTo Store
-}
-
-// The note's fields in the custom metadata.
-const (
-	replacesField  = "brownie_replaces"
-	mountField     = "brownie_pki_mount"
-	keyNoteField   = "brownie_public_key_sha256"
-	moveMountField = "brownie_moves_to_mount"
-	movePathField  = "brownie_moves_to_path"
-)
-
-// nothing stands for an empty value, which Vault refuses.
-const nothing = "-"
-
-func noteFrom(custom map[string]string) note {
-	value := func(field string) string {
-		if custom[field] == nothing {
-			return ""
-		}
-		return custom[field]
-	}
-	return note{
-		Replaces: value(replacesField), Mount: value(mountField), Key: value(keyNoteField), MovesTo: Store{value(moveMountField), value(movePathField)},
-	}
-}
-
-func (n note) fields() map[string]string {
-	return map[string]string{
-		replacesField: cmp.Or(n.Replaces, nothing), mountField: cmp.Or(n.Mount, nothing), keyNoteField: cmp.Or(n.Key, nothing),
-		moveMountField: cmp.Or(n.MovesTo.Mount, nothing), movePathField: cmp.Or(n.MovesTo.Path, nothing),
-	}
-}
 
 // version is one of a secret's, and when it was stored, to the second.
 type version struct {
@@ -102,9 +60,7 @@ func (v *Vault) publish(ctx context.Context, s Store, known int64, c Certificate
 // published is what is stored, without the secret itself. Version is 0 when nothing is there, or was deleted.
 type published struct {
 	Version int64
-	Note    note
-	// exists tells that there is at least a deleted version, or metadata; Latest is the number that check-and-set needs.
-	exists bool
+	// Latest is the number that check-and-set needs, also of a version that was deleted.
 	Latest int64
 	// StoredAt is when the latest version was stored, to the second.
 	StoredAt time.Time
@@ -123,16 +79,15 @@ func (v *Vault) published(ctx context.Context, s Store) (published, error) {
 			Deleted   string    `json:"deletion_time"`
 			Destroyed bool      `json:"destroyed"`
 		} `json:"versions"`
-		Custom map[string]string `json:"custom_metadata"`
 	}
 	err := v.do(ctx, request{verb: reads, path: s.Mount + "/metadata/" + s.Path, doing: "read the metadata of " + s.String(), twice: true}, &read)
-	if errors.Is(err, postgres.ErrNotFound) {
+	if errors.Is(err, problem.ErrNotFound) {
 		return published{}, nil
 	}
 	if err != nil {
 		return published{}, err
 	}
-	p := published{Version: read.Version, Latest: read.Version, Note: noteFrom(read.Custom), exists: true}
+	p := published{Version: read.Version, Latest: read.Version}
 	current := read.Versions[strconv.FormatInt(read.Version, 10)]
 	p.StoredAt = current.Created.UTC().Truncate(time.Second)
 	// The time may be one in the future (delete_version_after).
@@ -142,13 +97,19 @@ func (v *Vault) published(ctx context.Context, s Store) (published, error) {
 	return p, nil
 }
 
-// storedCertificate reads the certificate that is stored, and drops the key that comes with it.
-func (v *Vault) storedCertificate(ctx context.Context, s Store) (Certificate, error) {
+// pair is a certificate that is stored, and whether the key beside it is its own. The key itself is dropped.
+type pair struct {
+	Certificate
+	keyFits bool
+}
+
+// storedPair reads what is stored. It returns [problem.ErrNotFound] when it is no certificate.
+func (v *Vault) storedPair(ctx context.Context, s Store) (pair, error) {
 	var read struct {
 		Data map[string]any `json:"data"`
 	}
 	if err := v.do(ctx, request{verb: reads, path: s.Mount + "/data/" + s.Path, doing: "read " + s.String(), twice: true}, &read); err != nil {
-		return Certificate{}, err
+		return pair{}, err
 	}
 	// A root is in the chain of one field and in the other.
 	var all []Certificate
@@ -156,12 +117,12 @@ func (v *Vault) storedCertificate(ctx context.Context, s Store) (Certificate, er
 		text, _ := read.Data[field].(string)
 		some, err := parseCertificates(text)
 		if err != nil {
-			return Certificate{}, err
+			return pair{}, err
 		}
 		all = append(all, some...)
 	}
 	if len(all) == 0 {
-		return Certificate{}, postgres.ErrNotFound
+		return pair{}, problem.ErrNotFound
 	}
 	c := all[0]
 	for _, issuer := range all[1:] {
@@ -169,33 +130,15 @@ func (v *Vault) storedCertificate(ctx context.Context, s Store) (Certificate, er
 			c.Chain = append(c.Chain, issuer.PEM)
 		}
 	}
-	return c, nil
-}
-
-// intend notes for which key a certificate is about to be signed.
-func (v *Vault) intend(ctx context.Context, s Store, known published, replaces, mount string, key Key) error {
-	public, err := key.publicKey()
-	if err != nil {
-		return err
-	}
-	return v.annotate(ctx, s, known, note{Replaces: replaces, Mount: mount, Key: public})
-}
-
-// annotate writes a note, in place of the one that is there.
-func (v *Vault) annotate(ctx context.Context, s Store, known published, n note) error {
-	call := request{
-		verb: patches, path: s.Mount + "/metadata/" + s.Path, body: map[string]any{"custom_metadata": n.fields()}, doing: "prepare the renewal of " + s.String(), twice: true,
-	}
-	if !known.exists {
-		call.verb = writes // There is nothing to patch.
-	}
-	return v.do(ctx, call, nil)
+	key, _ := read.Data[keyField].(string)
+	_, err := tls.X509KeyPair([]byte(c.PEM), []byte(key))
+	return pair{c, err == nil}, nil
 }
 
 // remove deletes all versions of what is stored.
 func (v *Vault) remove(ctx context.Context, s Store) error {
 	err := v.do(ctx, request{verb: deletes, path: s.Mount + "/metadata/" + s.Path, doing: "delete " + s.String(), twice: true}, nil)
-	if errors.Is(err, postgres.ErrNotFound) {
+	if errors.Is(err, problem.ErrNotFound) {
 		return nil
 	}
 	return err

@@ -53,9 +53,6 @@ type Vault struct {
 	mu   sync.Mutex
 	skew time.Duration // Vault's clock minus this machine's
 	once map[string]*answer
-
-	scans sync.Mutex
-	all   map[string][]Certificate // of a mount
 }
 
 // New returns a Vault. It neither connects nor reads a file.
@@ -63,7 +60,7 @@ func New(config Config) *Vault {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	v := &Vault{config: config, once: map[string]*answer{}, all: map[string][]Certificate{}}
+	v := &Vault{config: config, once: map[string]*answer{}}
 	v.open = sync.OnceValues(v.client)
 	return v
 }
@@ -187,12 +184,11 @@ const (
 	reads   verb = "read"
 	lists   verb = "list"
 	writes  verb = "update"
-	patches verb = "patch"
 	deletes verb = "delete"
 )
 
 var methods = map[verb]string{
-	reads: http.MethodGet, lists: "LIST", writes: http.MethodPut, patches: http.MethodPatch, deletes: http.MethodDelete,
+	reads: http.MethodGet, lists: "LIST", writes: http.MethodPut, deletes: http.MethodDelete,
 }
 
 // request is one call of Vault's API.
@@ -231,9 +227,6 @@ func (v *Vault) send(ctx context.Context, client *api.Client, r request, result 
 		if err := call.SetJSONBody(r.body); err != nil {
 			return err
 		}
-	}
-	if r.verb == patches {
-		call.Headers.Set("Content-Type", "application/merge-patch+json")
 	}
 	//nolint:staticcheck // What is to be used instead gives no headers, or ends the context before the answer is read.
 	resp, err := client.RawRequestWithContext(ctx, call)

@@ -16,8 +16,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
@@ -80,9 +82,6 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 	m.ID, m.CertificatePEM, m.CAChainPEM = types.StringValue(i.Serial), types.StringValue(i.PEM), types.StringValue(i.ChainPEM())
 	m.NotBefore, m.NotAfter, m.FingerprintSHA256 = tf.TimeValue(i.NotBefore), tf.TimeValue(i.NotAfter), types.StringValue(i.Fingerprint())
 	m.CommonName = types.StringValue(i.CommonName)
-	if i.Mount != "" {
-		m.Mount = types.StringValue(i.Mount)
-	}
 	m.RevokedAt = timetypes.NewRFC3339Null()
 	if i.RevokedAt != nil {
 		m.RevokedAt = tf.TimeValue(*i.RevokedAt)
@@ -233,7 +232,8 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"mount": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(defaultPKIMount), Validators: []validator.String{vaultPath},
-			MarkdownDescription: described["mount"],
+			PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+			MarkdownDescription: described["mount"] + " Another one replaces the resource.",
 		},
 		"role":        tf.RequiredString(described["role"]+" An import does not know it.", tf.NotBlank),
 		"common_name": tf.RequiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", commonName...),
@@ -256,13 +256,13 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 		},
 		"csr_pem": tf.OptionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of `csr_pem` and `store` is needed. "+
 			"Its common name must be that of the resource, or empty. Each renewal certifies the same key again, until you give another request. When an "+
-			"apply is killed, a certificate of that key may be left; the next renewal warns of it.", signingRequest),
+			"apply is killed, a certificate of that key may be left that Terraform does not know; it stays valid until it expires.", signingRequest),
 		"store": schema.SingleNestedAttribute{
-			Optional: true,
+			Optional: true, PlanModifiers: []planmodifier.Object{objectplanmodifier.RequiresReplace()},
 			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets engine, version 2, with the fields " +
 				"`tls.key`, `tls.crt` (with the chain) and `ca.crt`, as in a Kubernetes TLS secret. The key is nowhere else. What somebody else " +
-				"has stored there is never overwritten unawares. At another path a new pair is stored, and the secret at the old path is deleted when its " +
-				"certificate is revoked. " +
+				"has stored there is never overwritten unawares. Another store replaces the resource; with `create_before_destroy` the old pair is " +
+				"deleted when the new one is there. " +
 				"Exactly one of `csr_pem` and `store` is needed.",
 			Attributes: map[string]schema.Attribute{
 				"mount": tf.RequiredString("Mount of the KV secrets engine.", vaultPath),
@@ -309,7 +309,7 @@ func supersededAttribute() schema.Attribute {
 			"serial":          schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
 			"certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
 			"store": schema.SingleNestedAttribute{
-				Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, when `store` has changed; else null.",
+				Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, in states of versions that moved certificates; else null.",
 				Attributes: map[string]schema.Attribute{
 					"mount": schema.StringAttribute{Computed: true, MarkdownDescription: "Mount of the KV secrets engine."},
 					"path":  schema.StringAttribute{Computed: true, MarkdownDescription: "Path of the secret."},

@@ -82,7 +82,9 @@ func (r *clientCertificateResource) ModifyPlan(ctx context.Context, req resource
 		return
 	}
 	if plan.differs(state) || state.RenewalDue.ValueBool() {
-		plan.warnOfRenewal(state, &resp.Diagnostics)
+		if plan.Store.Equal(state.Store) && plan.Mount.Equal(state.Mount) { // Else it is replaced, which the plan says.
+			plan.warnOfRenewal(state, &resp.Diagnostics)
+		}
 		plan.renewed()
 	} else {
 		plan.unchanged(state)
@@ -217,18 +219,13 @@ func (r *clientCertificateResource) Update(ctx context.Context, req resource.Upd
 	}
 	var revoked []string
 	if plan.ID.IsUnknown() {
-		issued, revoked, err = r.Backend.Renew(ctx, issued, state.wanted(ctx), plan.wanted(ctx))
+		issued, revoked, err = r.Backend.Renew(ctx, issued, plan.wanted(ctx))
 	} else {
 		issued, revoked, err = r.Backend.Settle(ctx, issued)
 	}
 	if len(revoked) > 0 {
 		resp.Diagnostics.AddWarning("Certificates of "+plan.CommonName.ValueString()+" were revoked", fmt.Sprintf("Of %s, these serial numbers were revoked: %s. Servers learn it from the next "+
 			"certificate revocation list that they read.", plan.CommonName.ValueString(), strings.Join(revoked, ", ")))
-	}
-	if len(issued.Strays) > 0 {
-		resp.Diagnostics.AddAttributeWarning(path.Root("csr_pem"), "More certificates of "+plan.CommonName.ValueString(), fmt.Sprintf("These serial numbers are "+
-			"valid, too, for the same key and name: %s. An interrupted apply may have left them. If nothing else manages them, revoke them (vault write %s/revoke "+
-			"serial_number=…).", strings.Join(issued.Strays, ", "), plan.Mount.ValueString()))
 	}
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", clientCertificateNoun, plan.CommonName.ValueString(), err)

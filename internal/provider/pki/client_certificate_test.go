@@ -149,7 +149,6 @@ data "brownie_client_certificate" "none" {
 		},
 		{
 			PreConfig: func() {
-				time.Sleep(time.Second)
 				m.Must(http.MethodPost, m.KV+"/data/brownie/acme-app", map[string]any{"data": map[string]any{"x": "y"}})
 			},
 			Config: block + certificate(m, `ttl = "12h"`), ConfigPlanChecks: inPlace,
@@ -331,6 +330,43 @@ resource "brownie_client_certificate" "app" {
 		t.Errorf("%v are valid, %v revoked", valid, revoked)
 	}
 	w.NoChanges()
+}
+
+// Another store is a planned replacement, in either order, that leaves one certificate and one secret.
+func TestAccClientCertificateAtAnotherStore(t *testing.T) {
+	for _, lifecycle := range []string{"", "lifecycle {\n  create_before_destroy = true\n}"} {
+		t.Run(map[bool]string{true: "destroyed first", false: "created first"}[lifecycle == ""], func(t *testing.T) {
+			t.Parallel()
+			m := testvault.New(t)
+			config := certificate(m, lifecycle)
+			w := acctest.NewWorkspaceWith(t, m.Env(), config)
+			testdb.Must(w.Apply())(t)
+			w.Write(strings.Replace(config, "brownie/acme-app", "brownie/moved", 1))
+			if output := testdb.Must(w.Apply())(t); !acctest.Says("must be replaced").MatchString(output) {
+				t.Errorf("no replacement:\n%s", output)
+			}
+			if valid, revoked := m.Serials(); len(valid) != 1 || len(revoked) != 1 {
+				t.Errorf("%v are valid, %v revoked", valid, revoked)
+			}
+			if _, err := m.Do(t.Context(), http.MethodGet, m.KV+"/metadata/brownie/acme-app", nil); err == nil {
+				t.Error("the old secret is left")
+			}
+			m.Must(http.MethodGet, m.KV+"/data/brownie/moved", nil)
+			w.NoChanges()
+			// The new pair cannot be stored where the old one still is: nothing changes.
+			if lifecycle == "" {
+				return
+			}
+			if output, err := w.Run("apply", "-auto-approve", "-input=false", "-replace="+theCertificate); err == nil ||
+				!acctest.Says("holds a certificate already").MatchString(output) {
+				t.Errorf("a replacement at the same place: %v\n%s", err, output)
+			}
+			if valid, _ := m.Serials(); len(valid) != 1 {
+				t.Errorf("%v are valid", valid)
+			}
+			w.NoChanges()
+		})
+	}
 }
 
 // Time that passes between a plan and its apply changes nothing of what was planned.
