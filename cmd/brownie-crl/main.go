@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/crl"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -58,10 +58,9 @@ func (t *texts) Set(value string) error {
 
 // settings are what the flags say.
 type settings struct {
-	pki.RevocationFile
-	interval, alarmBefore time.Duration
-	listen, serverCA      string
-	pidFile               string
+	crl.Settings
+	interval         time.Duration
+	listen, serverCA string
 }
 
 func main() {
@@ -87,15 +86,16 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 	if err != nil {
 		return err
 	}
-	if server.Host == "" && s.pidFile == "" {
+	if server.Host == "" && s.PIDFile == "" {
 		return errors.New("no server would read the file: name it by PGHOST, with PGUSER and, but for a unix socket, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY; or by -pidfile")
 	}
-	k := newKeeper(s, server.WithDefaults(), slog.New(slog.NewTextHandler(log, nil)))
+	s.Server, s.Log = server.WithDefaults(), slog.New(slog.NewTextHandler(log, nil))
+	k := crl.NewKeeper(s.Settings)
 	if s.interval == 0 {
-		return k.refresh(ctx)
+		return k.Update(ctx)
 	}
 	if s.listen != "" {
-		stop, err := k.serve(ctx, s.listen)
+		stop, err := serve(ctx, s.listen, k.Handler(), s.Log)
 		if err != nil {
 			return err
 		}
@@ -103,8 +103,8 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 	}
 	for {
 		// What is wrong is shown; it may be right the next time.
-		if err := k.refresh(ctx); err != nil && ctx.Err() == nil {
-			k.log.Error("The revocation lists are not up to date", "problem", err)
+		if err := k.Update(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Error("The revocation lists are not up to date", "problem", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -128,9 +128,9 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	flags.Var((*texts)(&s.Issuers), "issuers", "where the certificates of authorities below those are, in PEM; may be given several times")
 	flags.Var((*texts)(&s.Lists), "list", "where a revocation list is, in PEM or DER; may be given several times")
 	flags.StringVar(&s.serverCA, "server-ca", "", "PEM file with the authorities that sign the certificates of the sources' servers (default the operating system's)")
-	flags.StringVar(&s.pidFile, "pidfile", "", "postmaster.pid of a server on this machine, which is told by a signal; the login is then only a check, and left out without PGHOST")
+	flags.StringVar(&s.PIDFile, "pidfile", "", "postmaster.pid of a server on this machine, which is told by a signal; the login is then only a check, and left out without PGHOST")
 	flags.DurationVar(&s.interval, "interval", 0, "how long to wait between two refreshes; 0 refreshes once")
-	flags.DurationVar(&s.alarmBefore, "alarm-before", 24*time.Hour, "raise the alarm when a list expires in less than this; make it less than what the authority leaves a list")
+	flags.DurationVar(&s.AlarmBefore, "alarm-before", 24*time.Hour, "raise the alarm when a list expires in less than this; make it less than what the authority leaves a list")
 	flags.StringVar(&s.listen, "listen", "", "address of /metrics (Prometheus) and /healthz, such as :9644; needs -interval")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
@@ -171,13 +171,13 @@ func (s *settings) makeClient() error {
 }
 
 // serve shows the state until the returned function is called.
-func (k *keeper) serve(ctx context.Context, address string) (stop func(), err error) {
+func serve(ctx context.Context, address string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: k.handler(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // It ends when the listener is closed.
-	k.log.Info("Listening", "address", listener.Addr().String())
+	log.Info("Listening", "address", listener.Addr().String())
 	return func() { _ = server.Close() }, nil
 }

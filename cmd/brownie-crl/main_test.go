@@ -490,3 +490,14 @@ func (b *safeBuffer) await(t *testing.T, words string) string {
 	t.Fatalf("the log never said %q:\n%s", words, b)
 	return ""
 }
+
+// The command runs beside each server, and has nothing of Vault's client.
+func TestNoClientOfVaults(t *testing.T) {
+	t.Parallel()
+	output := testdb.Must(exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output())(t)
+	for name := range strings.FieldsSeq(string(output)) {
+		if strings.Contains(name, "hashicorp/vault") || strings.HasSuffix(name, "/internal/pki") {
+			t.Errorf("brownie-crl links %s", name)
+		}
+	}
+}

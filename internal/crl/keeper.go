@@ -1,4 +1,4 @@
-package main
+package crl
 
 import (
 	"context"
@@ -18,15 +18,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-// keeper keeps one file and one server up to date.
-type keeper struct {
-	settings
-	server postgres.Config
-	log    *slog.Logger
+// Settings say what is kept up to date, and how the alarm is raised.
+type Settings struct {
+	File
+	// Server is logged in to, to make it read the file and to see that it still lets people in. Without a host it is only told, by PIDFile.
+	Server postgres.Config
+	// PIDFile is the postmaster.pid of a server on this machine, which is then told by a signal; else empty.
+	PIDFile string
+	// AlarmBefore is how long before a list expires that is a problem.
+	AlarmBefore time.Duration
+	// Log gets what was done.
+	Log *slog.Logger
+}
+
+// Keeper keeps one file and one server up to date.
+type Keeper struct {
+	Settings
 	// unread tells that the server has not read the file since it changed. It begins so, because nobody knows.
 	unread bool
 
@@ -43,12 +53,13 @@ type keeper struct {
 	refreshedAt prometheus.Gauge
 }
 
-func newKeeper(s settings, server postgres.Config, log *slog.Logger) *keeper {
+// NewKeeper returns a keeper that has done nothing yet.
+func NewKeeper(s Settings) *Keeper {
 	gauge := func(name, help string) prometheus.GaugeOpts {
 		return prometheus.GaugeOpts{Namespace: "brownie", Subsystem: "crl", Name: name, Help: help}
 	}
-	k := &keeper{
-		settings: s, server: server, log: log, unread: true, problem: errors.New("nothing was refreshed yet"), registry: prometheus.NewRegistry(),
+	k := &Keeper{
+		Settings: s, unread: true, problem: errors.New("nothing was refreshed yet"), registry: prometheus.NewRegistry(),
 		nextUpdate: prometheus.NewGaugeVec(gauge("next_update_timestamp_seconds", "When the list in the file expires, by issuer; then the server "+
 			"refuses all certificates of the issuer."), []string{"issuer", "key_id"}),
 		revoked:     prometheus.NewGaugeVec(gauge("revoked_certificates", "Certificates that the list in the file names, by issuer."), []string{"issuer", "key_id"}),
@@ -60,8 +71,8 @@ func newKeeper(s settings, server postgres.Config, log *slog.Logger) *keeper {
 	return k
 }
 
-// refresh brings the file and the server up to date, and notes what is wrong.
-func (k *keeper) refresh(ctx context.Context) error {
+// Update brings the file and the server up to date, and notes what is wrong.
+func (k *Keeper) Update(ctx context.Context) error {
 	lists, changed, err := k.Refresh(ctx)
 	k.unread = k.unread || changed
 	if k.unread && len(lists) > 0 {
@@ -71,7 +82,7 @@ func (k *keeper) refresh(ctx context.Context) error {
 	k.show(lists)
 	if changed {
 		for _, list := range lists {
-			k.log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires", list.NextUpdate.Format(time.RFC3339))
+			k.Log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires", list.NextUpdate.Format(time.RFC3339))
 		}
 	}
 	if err != nil {
@@ -87,7 +98,7 @@ func (k *keeper) refresh(ctx context.Context) error {
 }
 
 // show tells what the file holds. Whoever looks meanwhile sees each list, old or new.
-func (k *keeper) show(lists []pki.RevocationList) {
+func (k *Keeper) show(lists []List) {
 	shown := map[[2]string]bool{}
 	for _, list := range lists {
 		k.nextUpdate.WithLabelValues(list.Issuer, list.KeyID).Set(float64(list.NextUpdate.Unix()))
@@ -104,10 +115,10 @@ func (k *keeper) show(lists []pki.RevocationList) {
 }
 
 // expiry raises the alarm long before a list expires.
-func (k *keeper) expiry(lists []pki.RevocationList) error {
+func (k *Keeper) expiry(lists []List) error {
 	var errs []error
 	for _, list := range lists {
-		if left := time.Until(list.NextUpdate).Round(time.Second); left < k.alarmBefore {
+		if left := time.Until(list.NextUpdate).Round(time.Second); left < k.AlarmBefore {
 			errs = append(errs, fmt.Errorf("the list of %s expires at %s, in %s: from then on the server refuses all its certificates. Its authority must make "+
 				"a new one (in Vault: set auto_rebuild in <mount>/config/crl, or read <mount>/crl/rotate)", list.Issuer, list.NextUpdate.Format(time.RFC3339), left))
 		}
@@ -137,27 +148,27 @@ const loadedSQL = `
 
 // reload makes the server read the file, and waits until it has. It looks with new connections, which show that a valid
 // certificate still gets in.
-func (k *keeper) reload(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, k.server.ConnectTimeout)
+func (k *Keeper) reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, k.Server.ConnectTimeout)
 	defer cancel()
 	asked := moment{time.Now()}
 	var err error
-	if k.pidFile != "" {
-		err = signalServer(k.pidFile)
+	if k.PIDFile != "" {
+		err = signalServer(k.PIDFile)
 	} else {
-		asked, _, err = postgres.Login[moment](ctx, k.server, reloadSQL)
+		asked, _, err = postgres.Login[moment](ctx, k.Server, reloadSQL)
 	}
 	if err != nil {
 		return fmt.Errorf("the server was not told to read the lists (if it refuses everybody because of those that it has, only -pidfile or a unix socket "+
 			"repairs that): %w", err)
 	}
-	if k.server.Host == "" {
+	if k.Server.Host == "" {
 		k.unread = false
-		k.log.Info("The server was told to read the lists; name it by PGHOST to have that looked at")
+		k.Log.Info("The server was told to read the lists; name it by PGHOST to have that looked at")
 		return nil
 	}
 	for {
-		read, _, err := postgres.Login[loaded](ctx, k.server, loadedSQL)
+		read, _, err := postgres.Login[loaded](ctx, k.Server, loadedSQL)
 		if err == nil && !read.At.Before(asked.At.Truncate(time.Microsecond)) {
 			if err := k.check(read); err != nil {
 				return err
@@ -171,13 +182,13 @@ func (k *keeper) reload(ctx context.Context) error {
 		}
 	}
 	k.unread = false
-	k.log.Info("The server has read the lists")
+	k.Log.Info("The server has read the lists")
 	return nil
 }
 
 // check tells why a server that has read its configuration has not read the file: it goes on with the old lists then, and
 // says so in its log only.
-func (k *keeper) check(read loaded) error {
+func (k *Keeper) check(read loaded) error {
 	switch {
 	case !read.TLS:
 		return errors.New("the server does without TLS (ssl = off), so that it reads no lists")
@@ -186,7 +197,7 @@ func (k *keeper) check(read loaded) error {
 	case filepath.Base(read.File) != filepath.Base(k.Path):
 		return fmt.Errorf("the server reads %s (ssl_crl_file), and not %s", read.File, k.Path)
 	}
-	mine, err := os.Stat(k.Path) //nolint:gosec // Whoever starts the command chooses the file.
+	mine, err := os.Stat(k.Path)
 	if err != nil {
 		return err
 	}
@@ -204,7 +215,7 @@ func readable(path string) error {
 		return err
 	}
 	for dir := filepath.Dir(absolute); ; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir) //nolint:gosec // See above.
+		info, err := os.Stat(dir)
 		if err != nil {
 			return err
 		}
@@ -221,7 +232,7 @@ func readable(path string) error {
 // signalServer tells a server on this machine to read its configuration again (PostgreSQL manual, "pg_ctl"). A file that a server
 // has left behind may have the number of another process by now.
 func signalServer(pidFile string) error {
-	text, err := os.ReadFile(pidFile) //nolint:gosec // Whoever starts the command chooses the file.
+	text, err := os.ReadFile(pidFile)
 	if err != nil {
 		return err
 	}
@@ -254,8 +265,8 @@ func sameFolder(one, other string) bool {
 	return err == nil && os.SameFile(first, second)
 }
 
-// handler shows the state: /metrics, and /healthz, which says what is wrong.
-func (k *keeper) handler() http.Handler {
+// Handler shows the state: /metrics, and /healthz, which says what is wrong.
+func (k *Keeper) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(k.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -1,12 +1,9 @@
-package pki
+package crl
 
 import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -20,59 +17,8 @@ import (
 	"time"
 )
 
-// RevocationList is a certificate revocation list (RFC 5280, section 5).
-type RevocationList struct {
-	// Issuer is the subject of the authority that signed the list, and KeyID tells apart authorities of the same name, in hexadecimal.
-	Issuer, KeyID string
-	// ThisUpdate is when it was made. From NextUpdate on it has expired, and PostgreSQL refuses all certificates of the issuer.
-	ThisUpdate, NextUpdate time.Time
-	// Revoked is how many certificates it names.
-	Revoked int
-
-	parsed *x509.RevocationList
-}
-
-// parseRevocationLists reads lists in PEM, or one in DER.
-func parseRevocationLists(text []byte) ([]RevocationList, error) {
-	var ders [][]byte
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "X509 CRL" {
-			ders = append(ders, block.Bytes)
-		}
-	}
-	if len(ders) == 0 {
-		ders = [][]byte{text}
-	}
-	var lists []RevocationList
-	for _, der := range ders {
-		parsed, err := x509.ParseRevocationList(der)
-		if err != nil {
-			return nil, fmt.Errorf("it is no certificate revocation list: %w", err)
-		}
-		lists = append(lists, RevocationList{
-			Issuer: parsed.Issuer.String(), KeyID: hex.EncodeToString(parsed.AuthorityKeyId), ThisUpdate: parsed.ThisUpdate.UTC(), NextUpdate: parsed.NextUpdate.UTC(),
-			Revoked: len(parsed.RevokedCertificateEntries), parsed: parsed,
-		})
-	}
-	return lists, nil
-}
-
-// isDelta tells whether the list has only what was revoked since another one (RFC 5280, section 5.2.4), which servers do not add up.
-func (l RevocationList) isDelta() bool {
-	return slices.ContainsFunc(l.parsed.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 27}) })
-}
-
-// signedBy tells whether an authority signed the list.
-func (l RevocationList) signedBy(authority Certificate) bool {
-	return l.parsed.CheckSignatureFrom(authority.parsed) == nil
-}
-
-func (l RevocationList) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: l.parsed.Raw})
-}
-
-// RevocationFile is a file of revocation lists that a server reads, such as PostgreSQL's ssl_crl_file.
-type RevocationFile struct {
+// File is a file of revocation lists that a server reads, such as PostgreSQL's ssl_crl_file.
+type File struct {
 	Path string
 	// Authorities is the path of a PEM file with the authorities that the server trusts, its ssl_ca_file.
 	Authorities string
@@ -89,7 +35,7 @@ type RevocationFile struct {
 	Now func() time.Time
 }
 
-func (f *RevocationFile) now() time.Time {
+func (f *File) now() time.Time {
 	if f.Now == nil {
 		return time.Now()
 	}
@@ -101,7 +47,7 @@ func (f *RevocationFile) now() time.Time {
 // X509_V_FLAG_CRL_CHECK_ALL); so the file is replaced only by lists of all authorities, that those signed, that hold, and
 // that are not older than those in the file. What the file has of other authorities stays until it expires. Refresh returns
 // the lists that the file holds in the end, also beside an error.
-func (f *RevocationFile) Refresh(ctx context.Context) (lists []RevocationList, changed bool, err error) {
+func (f *File) Refresh(ctx context.Context) (lists []List, changed bool, err error) {
 	before, text := f.held()
 	lists, err = f.fetch(ctx, before)
 	if err != nil {
@@ -121,12 +67,12 @@ func (f *RevocationFile) Refresh(ctx context.Context) (lists []RevocationList, c
 }
 
 // held is what the file holds. One that is missing, or damaged, holds nothing.
-func (f *RevocationFile) held() ([]RevocationList, []byte) {
+func (f *File) held() ([]List, []byte) {
 	text, err := os.ReadFile(f.Path)
 	if err != nil || len(text) == 0 {
 		return nil, nil
 	}
-	lists, err := parseRevocationLists(text)
+	lists, err := parse(text)
 	if err != nil {
 		return nil, nil
 	}
@@ -134,7 +80,7 @@ func (f *RevocationFile) held() ([]RevocationList, []byte) {
 }
 
 // fetch gets a list for each authority, ordered by the authorities' names.
-func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]RevocationList, error) {
+func (f *File) fetch(ctx context.Context, before []List) ([]List, error) {
 	var issuers, sources []string
 	for _, mount := range f.Mounts {
 		some, lists, err := f.mount(ctx, strings.TrimRight(mount, "/"))
@@ -165,7 +111,7 @@ func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]
 		return nil, err
 	}
 	all = append(all, found...)
-	var chosen []RevocationList
+	var chosen []List
 	for _, authority := range authorities {
 		list, err := newest(all, authority)
 		if err != nil {
@@ -175,12 +121,12 @@ func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]
 			return nil, fmt.Errorf("the list of %s expired at %s: its authority must make a new one (in Vault: set auto_rebuild in <mount>/config/crl, or read <mount>/crl/rotate)",
 				list.Issuer, list.NextUpdate.Format(time.RFC3339))
 		}
-		if older := slices.IndexFunc(before, func(b RevocationList) bool { return b.signedBy(authority) && b.ThisUpdate.After(list.ThisUpdate) }); older >= 0 {
+		if older := slices.IndexFunc(before, func(b List) bool { return b.signedBy(authority) && b.ThisUpdate.After(list.ThisUpdate) }); older >= 0 {
 			return nil, fmt.Errorf("the list of %s is of %s, older than the one in %s, of %s: somebody may be replaying it. If its authority was restored "+
 				"from a backup, delete the file and start again", list.Issuer, list.ThisUpdate.Format(time.RFC3339), f.Path, before[older].ThisUpdate.Format(time.RFC3339))
 		}
 		// Authorities with the same key have the same list.
-		if !slices.ContainsFunc(chosen, func(c RevocationList) bool { return bytes.Equal(c.parsed.Raw, list.parsed.Raw) }) {
+		if !slices.ContainsFunc(chosen, func(c List) bool { return bytes.Equal(c.parsed.Raw, list.parsed.Raw) }) {
 			chosen = append(chosen, list)
 		}
 	}
@@ -193,14 +139,14 @@ func (f *RevocationFile) fetch(ctx context.Context, before []RevocationList) ([]
 }
 
 // listsAt reads the lists that are at some sources.
-func (f *RevocationFile) listsAt(ctx context.Context, sources []string) ([]RevocationList, error) {
-	var all []RevocationList
+func (f *File) listsAt(ctx context.Context, sources []string) ([]List, error) {
+	var all []List
 	for _, source := range sources {
 		text, err := f.read(ctx, source)
 		if err != nil {
 			return nil, err
 		}
-		some, err := parseRevocationLists(text)
+		some, err := parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", source, err)
 		}
@@ -210,7 +156,7 @@ func (f *RevocationFile) listsAt(ctx context.Context, sources []string) ([]Revoc
 }
 
 // mount tells where the issuers of a Vault mount are, and the lists of those that it has the keys of.
-func (f *RevocationFile) mount(ctx context.Context, address string) (issuers, lists []string, err error) {
+func (f *File) mount(ctx context.Context, address string) (issuers, lists []string, err error) {
 	text, err := f.read(ctx, address+"/issuers?list=true")
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s cannot be asked for its issuers; it must be the URL of a PKI mount of Vault's, such as https://vault.example:8200/v1/pki: %w", address, err)
@@ -236,23 +182,23 @@ func (f *RevocationFile) mount(ctx context.Context, address string) (issuers, li
 }
 
 // newest is the list of an authority.
-func newest(all []RevocationList, authority Certificate) (RevocationList, error) {
-	var found *RevocationList
+func newest(all []List, authority *x509.Certificate) (List, error) {
+	var found *List
 	for i, list := range all {
 		if list.signedBy(authority) && (found == nil || list.ThisUpdate.After(found.ThisUpdate)) {
 			found = &all[i]
 		}
 	}
 	if found == nil {
-		return RevocationList{}, fmt.Errorf("no source has a list that %s signed: with a file that lacks it, the server would refuse all its certificates",
-			authority.parsed.Subject)
+		return List{}, fmt.Errorf("no source has a list that %s signed: with a file that lacks it, the server would refuse all its certificates",
+			authority.Subject)
 	}
 	return *found, nil
 }
 
 // authorities are those that the server trusts, and those below them, but for what has expired with all that it signed. Of
 // those that were found in a mount, the server may trust none; those that were named must be trusted.
-func (f *RevocationFile) authorities(ctx context.Context, found []string) ([]Certificate, error) {
+func (f *File) authorities(ctx context.Context, found []string) ([]*x509.Certificate, error) {
 	trusted, err := f.certificatesAt(ctx, f.Authorities)
 	if err != nil {
 		return nil, err
@@ -268,41 +214,41 @@ func (f *RevocationFile) authorities(ctx context.Context, found []string) ([]Cer
 	all := slices.Concat(trusted, named, others)
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range trusted {
-		roots.AddCert(c.parsed)
+		roots.AddCert(c)
 	}
 	for _, c := range all {
-		between.AddCert(c.parsed)
+		between.AddCert(c)
 	}
-	unfit := map[string]bool{}
+	unfit := map[*x509.Certificate]bool{}
 	for _, c := range all {
-		_, err := c.parsed.Verify(x509.VerifyOptions{
+		_, err := c.Verify(x509.VerifyOptions{
 			Roots: roots, Intermediates: between, CurrentTime: f.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 		})
 		expired := !c.NotAfter.After(f.now())
-		if err != nil && !expired && slices.ContainsFunc(named, func(n Certificate) bool { return n.PEM == c.PEM }) {
-			return nil, fmt.Errorf("%s is no authority that %s leads to: %w", c.parsed.Subject, f.Authorities, err)
+		if err != nil && !expired && slices.ContainsFunc(named, c.Equal) {
+			return nil, fmt.Errorf("%s is no authority that %s leads to: %w", c.Subject, f.Authorities, err)
 		}
-		unfit[c.PEM] = expired || err != nil
+		unfit[c] = expired || err != nil
 	}
-	all = slices.DeleteFunc(all, func(c Certificate) bool { return unfit[c.PEM] })
+	all = slices.DeleteFunc(all, func(c *x509.Certificate) bool { return unfit[c] })
 	if len(all) == 0 {
 		return nil, fmt.Errorf("all authorities in %s have expired", f.Authorities)
 	}
-	slices.SortFunc(all, func(a, b Certificate) int {
-		return strings.Compare(a.parsed.Subject.String()+a.Serial, b.parsed.Subject.String()+b.Serial)
+	slices.SortFunc(all, func(a, b *x509.Certificate) int {
+		return strings.Compare(a.Subject.String()+a.SerialNumber.String(), b.Subject.String()+b.SerialNumber.String())
 	})
-	return slices.CompactFunc(all, func(a, b Certificate) bool { return a.PEM == b.PEM }), nil
+	return slices.CompactFunc(all, (*x509.Certificate).Equal), nil
 }
 
 // certificatesAt reads the certificates that are at some sources. Each must have one.
-func (f *RevocationFile) certificatesAt(ctx context.Context, sources ...string) ([]Certificate, error) {
-	var all []Certificate
+func (f *File) certificatesAt(ctx context.Context, sources ...string) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
 	for _, source := range sources {
 		text, err := f.read(ctx, source)
 		if err != nil {
 			return nil, err
 		}
-		some, err := parseCertificates(string(text))
+		some, err := certificatesIn(text)
 		if err == nil && len(some) == 0 {
 			err = errors.New("it holds no certificate in PEM; in texts that were put together, each must begin on a line of its own")
 		}
@@ -314,11 +260,27 @@ func (f *RevocationFile) certificatesAt(ctx context.Context, sources ...string) 
 	return all, nil
 }
 
+// certificatesIn reads the certificates of a PEM text, one after the other.
+func certificatesIn(text []byte) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, errors.New("it is no certificate in PEM")
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
 // maxFetched bounds what is read from a source: a list with a million entries has about 40 MB.
 const maxFetched = 64 << 20
 
 // read gets what is at a URL, or in a file.
-func (f *RevocationFile) read(ctx context.Context, source string) ([]byte, error) {
+func (f *File) read(ctx context.Context, source string) ([]byte, error) {
 	if !strings.Contains(source, "://") {
 		return os.ReadFile(source)
 	}
