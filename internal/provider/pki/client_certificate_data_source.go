@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/pki"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
@@ -28,18 +28,14 @@ type clientCertificateDataSource struct{ tf.DataSource[backend] }
 func newClientCertificateDataSource() datasource.DataSource { return &clientCertificateDataSource{} }
 
 type clientCertificateDataModel struct {
-	ID                types.String      `tfsdk:"id"`
-	Mount             types.String      `tfsdk:"mount"`
-	Store             *storeModel       `tfsdk:"store"`
-	CommonName        types.String      `tfsdk:"common_name"`
-	DNSNames          []string          `tfsdk:"dns_names"`
-	IPAddresses       []string          `tfsdk:"ip_addresses"`
-	CertificatePEM    types.String      `tfsdk:"certificate_pem"`
-	CAChainPEM        types.String      `tfsdk:"ca_chain_pem"`
-	NotBefore         timetypes.RFC3339 `tfsdk:"not_before"`
-	NotAfter          timetypes.RFC3339 `tfsdk:"not_after"`
-	FingerprintSHA256 types.String      `tfsdk:"fingerprint_sha256"`
-	RevokedAt         timetypes.RFC3339 `tfsdk:"revoked_at"`
+	certificateFacts
+
+	Mount       types.String      `tfsdk:"mount"`
+	Store       *storeModel       `tfsdk:"store"`
+	CommonName  types.String      `tfsdk:"common_name"`
+	DNSNames    []string          `tfsdk:"dns_names"`
+	IPAddresses []string          `tfsdk:"ip_addresses"`
+	RevokedAt   timetypes.RFC3339 `tfsdk:"revoked_at"`
 }
 
 func (d *clientCertificateDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
@@ -55,7 +51,7 @@ func (d *clientCertificateDataSource) Schema(_ context.Context, _ datasource.Sch
 	}
 	read := tf.Readable(attributes, "mount")
 	read["id"] = schema.StringAttribute{
-		Optional: true, Computed: true, Validators: []validator.String{serialNumber}, MarkdownDescription: "Serial number of the certificate, as Vault writes it.",
+		Optional: true, Computed: true, Validators: []validator.String{serialNumber}, MarkdownDescription: factDescriptions["id"],
 	}
 	read["store"] = schema.SingleNestedAttribute{
 		Optional: true, MarkdownDescription: "The secret of a KV secrets engine, version 2, that holds the certificate. Its key is not read into Terraform.",
@@ -90,7 +86,7 @@ func (d *clientCertificateDataSource) Read(ctx context.Context, req datasource.R
 	}
 	if err == nil {
 		found, err = d.Backend.Read(ctx, mount, serial, nil)
-		if model.Store != nil && errors.Is(err, postgres.ErrNotFound) {
+		if model.Store != nil && errors.Is(err, problem.ErrNotFound) {
 			resp.Diagnostics.AddAttributeError(path.Root("mount"), "Cannot read "+clientCertificateNoun, fmt.Sprintf("%s holds the certificate with the serial number "+
 				"%s, which mount %s has not issued. Correct mount.", wanted.Value.ValueString(), serial, mount))
 			return
@@ -103,11 +99,8 @@ func (d *clientCertificateDataSource) Read(ctx context.Context, req datasource.R
 	if len(found.Chain) == 0 {
 		found.Chain = stored.Chain
 	}
-	var shown clientCertificateModel
-	shown.show(ctx, found)
 	resp.Diagnostics.Append(resp.State.Set(ctx, clientCertificateDataModel{
-		ID: shown.ID, Mount: types.StringValue(mount), Store: model.Store, CommonName: shown.CommonName, DNSNames: found.DNSNames, IPAddresses: found.IPAddresses,
-		CertificatePEM: shown.CertificatePEM, CAChainPEM: shown.CAChainPEM, NotBefore: shown.NotBefore, NotAfter: shown.NotAfter,
-		FingerprintSHA256: shown.FingerprintSHA256, RevokedAt: shown.RevokedAt,
+		certificateFacts: factsOf(found.Certificate), Mount: types.StringValue(mount), Store: model.Store, CommonName: types.StringValue(found.CommonName),
+		DNSNames: found.DNSNames, IPAddresses: found.IPAddresses, RevokedAt: revokedAt(found.Certificate),
 	})...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
@@ -28,18 +27,16 @@ func newClientCertificateEphemeral() ephemeral.EphemeralResource {
 }
 
 type clientCertificateEphemeralModel struct {
-	Mount          types.String      `tfsdk:"mount"`
-	Role           types.String      `tfsdk:"role"`
-	CommonName     types.String      `tfsdk:"common_name"`
-	TTL            types.String      `tfsdk:"ttl"`
-	DNSNames       types.Set         `tfsdk:"dns_names"`
-	IPAddresses    types.Set         `tfsdk:"ip_addresses"`
-	KeyType        types.String      `tfsdk:"key_type"`
-	ID             types.String      `tfsdk:"id"`
-	CertificatePEM types.String      `tfsdk:"certificate_pem"`
-	PrivateKeyPEM  types.String      `tfsdk:"private_key_pem"`
-	CAChainPEM     types.String      `tfsdk:"ca_chain_pem"`
-	NotAfter       timetypes.RFC3339 `tfsdk:"not_after"`
+	certificateFacts
+
+	Mount         types.String `tfsdk:"mount"`
+	Role          types.String `tfsdk:"role"`
+	CommonName    types.String `tfsdk:"common_name"`
+	TTL           types.String `tfsdk:"ttl"`
+	DNSNames      types.Set    `tfsdk:"dns_names"`
+	IPAddresses   types.Set    `tfsdk:"ip_addresses"`
+	KeyType       types.String `tfsdk:"key_type"`
+	PrivateKeyPEM types.String `tfsdk:"private_key_pem"`
 }
 
 func (e *clientCertificateEphemeral) Metadata(_ context.Context, req ephemeral.MetadataRequest, resp *ephemeral.MetadataResponse) {
@@ -51,7 +48,7 @@ func (e *clientCertificateEphemeral) Schema(_ context.Context, _ ephemeral.Schem
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A client certificate with its key, in memory only: for another provider's configuration, or for a write-only argument. It is " +
 			"revoked when Terraform needs it no longer. Needs Terraform 1.10, or OpenTofu 1.11.",
-		Attributes: map[string]schema.Attribute{
+		Attributes: addEphemeralFacts(map[string]schema.Attribute{
 			"mount":       schema.StringAttribute{Optional: true, Validators: []validator.String{vaultPath}, MarkdownDescription: described["mount"]},
 			"role":        schema.StringAttribute{Required: true, Validators: []validator.String{tf.NotBlank}, MarkdownDescription: described["role"]},
 			"common_name": schema.StringAttribute{Required: true, Validators: commonName, MarkdownDescription: described["common_name"]},
@@ -66,14 +63,8 @@ func (e *clientCertificateEphemeral) Schema(_ context.Context, _ ephemeral.Schem
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf(pki.KeyTypes()...)},
 				MarkdownDescription: described["key_type"] + " One of " + tf.Alternatives(pki.KeyTypes()) + ". Default: `" + pki.DefaultKeyType + "`.",
 			},
-			"id":              schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, as Vault writes it."},
-			"certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
 			"private_key_pem": schema.StringAttribute{Computed: true, Sensitive: true, MarkdownDescription: "Its private key in PEM (PKCS #8)."},
-			"ca_chain_pem":    schema.StringAttribute{Computed: true, MarkdownDescription: "Its issuers in PEM, the next one first."},
-			"not_after": schema.StringAttribute{
-				Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the certificate expires (RFC 3339, UTC).",
-			},
-		},
+		}),
 	}
 }
 
@@ -109,8 +100,7 @@ func (e *clientCertificateEphemeral) Open(ctx context.Context, req ephemeral.Ope
 		resp.Diagnostics.AddError("Cannot open "+clientCertificateNoun, "The certificate or its key cannot be written as text.")
 		return
 	}
-	model.ID, model.CertificatePEM, model.CAChainPEM = types.StringValue(certificate.Serial), types.StringValue(certificate.PEM), types.StringValue(certificate.ChainPEM())
-	model.PrivateKeyPEM, model.NotAfter = types.StringValue(text), tf.TimeValue(certificate.NotAfter)
+	model.certificateFacts, model.PrivateKeyPEM = factsOf(certificate), types.StringValue(text)
 	resp.Diagnostics.Append(resp.Result.Set(ctx, model)...)
 }
 

@@ -29,7 +29,8 @@ import (
 )
 
 type clientCertificateModel struct {
-	ID              types.String `tfsdk:"id"`
+	certificateFacts
+
 	Mount           types.String `tfsdk:"mount"`
 	Role            types.String `tfsdk:"role"`
 	CommonName      types.String `tfsdk:"common_name"`
@@ -43,17 +44,12 @@ type clientCertificateModel struct {
 	RevokeAfter     types.String `tfsdk:"revoke_after"`
 	RevokeOnDestroy types.Bool   `tfsdk:"revoke_on_destroy"`
 
-	CertificatePEM    types.String      `tfsdk:"certificate_pem"`
-	CAChainPEM        types.String      `tfsdk:"ca_chain_pem"`
-	NotBefore         timetypes.RFC3339 `tfsdk:"not_before"`
-	NotAfter          timetypes.RFC3339 `tfsdk:"not_after"`
-	FingerprintSHA256 types.String      `tfsdk:"fingerprint_sha256"`
-	RevokedAt         timetypes.RFC3339 `tfsdk:"revoked_at"`
-	RenewalDue        types.Bool        `tfsdk:"renewal_due"`
-	RenewalReason     types.String      `tfsdk:"renewal_reason"`
-	StoreVersion      types.Int64       `tfsdk:"store_version"`
-	StoredAt          timetypes.RFC3339 `tfsdk:"stored_at"`
-	Superseded        types.List        `tfsdk:"superseded"`
+	RevokedAt     timetypes.RFC3339 `tfsdk:"revoked_at"`
+	RenewalDue    types.Bool        `tfsdk:"renewal_due"`
+	RenewalReason types.String      `tfsdk:"renewal_reason"`
+	StoreVersion  types.Int64       `tfsdk:"store_version"`
+	StoredAt      timetypes.RFC3339 `tfsdk:"stored_at"`
+	Superseded    types.List        `tfsdk:"superseded"`
 }
 
 type storeModel struct {
@@ -79,13 +75,8 @@ var (
 
 // show fills in what Vault says.
 func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
-	m.ID, m.CertificatePEM, m.CAChainPEM = types.StringValue(i.Serial), types.StringValue(i.PEM), types.StringValue(i.ChainPEM())
-	m.NotBefore, m.NotAfter, m.FingerprintSHA256 = tf.TimeValue(i.NotBefore), tf.TimeValue(i.NotAfter), types.StringValue(i.Fingerprint())
-	m.CommonName = types.StringValue(i.CommonName)
-	m.RevokedAt = timetypes.NewRFC3339Null()
-	if i.RevokedAt != nil {
-		m.RevokedAt = tf.TimeValue(*i.RevokedAt)
-	}
+	m.certificateFacts, m.CommonName = factsOf(i.Certificate), types.StringValue(i.CommonName)
+	m.RevokedAt = revokedAt(i.Certificate)
 	m.StoreVersion, m.StoredAt = types.Int64Null(), timetypes.NewRFC3339Null()
 	if !m.Store.IsNull() {
 		m.StoreVersion = types.Int64Value(i.Version)
@@ -102,6 +93,13 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 		return shown
 	})
 	m.Superseded, _ = types.ListValueFrom(ctx, supersededType, superseded) // Such a list always has the type.
+}
+
+func revokedAt(c pki.Certificate) timetypes.RFC3339 {
+	if c.RevokedAt == nil {
+		return timetypes.NewRFC3339Null()
+	}
+	return tf.TimeValue(*c.RevokedAt)
 }
 
 // issued is what the state remembers.
@@ -229,7 +227,7 @@ var requestDescriptions = map[string]string{
 
 func clientCertificateAttributes() map[string]schema.Attribute {
 	described := requestDescriptions
-	return map[string]schema.Attribute{
+	return addFacts(map[string]schema.Attribute{
 		"mount": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString(defaultPKIMount), Validators: []validator.String{vaultPath},
 			PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
@@ -274,16 +272,6 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 		"revoke_after": tf.OptionalString("How long a certificate that was renewed stays valid, as a duration with a unit; it is revoked by the first apply from "+
 			"then on. Default: it is revoked at once, when the new one is published.", tf.PositiveDuration),
 		"revoke_on_destroy": tf.OptionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case, and what is `superseded` is revoked.", true),
-		"id":                schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate, as Vault writes it."},
-		"certificate_pem":   schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
-		"ca_chain_pem":      schema.StringAttribute{Computed: true, MarkdownDescription: "Its issuers in PEM, the next one first."},
-		"not_before": schema.StringAttribute{
-			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "From when on the certificate holds (RFC 3339, UTC).",
-		},
-		"not_after": schema.StringAttribute{
-			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the certificate expires (RFC 3339, UTC).",
-		},
-		"fingerprint_sha256": schema.StringAttribute{Computed: true, MarkdownDescription: "SHA-256 of the certificate, in hexadecimal."},
 		"revoked_at": schema.StringAttribute{
 			Computed: true, CustomType: timetypes.RFC3339Type{},
 			MarkdownDescription: "When somebody else revoked the certificate (RFC 3339, UTC); null if nobody did.",
@@ -298,7 +286,7 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the secret was stored (RFC 3339, UTC); null without `store`.",
 		},
 		"superseded": supersededAttribute(),
-	}
+	})
 }
 
 func supersededAttribute() schema.Attribute {

@@ -119,16 +119,14 @@ func (m clientCertificateModel) warnOfRenewal(state clientCertificateModel, diag
 
 // renewed marks what another certificate changes.
 func (m *clientCertificateModel) renewed() {
-	m.ID, m.CertificatePEM, m.CAChainPEM, m.FingerprintSHA256 = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.NotBefore, m.NotAfter = timetypes.NewRFC3339Unknown(), timetypes.NewRFC3339Unknown()
+	m.certificateFacts = unknownFacts()
 	m.RevokedAt, m.RenewalDue, m.RenewalReason = timetypes.NewRFC3339Null(), types.BoolValue(false), types.StringNull()
 	m.Superseded, m.StoreVersion, m.StoredAt = types.ListUnknown(supersededType), types.Int64Unknown(), timetypes.NewRFC3339Unknown()
 }
 
 // unchanged keeps what the same certificate has.
 func (m *clientCertificateModel) unchanged(state clientCertificateModel) {
-	m.ID, m.CertificatePEM, m.CAChainPEM, m.FingerprintSHA256 = state.ID, state.CertificatePEM, state.CAChainPEM, state.FingerprintSHA256
-	m.NotBefore, m.NotAfter, m.RevokedAt = state.NotBefore, state.NotAfter, state.RevokedAt
+	m.certificateFacts, m.RevokedAt = state.certificateFacts, state.RevokedAt
 	m.RenewalDue, m.RenewalReason, m.Superseded = state.RenewalDue, state.RenewalReason, state.Superseded
 	m.StoreVersion, m.StoredAt = state.StoreVersion, state.StoredAt
 }
