@@ -137,10 +137,10 @@ func TestAnExpiredCertificate(t *testing.T) {
 	t.Parallel()
 	m := testvault.New(t)
 	w := wanted(m, "acme-app")
-	w.TTL = 2 * time.Second
+	w.TTL, w.RenewBefore = 5*time.Second, time.Nanosecond
 	v := client(m)
 	i := testdb.Must(v.Issue(t.Context(), w))(t)
-	time.Sleep(3 * time.Second)
+	time.Sleep(time.Until(i.NotAfter.Add(time.Second)))
 	if _, reason, err := v.Check(t.Context(), i, w); err != nil || !strings.HasPrefix(reason, "it expired at ") {
 		t.Errorf("%q, %v", reason, err)
 	}
@@ -148,8 +148,8 @@ func TestAnExpiredCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(time.Until(renewed.NotAfter.Add(time.Second)))
 	m.Must(http.MethodPost, m.PKI+"/tidy", map[string]any{"tidy_cert_store": true, "tidy_revoked_certs": true, "safety_buffer": "1s"})
-	time.Sleep(3 * time.Second)
 	if err := v.Retire(t.Context(), renewed, w, true); err != nil {
 		t.Error(err)
 	}

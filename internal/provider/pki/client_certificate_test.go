@@ -11,6 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -155,13 +158,12 @@ data "brownie_client_certificate" "none" {
 			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 4), acctest.Attributes(theCertificate, map[string]string{"store_version": "3"})),
 		},
 		{ // An old certificate stays valid for as long as is wanted.
-			Config: block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"10s\""), ConfigPlanChecks: inPlace,
+			Config: block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"1h\""), ConfigPlanChecks: inPlace,
 			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(theCertificate, tfjsonpath.New("superseded"), knownvalue.ListSizeExact(1))},
 		},
 		{
-			PreConfig: func() { time.Sleep(10 * time.Second) },
-			Config:    block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"10s\""),
-			Check:     onlyValid(m, 5),
+			Config: strings.Replace(block, m.Address, later(t, m, 2*time.Hour), 1) + certificate(m, "ttl = \"6h\"\nrevoke_after = \"1h\""),
+			Check:  onlyValid(m, 5),
 		},
 		{
 			Config: block, Check: func(*terraform.State) error {
@@ -373,18 +375,31 @@ func TestAccClientCertificateAtAnotherStore(t *testing.T) {
 func TestAccClientCertificateChangedWhileTimePasses(t *testing.T) {
 	t.Parallel()
 	m := testvault.New(t)
-	w := acctest.NewWorkspaceWith(t, m.Env(), certificate(m, "ttl = \"24h\"\nrevoke_after = \"8s\""))
+	w := acctest.NewWorkspaceWith(t, m.Env(), certificate(m, "ttl = \"24h\"\nrevoke_after = \"1h\""))
 	testdb.Must(w.Apply())(t)
-	w.Write(certificate(m, "ttl = \"12h\"\nrevoke_after = \"8s\""))
+	w.Write(certificate(m, "ttl = \"12h\"\nrevoke_after = \"1h\""))
 	testdb.Must(w.Apply())(t)
-	w.Write(certificate(m, "ttl = \"12h\"\nrevoke_after = \"8s\"\nkey_type = \"ecdsa-p256\""))
+	w.Write(certificate(m, "ttl = \"12h\"\nrevoke_after = \"1h\"\nkey_type = \"ecdsa-p256\""))
 	w.MustRun("plan", "-input=false", "-out=tfplan")
-	time.Sleep(9 * time.Second)
+	w.Env = append(w.Env, "VAULT_ADDR="+later(t, m, 2*time.Hour))
 	w.MustRun("apply", "-input=false", "tfplan")
 	if valid, revoked := m.Serials(); len(valid) != 1 || len(revoked) != 1 {
 		t.Errorf("%v are valid, %v revoked", valid, revoked)
 	}
 	w.NoChanges()
+}
+
+// later is the address of a way to Vault on which it is later than it is.
+func later(t *testing.T, m *testvault.Mounts, by time.Duration) string {
+	t.Helper()
+	proxy := httputil.NewSingleHostReverseProxy(testdb.Must(url.Parse(m.Address))(t))
+	proxy.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func signingRequest(t *testing.T) string {
