@@ -69,6 +69,9 @@ func (v *Vault) admit(ctx context.Context, old *Issued, w Wanted) error {
 func (v *Vault) Settle(ctx context.Context, i Issued) (settled Issued, revoked []string, err error) {
 	settled = i
 	settled.Superseded = nil
+	if len(i.Superseded) > 0 {
+		v.askTime(ctx)
+	}
 	began := v.Now().Add(-leeway)
 	for _, s := range i.Superseded {
 		if s.RevokeAt.After(v.Now()) {
@@ -97,7 +100,10 @@ func (v *Vault) end(ctx context.Context, s Superseded) (revokedAt time.Time, err
 }
 
 // Due tells whether a superseded certificate is to be revoked.
-func (v *Vault) Due(i Issued) bool {
+func (v *Vault) Due(ctx context.Context, i Issued) bool {
+	if len(i.Superseded) > 0 {
+		v.askTime(ctx)
+	}
 	return slices.ContainsFunc(i.Superseded, func(s Superseded) bool { return !s.RevokeAt.After(v.Now()) })
 }
 

@@ -52,6 +52,7 @@ type Vault struct {
 
 	mu   sync.Mutex
 	skew time.Duration // Vault's clock minus this machine's
+	told bool          // whether Vault has told its time
 	once map[string]*answer
 }
 
@@ -171,9 +172,20 @@ func (v *Vault) noteTime(header http.Header) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.told = true
 	// The header has no fractions of a second, and the answer took a moment.
 	if v.skew = date.Sub(v.config.Now()); v.skew.Abs() < 5*time.Second {
 		v.skew = 0
+	}
+}
+
+// askTime has Vault tell its time, unless an answer has told it. Without one this machine's clock decides.
+func (v *Vault) askTime(ctx context.Context) {
+	v.mu.Lock()
+	told := v.told
+	v.mu.Unlock()
+	if !told {
+		_ = v.do(ctx, request{verb: reads, path: "sys/seal-status", doing: "tell its time", twice: true}, nil)
 	}
 }
 

@@ -133,7 +133,7 @@ func (m *clientCertificateModel) unchanged(state clientCertificateModel) {
 
 func (r *clientCertificateResource) revocationDue(ctx context.Context, state clientCertificateModel) bool {
 	issued, err := state.issued(ctx)
-	return err == nil && r.Backend != nil && r.Backend.Due(issued)
+	return err == nil && r.Backend != nil && r.Backend.Due(ctx, issued)
 }
 
 // warnOfMissingRole says that nobody could log in, as far as the database can be asked.
