@@ -15,3 +15,8 @@ var Files embed.FS
 //
 //go:embed catalog.txt
 var Catalog string
+
+// Statements tells where the statements of each file are and what they lock. `make generate` writes it.
+//
+//go:embed statements.json
+var Statements []byte

@@ -33,11 +33,11 @@ git ls-files -z --cached --others --exclude-standard |
 	tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 cd "$copy"
 
-step 'Generated docs'
+step 'Generated files'
 mkdir -p before docs
-cp -R docs examples modules before/
+cp -R docs examples migrations modules before/
 if make --no-print-directory generate >generate.log 2>&1; then
-	for dir in docs examples modules; do
+	for dir in docs examples migrations modules; do
 		diff -ru "before/$dir" "$dir" || bad "$dir/ is out of date: run \`make generate\`"
 	done
 	"${tool[@]}" tfplugindocs validate --provider-name brownie >validate.log 2>&1 || {
@@ -46,7 +46,7 @@ if make --no-print-directory generate >generate.log 2>&1; then
 	}
 else
 	cat generate.log >&2
-	bad 'docs cannot be generated, see above'
+	bad 'generated files cannot be made, see above'
 fi
 
 step 'Examples'

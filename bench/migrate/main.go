@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"flag"
@@ -11,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"testing/fstest"
 	"time"
 
@@ -31,7 +31,6 @@ const (
 	crowd             = 8
 	// childVariable makes the process one that migrates, so that both sides start a process.
 	childVariable = "BROWNIE_BENCH_MIGRATE"
-	gooseModule   = "github.com/pressly/goose/v3"
 )
 
 var rounds = flag.Int("rounds", 25, "how often each side migrates an empty database")
@@ -96,7 +95,12 @@ func (m *measurement) programs(ctx context.Context, r *benchmark.Report) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	goose, version, err := installGoose(ctx, folder)
+	benchmark.Progress("Building goose")
+	goose, err := devstack.BuildGoose(ctx, folder)
+	if err != nil {
+		return err
+	}
+	version, err := exec.CommandContext(ctx, goose, "--version").Output()
 	if err != nil {
 		return err
 	}
@@ -124,8 +128,8 @@ func (m *measurement) programs(ctx context.Context, r *benchmark.Report) error {
 		return err
 	}
 	ratio := all[0][0].Ratio(all[1][0])
-	r.Text("The %d migrations of the platform on an empty database, each side as a process of its own, %d rounds, against goose\n%s.",
-		len(names), *rounds, version)
+	r.Text("The %d migrations of the platform on an empty database, each side as a process of its own, %d rounds (%s).",
+		len(names), *rounds, bytes.TrimSpace(version))
 	table := [][]string{{"from an empty database to the latest version", "median", "95th percentile"}}
 	for i, contender := range []benchmark.Contender{ours, theirs} {
 		table = append(table, []string{contender.Name, benchmark.Millis(all[i][0].Median()), benchmark.Millis(all[i][0].Percentile95())})
@@ -205,19 +209,4 @@ func run(command *exec.Cmd) error {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(command.Path), err, output)
 	}
 	return nil
-}
-
-// installGoose builds goose's own program in the version that the provider uses, with the driver for PostgreSQL only.
-func installGoose(ctx context.Context, folder string) (program, version string, err error) {
-	info, _ := debug.ReadBuildInfo()
-	for _, dependency := range info.Deps {
-		if dependency.Path == gooseModule {
-			version = dependency.Version
-		}
-	}
-	benchmark.Progress("Building goose %s", version)
-	tags := "-tags=no_clickhouse no_duckdb no_libsql no_mssql no_mysql no_spanner no_sqlite3 no_turso no_vertica no_ydb"
-	install := exec.CommandContext(ctx, "go", "install", tags, gooseModule+"/cmd/goose@"+version)
-	install.Env = append(os.Environ(), "GOBIN="+folder)
-	return filepath.Join(folder, "goose"), version, run(install)
 }

@@ -319,22 +319,17 @@ func TestAnInterruptedChangeIsNoSuccess(t *testing.T) {
 	database := testdb.Migrated(t, testdb.Certificates)
 	store := access.New(testdb.DB(t, database))
 	role := testdb.Must(store.CreateRole(t.Context(), newRole(t, database, "interrupted", "reader", nil)))(t)
-	holder := testdb.DB(t, database)
 	held, release := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() { // holds the lock that all changes of roles take
-		pool, err := holder.SQL()
+		err := testdb.DB(t, database).Borrow(t.Context(), nil, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(t.Context(), `BEGIN; LOCK TABLE brownie.role_bindings IN SHARE UPDATE EXCLUSIVE MODE`)
+			close(held)
+			<-release
+			_, rollback := conn.Exec(t.Context(), "ROLLBACK")
+			return errors.Join(err, rollback)
+		})
 		if err != nil {
-			t.Error(err)
-			return
-		}
-		tx, err := pool.BeginTx(t.Context(), nil)
-		if err == nil {
-			_, err = tx.ExecContext(t.Context(), `LOCK TABLE brownie.role_bindings IN SHARE UPDATE EXCLUSIVE MODE`)
-		}
-		close(held)
-		<-release
-		if err = errors.Join(err, tx.Rollback()); err != nil {
 			t.Error(err)
 		}
 	})

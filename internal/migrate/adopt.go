@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,28 +9,26 @@ import (
 	"strings"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // AdoptionError says why a schema that others made is not taken over.
-type AdoptionError struct {
-	// Version is the one that the schema resembles most, Revision what Alembic says, if it made the schema.
-	Version     int64
-	Revision    string
-	Differences []string
-}
+type AdoptionError struct{ *problem.Problem }
 
-func (e *AdoptionError) Error() string {
+// adoptionError lists how a schema differs from the version that it resembles most. revision is what Alembic says, if that is why.
+func adoptionError(version int64, revision string, differences []string) *AdoptionError {
 	const most = 20
-	text := fmt.Sprintf("the database has a schema already, but no record of migrations, and it is not that of any version. It resembles version %d", e.Version)
-	if e.Revision != "" {
-		text += fmt.Sprintf(" (Alembic's revision there is %s; it must be %s)", e.Revision, baselineRevision)
+	text := fmt.Sprintf("the database has a schema already, but no record of migrations, and it is not that of any version. "+
+		"It resembles version %d", version)
+	if revision != "" {
+		text += fmt.Sprintf(" (Alembic's revision there is %s; it must be %s)", revision, baselineRevision)
 	}
-	listed := e.Differences[:min(len(e.Differences), most)]
-	text += fmt.Sprintf(", with %d differences:\n  - %s\n", len(e.Differences), strings.Join(listed, "\n  - "))
-	if len(e.Differences) > most {
-		text += fmt.Sprintf("  … and %d more\n", len(e.Differences)-most)
+	listed := differences[:min(len(differences), most)]
+	text += fmt.Sprintf(", with %d differences:\n  - %s\n", len(differences), strings.Join(listed, "\n  - "))
+	if len(differences) > most {
+		text += fmt.Sprintf("  … and %d more\n", len(differences)-most)
 	}
-	return text + "Nothing was changed. Remove the differences, or use another database"
+	return &AdoptionError{problem.New(text+"Nothing was changed", "Remove the differences, or use another database")}
 }
 
 // baselineRevision is Alembic's last revision before the platform's schema came to be managed here.
@@ -39,7 +36,8 @@ const baselineRevision = "d607e412e7b0"
 
 const (
 	// thereSQL looks for any of some tables and types.
-	thereSQL        = `SELECT EXISTS (SELECT FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL) AS there`
+	thereSQL = `
+SELECT EXISTS (SELECT FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL OR to_regtype(name) IS NOT NULL) AS there`
 	alembicThereSQL = `SELECT to_regclass('public.alembic_version') IS NOT NULL AS there`
 	revisionSQL     = `SELECT coalesce(string_agg(version_num, ', '), '') AS revision FROM public.alembic_version`
 )
@@ -62,32 +60,31 @@ func (e *Engine) adoptable(ctx context.Context, known []Migration) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	var closest *AdoptionError
-	for i := len(known) - 1; i >= 0; i-- {
-		expected, err := e.source.expected(known[i].Version)
+	var version int64
+	var closest []string // how the schema differs from that version
+	for _, m := range slices.Backward(known) {
+		expected, err := e.source.expected(m.Version)
 		if err != nil {
 			return 0, err
 		}
 		found := differences(expected, actual)
-		if closest == nil || len(found) < len(closest.Differences) {
-			closest = &AdoptionError{Version: known[i].Version, Differences: found}
+		if version == 0 || len(found) < len(closest) {
+			version, closest = m.Version, found
 		}
 		if len(found) == 0 {
 			break
 		}
 	}
 	revision, err := e.revision(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, err
+	case revision != "" && revision != baselineRevision:
+		return 0, adoptionError(version, revision, closest)
+	case len(closest) > 0:
+		return 0, adoptionError(version, "", closest)
 	}
-	if revision != "" && revision != baselineRevision {
-		closest.Revision = revision
-		return 0, closest
-	}
-	if len(closest.Differences) > 0 {
-		return 0, closest
-	}
-	return closest.Version, nil
+	return version, nil
 }
 
 // revision is what Alembic remembers, or empty.
@@ -101,19 +98,4 @@ func (e *Engine) revision(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	return found.Revision, err
-}
-
-// adopt records versions that are there without having run.
-func (s *session) adopt(ctx context.Context, tx *sql.Tx, known []Migration, version int64) error {
-	var records []postgres.Statement
-	for _, m := range known {
-		if m.Version <= version {
-			records = append(records, s.record(m, 0, true))
-		}
-	}
-	if _, err := s.asOwner(ctx, tx, records...); err != nil {
-		return err
-	}
-	s.engine.log(ctx, "existing schema adopted", map[string]any{"version": version})
-	return nil
 }

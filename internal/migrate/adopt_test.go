@@ -1,15 +1,14 @@
 package migrate_test
 
 import (
-	stdsql "database/sql"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/pressly/goose/v3"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
@@ -160,14 +159,13 @@ func difference(before, after []string) string {
 // What another goose migrated, or a dump without its history, is recognised by its schema.
 func TestAdoptionOfAKnownVersion(t *testing.T) {
 	t.Parallel()
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, migrations.Files); err != nil {
+		t.Fatal(err)
+	}
 	for _, version := range []int64{3, 7, 12, latest(t)} {
 		database := testdb.Empty(t)
-		db := testdb.Must(stdsql.Open("pgx", testdb.Server(t, database).URL(database)))(t)
-		provider := testdb.Must(goose.NewProvider(goose.DialectPostgres, db, migrations.Files))(t)
-		if _, err := provider.UpTo(t.Context(), version); err != nil {
-			t.Fatal(err)
-		}
-		_ = db.Close()
+		goose(t, database, folder, "goose_db_version", "up-to", strconv.FormatInt(version, 10))
 		engine := platform(t, database)
 		plan := testdb.Must(engine.Plan(t.Context(), latest(t), false))(t)
 		if plan.Adopts != version || plan.From != version || int64(len(plan.Steps)) != latest(t)-version {

@@ -18,11 +18,11 @@ type analyser struct {
 }
 
 func (a *analyser) add(relation string, mode LockMode) *lockTaken {
-	a.locks = append(a.locks, lockTaken{line: a.line, relation: relation, mode: mode})
+	a.locks = append(a.locks, lockTaken{Line: a.line, Relation: relation, Mode: mode})
 	return &a.locks[len(a.locks)-1]
 }
 
-func (l *lockTaken) takes(long, safe string) { l.long, l.safe = long, safe }
+func (l *lockTaken) takes(long, safe string) { l.Long, l.Safe = long, safe }
 
 const (
 	rewrites  = "rewrites the table and its indexes"
@@ -60,7 +60,7 @@ func (a *analyser) statement(kind string, s node) {
 		a.each(s.list("relations"), AccessExclusive)
 		if s.text("behavior") == "DROP_CASCADE" {
 			for _, truncated := range s.list("relations") {
-				a.add(truncated.get("RangeVar").relation(), AccessExclusive).partners = "*"
+				a.add(truncated.get("RangeVar").relation(), AccessExclusive).Partners = "*"
 			}
 			a.unknown = "TRUNCATE … CASCADE"
 		}
@@ -174,26 +174,26 @@ func (a *analyser) alterTable(relation string, command node) {
 		a.addConstraint(relation, definition)
 	case "DropConstraint":
 		a.add(relation, AccessExclusive)
-		a.add(relation, AccessExclusive).partners = command.text("name")
+		a.add(relation, AccessExclusive).Partners = command.text("name")
 	case "AddColumn":
 		a.addColumn(relation, definition)
 	case "AlterColumnType", "SetExpression":
 		a.add(relation, AccessExclusive).takes(rewrites, newColumn)
 		partner := a.add(relation, AccessExclusive) // Foreign keys with the column are made anew, and checked.
-		partner.partners = "column:" + command.text("name")
+		partner.Partners = "column:" + command.text("name")
 		partner.takes(scans, newColumn)
 	case "DropColumn":
 		a.add(relation, AccessExclusive)
-		a.add(relation, AccessExclusive).partners = "column:" + command.text("name")
+		a.add(relation, AccessExclusive).Partners = "column:" + command.text("name")
 	case "SetNotNull":
 		l := a.add(relation, AccessExclusive)
 		l.takes(scans, createNotNull)
-		l.unlessNotNull = command.text("name")
+		l.UnlessNotNull = command.text("name")
 	case "SetLogged", "SetUnLogged", "SetAccessMethod", "SetTableSpace":
 		a.add(relation, AccessExclusive).takes(rewrites, inQuietHours)
 	case "AttachPartition":
 		a.add(relation, ShareUpdateExclusive)
-		a.add(relation, AccessExclusive).partners = "default"
+		a.add(relation, AccessExclusive).Partners = "default"
 		a.add(definition.get("name").relation(), AccessExclusive).takes(scans, "add a CHECK constraint that says the same as the partition's bounds "+
 			"as NOT VALID, and validate it before")
 	case "DetachPartition":
@@ -202,7 +202,7 @@ func (a *analyser) alterTable(relation string, command node) {
 			mode = ShareUpdateExclusive
 		}
 		a.add(relation, mode)
-		a.add(relation, mode).partners = "default"
+		a.add(relation, mode).Partners = "default"
 		a.add(definition.get("name").relation(), mode)
 	default:
 		a.add(relation, AccessExclusive)
@@ -276,7 +276,7 @@ func (a *analyser) createTable(s node) {
 	}
 	a.each(s.list("inhRelations"), mode)
 	if s.get("partbound") != nil {
-		a.add(s.list("inhRelations")[0].get("RangeVar").relation(), AccessExclusive).partners = "default"
+		a.add(s.list("inhRelations")[0].get("RangeVar").relation(), AccessExclusive).Partners = "default"
 	}
 	constraints := s.list("constraints")
 	for _, element := range s.list("tableElts") {
@@ -303,8 +303,8 @@ func (a *analyser) drop(s node) {
 		switch kind := s.text("removeType"); kind {
 		case "OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE":
 			a.add(identifier(name), AccessExclusive)
-			a.add(identifier(name), AccessExclusive).partners = "*"
-			a.add(identifier(name), AccessExclusive).partners = "parent"
+			a.add(identifier(name), AccessExclusive).Partners = "*"
+			a.add(identifier(name), AccessExclusive).Partners = "parent"
 		case "OBJECT_INDEX":
 			mode := AccessExclusive
 			if s.truth("concurrent") {

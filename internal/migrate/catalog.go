@@ -7,11 +7,7 @@ import (
 	"strings"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
-	"github.com/longyi-brownie/terraform-provider-brownie/migrations"
 )
-
-// Platform is the source of the platform's own migrations.
-var Platform = Source{Name: PlatformName, Files: migrations.Files, catalog: migrations.Catalog}
 
 // object is a part of a schema, in the words of PostgreSQL's catalogs.
 type object struct {

@@ -72,11 +72,19 @@ func (e *Engine) Inspect(ctx context.Context, plan *Plan) error {
 	var created []tableName
 	for i := range plan.Steps {
 		step := &plan.Steps[i]
-		found, err := e.migration(step.Version).analyse(step.Down, func(sql string) bool { return e.knows(ctx, sql) })
+		m := e.migration(step.Version)
+		found, err := e.analysed(step.Version, step.Down)
 		if err != nil {
 			return err
 		}
-		created = append(created, found.created...)
+		for _, at := range found.notParsed {
+			// A newer server may know what the parser does not.
+			if st := m.statement(at.span); !e.knows(ctx, st.sql) {
+				return at.err
+			}
+			step.Unknown = append(step.Unknown, at.unknown...)
+		}
+		created = append(created, found.Created...)
 		exceeded, err := e.resolve(ctx, step, found, created)
 		if err != nil {
 			return err
@@ -84,7 +92,7 @@ func (e *Engine) Inspect(ctx context.Context, plan *Plan) error {
 		problems = append(problems, exceeded...)
 	}
 	if len(problems) > 0 {
-		return &BudgetError{*e.options.MaxLockedBytes, problems}
+		return budgetError(*e.options.MaxLockedBytes, problems)
 	}
 	return nil
 }
@@ -101,47 +109,48 @@ type resolvedLock struct {
 // resolve looks up what a step locks, and returns which of it is above the limit. A table that this or an earlier step creates
 // is not locked for others, even if it exists because somebody else has run the step meanwhile.
 func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, created []tableName) (problems []string, err error) {
+	locks := slices.Clone(found.Locks)
 	var relations, partners, columns []string
-	for _, l := range found.locks {
-		relations, partners, columns = append(relations, l.relation), append(partners, l.partners), append(columns, l.unlessNotNull)
+	for _, l := range locks {
+		relations, partners, columns = append(relations, l.Relation), append(partners, l.Partners), append(columns, l.UnlessNotNull)
 	}
 	resolved, err := postgres.Query[resolvedLock](ctx, e.db, resolveSQL, relations, partners, columns, e.source.Name != PlatformName)
 	if err != nil {
 		return nil, err
 	}
 	theirs := func(schema, name string) bool {
-		return !slices.ContainsFunc(created, func(c tableName) bool { return c.name == name && (c.schema == "" || c.schema == schema) })
+		return !slices.ContainsFunc(created, func(c tableName) bool { return c.Name == name && (c.Schema == "" || c.Schema == schema) })
 	}
 	exists := map[int]bool{}
 	for _, r := range resolved {
 		exists[int(r.I-1)] = exists[int(r.I-1)] || theirs(r.SchemaName, r.Name)
 	}
-	for i := range found.locks {
-		l := &found.locks[i]
-		if l.relation == "" || exists[i] {
+	for i := range locks {
+		l := &locks[i]
+		if l.Relation == "" || exists[i] {
 			continue
 		}
-		l.long = "" // Nothing takes long on a table that is new.
+		l.Long = "" // Nothing takes long on a table that is new.
 		isResolved := slices.ContainsFunc(resolved, func(r resolvedLock) bool { return int(r.I-1) == i })
-		if l.declared && !isResolved && !slices.ContainsFunc(created, func(c tableName) bool { return strings.HasSuffix(l.relation, c.name) }) {
-			step.Unknown = append(step.Unknown, fmt.Sprintf(noSuchTable, step.Name, l.line, l.relation))
+		if l.Declared && !isResolved && !slices.ContainsFunc(created, func(c tableName) bool { return strings.HasSuffix(l.Relation, c.Name) }) {
+			step.Unknown = append(step.Unknown, fmt.Sprintf(noSuchTable, step.Name, l.Line, l.Relation))
 		}
 	}
-	if m := e.migration(step.Version); m.transaction {
-		found.holdUntilCommit()
+	if e.migration(step.Version).transaction {
+		holdUntilCommit(locks)
 	}
 	strongest := map[string]TableLock{}
 	for _, r := range resolved {
 		if !theirs(r.SchemaName, r.Name) {
 			continue
 		}
-		l := found.locks[r.I-1]
-		if l.mode > strongest[r.TableName].Mode {
-			strongest[r.TableName] = TableLock{r.TableName, l.mode, r.Bytes}
+		l := locks[r.I-1]
+		if l.Mode > strongest[r.TableName].Mode {
+			strongest[r.TableName] = TableLock{r.TableName, l.Mode, r.Bytes}
 		}
-		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.mode.blocksWrites() && l.long != "" && !r.Proved {
+		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.Mode.blocksWrites() && l.Long != "" && !r.Proved {
 			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %d bytes, against writes (%s). Safe alternative: %s",
-				step.Name, l.line, l.long, r.TableName, r.Bytes, l.mode, l.safe))
+				step.Name, l.Line, l.Long, r.TableName, r.Bytes, l.Mode, l.Safe))
 		}
 	}
 	for _, l := range strongest {
@@ -151,7 +160,7 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		}
 	}
 	slices.SortFunc(step.Locks, func(a, b TableLock) int { return cmp.Compare(a.Table, b.Table) })
-	unknown, err := e.foreign(ctx, found.unknown)
+	unknown, err := e.foreign(ctx, found.Unknown)
 	step.Unknown = append(step.Unknown, unknown...)
 	return problems, err
 }
@@ -163,13 +172,13 @@ func (e *Engine) foreign(ctx context.Context, all []unknown) ([]string, error) {
 	}
 	var functions []string
 	for _, u := range all {
-		functions = append(functions, u.function)
+		functions = append(functions, u.Function)
 	}
 	own, err := postgres.Query[struct{ Name string }](ctx, e.db, ownFunctionsSQL, functions)
 	var texts []string
 	for _, u := range all {
-		if !slices.Contains(own, struct{ Name string }{u.function}) {
-			texts = append(texts, u.text)
+		if !slices.Contains(own, struct{ Name string }{u.Function}) {
+			texts = append(texts, u.Text)
 		}
 	}
 	return texts, err

@@ -109,9 +109,10 @@ func (k killedUpgrade) kill(t *testing.T, run int, whole time.Duration) {
 	}
 	conn := testdb.Must(pgx.Connect(t.Context(), k.server.URL("postgres")))(t)
 	defer func() { _ = conn.Close(t.Context()) }()
-	// Its time begins when it connects.
-	for connected := false; !connected; time.Sleep(time.Millisecond) {
-		if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = $1)`, k.database).Scan(&connected); err != nil {
+	// Its time begins when it has the lock.
+	for begun := false; !begun; time.Sleep(time.Millisecond) {
+		if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = $1
+			WHERE l.locktype = 'advisory' AND l.granted)`, k.database).Scan(&begun); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,15 +1,10 @@
 package migrate
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/wasilibs/go-pgquery/parser"
 )
 
 // LockMode is a mode of a lock on a table, in PostgreSQL's order and with its numbers (manual, section 13.3.1).
@@ -33,34 +28,41 @@ var lockModes = map[LockMode]string{
 
 func (m LockMode) String() string { return lockModes[m] }
 
+// ParseLockMode returns the mode of a name.
+func ParseLockMode(name string) (mode LockMode, found bool) {
+	for mode, each := range lockModes {
+		if strings.EqualFold(each, name) {
+			return mode, true
+		}
+	}
+	return 0, false
+}
+
 // blocksWrites tells the modes that make INSERT, UPDATE and DELETE wait.
 func (m LockMode) blocksWrites() bool { return m >= Share }
 
 // lockTaken is what a statement locks, as far as its text tells.
 type lockTaken struct {
-	line     int
-	relation string // a table, or an index of the table that is locked; empty when only the time counts
-	mode     LockMode
-	declared bool // by a comment
-	// partners locks the tables at the other end of the relation's foreign keys instead: of one constraint, of those with a
+	Line     int      `json:"line"`
+	Relation string   `json:"relation,omitempty"` // a table, or an index of the table that is locked; empty when only the time counts
+	Mode     LockMode `json:"mode"`
+	Declared bool     `json:"declared,omitempty"` // by a comment
+	// Partners locks the tables at the other end of the relation's foreign keys instead: of one constraint, of those with a
 	// column ("column:name"), or of all ("*"); or the table that the relation is a partition of ("parent"), or its default
 	// partition ("default").
-	partners string
-	// long says what the statement does for a time that grows with the table; empty when the lock is brief.
-	long, safe string
-	// unlessNotNull is a column; a valid constraint that says it is not null makes the lock brief.
-	unlessNotNull string
-}
-
-// analysis is what a file locks, and what cannot be told from its text.
-type analysis struct {
-	locks   []lockTaken
-	unknown []unknown
-	created []tableName
+	Partners string `json:"partners,omitempty"`
+	// Long says what the statement does for a time that grows with the table; empty when the lock is brief.
+	Long string `json:"long,omitempty"`
+	Safe string `json:"safe,omitempty"`
+	// UnlessNotNull is a column; a valid constraint that says it is not null makes the lock brief.
+	UnlessNotNull string `json:"unless_not_null,omitempty"`
 }
 
 // tableName is the name of a table that a migration creates; an empty schema stands for any.
-type tableName struct{ schema, name string }
+type tableName struct {
+	Schema string `json:"schema,omitempty"`
+	Name   string `json:"name"`
+}
 
 const (
 	cannotTell = `%s, line %d: what %s locks cannot be told before it runs. List the tables in the file, in a line such as ` +
@@ -70,122 +72,47 @@ const (
 
 // unknown is a statement that may lock anything. PostgreSQL's own functions lock nothing.
 type unknown struct {
-	function string // empty for a block of code
-	text     string
+	Function string `json:"function,omitempty"` // empty for a block of code
+	Text     string `json:"text"`
 }
 
 var declaredLocks = regexp.MustCompile(`(?mi)^--\s*brownie:locks\s+(NONE|(?:ROW |ACCESS |SHARE |UPDATE )*(?:SHARE|EXCLUSIVE))\b[ \t]*(.*?)[ \t]*$`)
 
-// analyse finds out what a migration or its down step locks, with PostgreSQL's own parser, and reports errors of syntax. The
-// parser is that of one version; newer asks the server whether it knows a statement that the parser does not.
-func (m Migration) analyse(down bool, newer func(sql string) bool) (analysis, error) {
-	var found analysis
-	statements, text := m.up, m.text
-	if at := m.annotationAt("Down"); down {
-		statements, text = m.down, m.text[at:]
-	} else if at > 0 {
-		text = m.text[:at]
+// declared reads the lines "-- brownie:locks" of a section, and of what stands in front of "-- +goose Up". Any of them, also one that
+// says NONE, stands for all that the parser cannot tell.
+func (m Migration) declared(down bool) (locks []lockTaken, some bool, err error) {
+	from := 0
+	if down {
+		from = m.down.from
 	}
-	declarations := declaredLocks.FindAllStringSubmatch(text, -1)
-	for _, match := range declarations {
-		line := lineAt(m.text, strings.Index(m.text, match[0]))
-		if mode := strings.ToUpper(match[1]); mode != "NONE" && !slices.Contains(slices.Collect(maps.Values(lockModes)), mode) {
-			return found, &BadFileError{m.Name, line, fmt.Sprintf("%q is no lock mode (PostgreSQL manual, section 13.3.1)", match[1])}
+	for _, at := range declaredLocks.FindAllStringSubmatchIndex(m.text[from:m.section(down).to], -1) {
+		word, tables := m.text[from+at[2]:from+at[3]], m.text[from+at[4]:from+at[5]]
+		mode, found := ParseLockMode(word)
+		if !found && !strings.EqualFold(word, "NONE") {
+			return nil, true, m.bad(from+at[0], fmt.Sprintf("%q is no lock mode (PostgreSQL manual, section 13.3.1)", word))
 		}
-		for mode, name := range lockModes {
-			for relation := range strings.SplitSeq(match[2], ",") {
-				if relation = strings.TrimSpace(relation); relation != "" && strings.EqualFold(name, match[1]) {
-					found.locks = append(found.locks, lockTaken{line: line, declared: true, relation: relation, mode: mode})
-				}
+		for relation := range strings.SplitSeq(tables, ",") {
+			if relation = strings.TrimSpace(relation); relation != "" && found {
+				locks = append(locks, lockTaken{Line: m.line(from + at[0]), Declared: true, Relation: relation, Mode: mode})
 			}
 		}
+		some = true
 	}
-	for _, st := range statements {
-		parsedText, err := parser.ParseToJSON(st.sql)
-		if err != nil {
-			if !newer(st.sql) {
-				return found, m.syntaxError(st, err)
-			}
-			if len(declarations) == 0 {
-				found.unknown = append(found.unknown, unknown{"", fmt.Sprintf(cannotTell, m.Name, st.line, "this statement")})
-			}
-			continue
-		}
-		var tree node
-		if err := json.Unmarshal([]byte(parsedText), &tree); err != nil {
-			return found, fmt.Errorf("cannot analyse %s: %w", m.Name, err)
-		}
-		for _, parsed := range tree.list("stmts") {
-			kind, fields := parsed.get("stmt").only()
-			if kind == "TransactionStmt" && (!m.transaction || !strings.Contains(fields.text("kind"), "SAVEPOINT")) {
-				return found, &BadFileError{m.Name, st.line, "a migration begins and ends no transaction itself: its file is one, unless it says " +
-					`"-- +goose NO TRANSACTION"; then each statement is`}
-			}
-			if kind == "CopyStmt" && fields.text("filename") == "" && !fields.truth("is_program") {
-				return found, &BadFileError{m.Name, st.line, "COPY from or to the client is not possible; write INSERT"}
-			}
-			if m.transaction && outsideTransactions(kind, fields) {
-				return found, &BadFileError{m.Name, st.line, `this statement cannot run in a transaction; begin the file with "-- +goose NO TRANSACTION", ` +
-					"and move what needs a transaction into another file"}
-			}
-			a := analyser{line: st.line}
-			a.statement(kind, fields)
-			found.locks, found.created = append(found.locks, a.locks...), append(found.created, a.created...)
-			if len(declarations) > 0 {
-				continue
-			}
-			for _, function := range a.functions {
-				found.unknown = append(found.unknown, unknown{function, fmt.Sprintf(cannotTell, m.Name, st.line, "function "+function)})
-			}
-			if a.unknown != "" {
-				found.unknown = append(found.unknown, unknown{"", fmt.Sprintf(cannotTell, m.Name, st.line, a.unknown)})
-			}
-		}
-	}
-	return found, nil
-}
-
-// outsideTransactions tells the statements that refuse to run in a transaction.
-func outsideTransactions(kind string, s node) bool {
-	switch kind {
-	case "VacuumStmt":
-		return s.truth("is_vacuumcmd") // ANALYZE is the same kind.
-	case "AlterSystemStmt", "CreatedbStmt", "DropdbStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt":
-		return true
-	case "AlterTableStmt":
-		for _, command := range s.list("cmds") {
-			if _, definition := command.get("AlterTableCmd").get("def").only(); definition.truth("concurrent") {
-				return true
-			}
-		}
-	}
-	return s.truth("concurrent") && kind != "RefreshMatViewStmt" || kind == "ReindexStmt" && s.option("concurrently")
-}
-
-func (m Migration) syntaxError(st statement, err error) error {
-	line, message := st.line, err.Error()
-	var wrong *parser.Error
-	if errors.As(err, &wrong) {
-		message = wrong.Message
-		if wrong.Cursorpos > 0 && wrong.Cursorpos <= len(st.sql) {
-			line += strings.Count(st.sql[:wrong.Cursorpos-1], "\n")
-		}
-	}
-	return &BadFileError{m.Name, line, message}
+	return locks, some, nil
 }
 
 // holdUntilCommit makes brief locks long when a later statement of the same transaction takes long: a lock is held
 // until the end of the transaction.
-func (a *analysis) holdUntilCommit() {
+func holdUntilCommit(locks []lockTaken) {
 	later := lockTaken{}
-	for i := range slices.Backward(a.locks) {
-		l := &a.locks[i]
+	for i := range slices.Backward(locks) {
+		l := &locks[i]
 		switch {
-		case l.long != "":
+		case l.Long != "":
 			later = *l
-		case l.mode.blocksWrites() && later.long != "" && !l.declared:
-			l.long = fmt.Sprintf("keeps that lock while line %d %s", later.line, later.long)
-			l.safe = "move what takes long into a migration of its own"
+		case l.Mode.blocksWrites() && later.Long != "" && !l.Declared:
+			l.Long = fmt.Sprintf("keeps that lock while line %d %s", later.Line, later.Long)
+			l.Safe = "move what takes long into a migration of its own"
 		}
 	}
 }

@@ -16,5 +16,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	testdb.Main(m)
+	testdb.Main(m, func() error { return os.RemoveAll(gooseFolder) })
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pressly/goose/v3/lock"
 	"github.com/sethvargo/go-retry"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -24,7 +23,8 @@ type Plan struct {
 	// Adopted is the version up to which the schema was adopted, now or earlier.
 	Adopted int64
 
-	anyStart bool // the plan is made and run at once
+	// upOnly is a plan that is made and run at once: wherever it finds the database, it goes up from there.
+	upOnly bool
 }
 
 // Step is one migration that a run will apply or, if Down is set, undo.
@@ -46,8 +46,8 @@ func (s Step) Same(other Step) bool {
 }
 
 // Plan finds out what a run to a version will do, changing nothing. Going down takes allowDown, and is possible by one
-// version only. Errors are [*AheadError], [*HistoryError], [*DownError], [*UnknownVersionError], [*AdoptionError] and
-// [*BadFileError].
+// version only. Errors are [*AheadError], [*HistoryError], [*DownError], [*AdoptionError], [*BadFileError], and a problem of
+// "version" if no file has it.
 func (e *Engine) Plan(ctx context.Context, version int64, allowDown bool) (Plan, error) {
 	plan, err := e.outline(ctx, version)
 	if err != nil || len(plan.Steps) == 0 || !plan.Steps[0].Down {
@@ -55,20 +55,33 @@ func (e *Engine) Plan(ctx context.Context, version int64, allowDown bool) (Plan,
 	}
 	switch {
 	case !allowDown:
-		err = &DownError{plan.From, plan.To, fmt.Sprintf("undoes migrations, with what is stored in their tables and columns. "+
-			"Set version to %d or higher, or allow_down = true if that is meant", plan.From)}
+		err = downError(plan.From, plan.To, fmt.Sprintf("undoes migrations, with what is stored in their tables and columns. "+
+			"Set version to %d or higher, or allow_down = true if that is meant", plan.From))
 	case len(plan.Steps) > 1:
-		err = &DownError{plan.From, plan.To, fmt.Sprintf("is done one version at a time. Set version to %d first", plan.Steps[1].Version)}
+		err = downError(plan.From, plan.To, fmt.Sprintf("is done one version at a time. Set version to %d first", plan.Steps[1].Version))
 	}
 	return plan, err
+}
+
+// Confirm tells whether a plan is the one that was shown: what ran in the meantime is a [*StalePlanError]. from is the version
+// that the database then had, or nil if nobody could know it.
+func (p Plan) Confirm(from *int64, steps []Step) error {
+	if from != nil && *from != p.From || !slices.EqualFunc(steps, p.Steps, Step.Same) {
+		var planned int64
+		if from != nil {
+			planned = *from
+		}
+		return stalePlan(planned, p.From, p.To)
+	}
+	return nil
 }
 
 // PlanTeardown finds out what undoing everything will do.
 func (e *Engine) PlanTeardown(ctx context.Context, allowDown bool) (Plan, error) {
 	plan, err := e.outline(ctx, 0)
 	if err == nil && len(plan.Steps) > 0 && !allowDown {
-		err = &DownError{plan.From, 0, "undoes all migrations, with what is stored in their tables. Apply allow_down = true first if that is " +
-			`meant, or on_destroy = "keep" to leave the schema as it is`}
+		err = downError(plan.From, 0, "undoes all migrations, with what is stored in their tables. Apply allow_down = true first if that is "+
+			`meant, or on_destroy = "keep" to leave the schema as it is`)
 	}
 	return plan, err
 }
@@ -101,7 +114,7 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 	}
 	latest := known[len(known)-1].Version
 	if version != 0 && !slices.ContainsFunc(known, func(m Migration) bool { return m.Version == version }) {
-		return Plan{}, &UnknownVersionError{version, latest}
+		return Plan{}, unknownVersion(version, latest)
 	}
 	applied, err := e.settled(ctx, version)
 	if err != nil {
@@ -113,7 +126,7 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 			plan.Adopted = a.Version
 		}
 	}
-	if err := verify(known, applied); err != nil {
+	if err := e.source.verify(known, applied); err != nil {
 		return plan, err
 	}
 	if len(applied) == 0 {
@@ -126,9 +139,9 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 		return plan, err
 	}
 	for _, step := range plan.Steps {
-		if step.Down && len(e.migration(step.Version).down) == 0 {
-			return plan, &DownError{plan.From, version, fmt.Sprintf(`needs a down step, which %s lacks: no statement follows "-- +goose Down". `+
-				"Write a new migration that does what is wanted", step.Name)}
+		if step.Down && len(e.migration(step.Version).down.pieces) == 0 {
+			return plan, downError(plan.From, version, fmt.Sprintf(`needs a down step, which %s lacks: no statement follows "-- +goose Down". `+
+				"Write a new migration that does what is wanted", step.Name))
 		}
 	}
 	return plan, nil
@@ -150,7 +163,7 @@ func (e *Engine) settled(ctx context.Context, version int64) ([]Applied, error) 
 		if err != nil || len(applied) == 0 || Current(applied) == version {
 			return applied, err
 		}
-		now, err := postgres.QueryOne[struct{ Running bool }](ctx, e.db, underWaySQL, lock.DefaultLockID)
+		now, err := postgres.QueryOne[struct{ Running bool }](ctx, e.db, underWaySQL, lockID)
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"sync"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/sethvargo/go-retry"
 )
 
@@ -42,14 +40,22 @@ func (db *DB) Close() {
 	}
 }
 
-// SQL returns the same pool behind the standard library's interface, for libraries that know no other. Closing it
-// leaves the pool open.
-func (db *DB) SQL() (*sql.DB, error) {
+// Borrow lends one connection of the pool to use, and gives what the server says on it to hear. One that is closed, or in a
+// transaction, when use returns does not come back into the pool.
+func (db *DB) Borrow(ctx context.Context, hear func(Notice), use func(*pgx.Conn) error) error {
 	pool, err := db.open()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return stdlib.OpenDBFromPool(pool), nil
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	data := conn.Conn().PgConn().CustomData()
+	data[receiverKey] = hear
+	defer delete(data, receiverKey)
+	return use(conn.Conn())
 }
 
 // Statement is one SQL statement with the values of its parameters. Args are the values of $1, $2 …, or one

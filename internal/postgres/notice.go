@@ -1,12 +1,9 @@
 package postgres
 
 import (
-	"database/sql"
-	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // Notice is what the server says beside the result of a statement (PostgreSQL manual, "Reporting Errors and Messages").
@@ -19,23 +16,6 @@ type Notice struct {
 
 // The name under which a connection keeps who receives its notices.
 const receiverKey = "brownie.notices"
-
-// ReceiveNotices gives all that the server says on a connection to receive, until it is called with nil.
-func ReceiveNotices(conn *sql.Conn, receive func(Notice)) error {
-	return conn.Raw(func(driverConn any) error {
-		conn, ours := driverConn.(*stdlib.Conn)
-		if !ours {
-			return fmt.Errorf("a connection of type %T is not one of [DB.SQL]", driverConn)
-		}
-		data := conn.Conn().PgConn().CustomData()
-		if receive == nil {
-			delete(data, receiverKey)
-		} else {
-			data[receiverKey] = receive
-		}
-		return nil
-	})
-}
 
 func deliverNotice(conn *pgconn.PgConn, notice *pgconn.Notice) {
 	receive, wanted := conn.CustomData()[receiverKey].(func(Notice))

@@ -37,7 +37,7 @@ var (
 	asOwnerBlock string
 )
 
-// AsOwner returns the statements by which others run as they do on [DB.AsOwnerOf], for connections of [DB.SQL]. They belong
+// AsOwner returns the statements by which others run as they do on [DB.AsOwnerOf], for connections of [DB.Borrow]. They belong
 // into one transaction. The last one must be one that can return rows.
 //
 // SET ROLE alone would confine nothing: what it runs could RESET ROLE. In a SECURITY DEFINER function the server refuses that.

@@ -34,9 +34,9 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 		return
 	}
 	if plan.Name.IsUnknown() && !plan.SourceDir.IsUnknown() {
-		name, problem := defaultName(plan.SourceDir)
-		if problem != "" {
-			resp.Diagnostics.AddAttributeError(path.Root("source_dir"), "Cannot plan migration", problem)
+		name, err := migrate.DefaultName(plan.SourceDir.ValueString())
+		if err != nil {
+			addError(&resp.Diagnostics, "plan", err)
 			return
 		}
 		plan.Name, plan.ID = types.StringValue(name), types.StringValue(name)
@@ -46,7 +46,8 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 		plan.CurrentVersion = types.Int64Unknown()
 	}
 	// The name may come from the state, where no validation of the configuration sees it.
-	if checkName(&resp.Diagnostics, plan.Name, plan.SourceDir); resp.Diagnostics.HasError() {
+	if err := checkName(plan.Name, plan.SourceDir); err != nil {
+		addError(&resp.Diagnostics, "plan", err)
 		return
 	}
 	if !plan.Name.IsUnknown() && !plan.SourceDir.IsUnknown() {
@@ -61,7 +62,7 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 	engine := plan.engine(r.Backend)
 	latest, err := engine.Latest()
 	if err != nil {
-		addMigrationError(diags, "plan", *plan, err)
+		addError(diags, "plan", err)
 		return
 	}
 	plan.LatestVersion = types.Int64Value(latest)
@@ -82,7 +83,7 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 		diags.AddWarning("Pending migrations are not known", "The server cannot be asked yet which migrations it has: "+err.Error()+". The apply will find out.")
 		return
 	case err != nil:
-		addMigrationError(diags, "plan", *plan, err)
+		addError(diags, "plan", err)
 		return
 	default:
 		addNotices(diags, *plan, planned, creates)
@@ -93,7 +94,7 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 		plan.Pending, err = r.pendingOfUpdate(engine, target, state, refreshed)
 	}
 	if err != nil {
-		addMigrationError(diags, "plan", *plan, err)
+		addError(diags, "plan", err)
 	}
 }
 
@@ -125,7 +126,7 @@ func (r *migrationResource) pendingOfUpdate(engine *migrate.Engine, target int64
 		return state.Pending, nil // Nothing is to run, and that the last apply ran something is no change.
 	}
 	steps, err := engine.Steps(from, target)
-	return plannedPending(steps, refreshed), err
+	return refreshedPending(steps, refreshed), err
 }
 
 // refreshedKey is where a refresh leaves what is pending and what it locks: not in the attribute, because Terraform hides
@@ -185,7 +186,7 @@ func (r *migrationResource) planDestroy(ctx context.Context, req resource.Modify
 	}
 	planned, err := r.teardown(ctx, state)
 	if err != nil {
-		addMigrationError(&resp.Diagnostics, "destroy", state, err)
+		addError(&resp.Diagnostics, "destroy", err)
 		return
 	}
 	if len(planned.Steps) > 0 {

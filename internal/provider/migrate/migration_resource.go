@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
@@ -121,7 +120,9 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 func (r *migrationResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config migrationModel
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &config)...); !resp.Diagnostics.HasError() {
-		checkName(&resp.Diagnostics, config.Name, config.SourceDir)
+		if err := checkName(config.Name, config.SourceDir); err != nil {
+			addError(&resp.Diagnostics, "plan", err)
+		}
 	}
 }
 
@@ -154,7 +155,7 @@ func (r *migrationResource) Create(ctx context.Context, req resource.CreateReque
 		return
 	}
 	if err := r.migrate(ctx, &plan, types.Int64Null(), &resp.Diagnostics); err != nil {
-		addMigrationError(&resp.Diagnostics, "create", plan, err)
+		addError(&resp.Diagnostics, "create", err)
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
@@ -164,9 +165,9 @@ func (r *migrationResource) Create(ctx context.Context, req resource.CreateReque
 // the database had in the plan, if it was known.
 func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, planned types.Int64, diags *diag.Diagnostics) error {
 	if plan.Name.IsUnknown() {
-		name, problem := defaultName(plan.SourceDir)
-		if problem != "" {
-			return errors.New(problem)
+		name, err := migrate.DefaultName(plan.SourceDir.ValueString())
+		if err != nil {
+			return err
 		}
 		plan.Name = types.StringValue(name)
 	}
@@ -188,9 +189,9 @@ func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, p
 	if plan.Pending.IsUnknown() {
 		plan.Pending = types.ListValueMust(pendingType, nil)
 	} else if len(now.Steps) > 0 {
-		steps := stepsOf(ctx, plan.Pending)
-		if !planned.IsNull() && planned.ValueInt64() != now.From || !slices.EqualFunc(steps, now.Steps, migrate.Step.Same) {
-			return &migrate.StalePlanError{Planned: planned.ValueInt64(), Found: now.From, Wanted: target}
+		steps, _ := plannedSteps(ctx, plan.Pending)
+		if err := now.Confirm(planned.ValueInt64Pointer(), steps); err != nil {
+			return err
 		}
 	}
 	plan.Pending = appliedPending(ctx, plan.Pending, now.Steps)
@@ -210,7 +211,7 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 	engine := state.engine(r.Backend)
 	applied, err := engine.Applied(ctx)
 	if err != nil {
-		addMigrationError(&resp.Diagnostics, "read", state, err)
+		addError(&resp.Diagnostics, "read", err)
 		return
 	}
 	if len(applied) == 0 {
@@ -277,7 +278,7 @@ func (r *migrationResource) Update(ctx context.Context, req resource.UpdateReque
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	}
 	if err != nil {
-		addMigrationError(&resp.Diagnostics, "update", plan, err)
+		addError(&resp.Diagnostics, "update", err)
 	}
 }
 
@@ -292,7 +293,7 @@ func (r *migrationResource) Delete(ctx context.Context, req resource.DeleteReque
 		_, err = state.engineThatWarns(r.Backend, &resp.Diagnostics).Run(ctx, planned)
 	}
 	if err != nil {
-		addMigrationError(&resp.Diagnostics, "destroy", state, err)
+		addError(&resp.Diagnostics, "destroy", err)
 	}
 }
 

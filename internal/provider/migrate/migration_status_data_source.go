@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/path"
+	resourceschema "github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -84,9 +84,9 @@ func (d *migrationStatusDataSource) Schema(_ context.Context, _ datasource.Schem
 			"applied": schema.ListNestedAttribute{
 				Computed: true, MarkdownDescription: "What ran, in ascending order of versions.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"version":          schema.Int64Attribute{Computed: true, MarkdownDescription: pendingDescriptions["version"]},
-					"name":             schema.StringAttribute{Computed: true, MarkdownDescription: pendingDescriptions["name"]},
-					"sha256":           schema.StringAttribute{Computed: true, MarkdownDescription: pendingDescriptions["sha256"]},
+					"version":          schema.Int64Attribute{Computed: true, MarkdownDescription: describedVersion},
+					"name":             schema.StringAttribute{Computed: true, MarkdownDescription: describedName},
+					"sha256":           schema.StringAttribute{Computed: true, MarkdownDescription: describedSHA256},
 					"applied_at":       schema.StringAttribute{Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When it ended."},
 					"duration":         schema.StringAttribute{Computed: true, MarkdownDescription: "How long it ran; `0s` for what was adopted."},
 					"role":             schema.StringAttribute{Computed: true, MarkdownDescription: "The role that ran it."},
@@ -94,7 +94,9 @@ func (d *migrationStatusDataSource) Schema(_ context.Context, _ datasource.Schem
 					"run_id":           schema.StringAttribute{Computed: true, MarkdownDescription: "The run of HCP Terraform that it was part of (`TFC_RUN_ID`), if any."},
 				}},
 			},
-			"pending": pendingDataAttribute("What is known and not applied, in the order in which it would run."),
+			"pending": tf.Readable(map[string]resourceschema.Attribute{
+				"pending": pendingAttribute("What is known and not applied, in the order in which it would run."),
+			})["pending"],
 		},
 	}
 }
@@ -104,24 +106,22 @@ func (d *migrationStatusDataSource) Read(ctx context.Context, req datasource.Rea
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &model)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if checkName(&resp.Diagnostics, model.Name, model.SourceDir); resp.Diagnostics.HasError() {
-		return
-	}
-	if model.Name.IsNull() {
-		name, problem := defaultName(model.SourceDir)
-		if problem != "" {
-			resp.Diagnostics.AddAttributeError(path.Root("source_dir"), "Cannot read migration status", problem)
-			return
-		}
+	err := checkName(model.Name, model.SourceDir)
+	if err == nil && model.Name.IsNull() {
+		var name string
+		name, err = migrate.DefaultName(model.SourceDir.ValueString())
 		model.Name = types.StringValue(name)
+	}
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "read", "migration status", "", err)
+		return
 	}
 	engine := migrationModel{Name: model.Name, SourceDir: model.SourceDir}.engine(d.Backend)
 	latest, err := engine.Latest()
-	if err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("source_dir"), "Cannot read migration status", tf.Explain("migration", err))
-		return
+	var applied []migrate.Applied
+	if err == nil {
+		applied, err = engine.Applied(ctx)
 	}
-	applied, err := engine.Applied(ctx)
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "read", "migration status", "", err)
 		return
@@ -136,7 +136,7 @@ func (d *migrationStatusDataSource) Read(ctx context.Context, req datasource.Rea
 		err = engine.Inspect(ctx, &planned)
 	}
 	model.Problems = problemsOf(err)
-	model.Pending = pendingValue(planned.Steps)
+	model.Pending = measuredPending(planned.Steps)
 	model.UpToDate = types.BoolValue(len(planned.Steps) == 0 && len(model.Problems) == 0)
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
 }

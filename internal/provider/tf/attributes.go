@@ -114,6 +114,8 @@ func Readable(attributes map[string]schema.Attribute, arguments ...string) map[s
 			read[name] = datasourceschema.SetAttribute{
 				Computed: true, ElementType: a.ElementType, MarkdownDescription: described(a.MarkdownDescription),
 			}
+		case schema.ListNestedAttribute:
+			read[name] = ListOf(described(a.MarkdownDescription), a.NestedObject.Attributes)
 		}
 	}
 	return read
