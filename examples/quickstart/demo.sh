@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The demo: starts PostgreSQL and Vault, applies the quickstart with the provider built from this tree, shows what it made,
-# plans again, and logs in as a tenant's application. Called by `make demo` and `make demo-down`. Everything it makes is in .demo/, but for the server's folder,
-# which .demo/devstack.json and .demo/vault.json name.
+# The demo: starts PostgreSQL, PgBouncer and, if one is at hand, Vault, applies the quickstart with the provider built from this
+# tree, shows what it made, plans again, and logs in as a tenant's application. Called by `make demo` and `make demo-down`.
+# Everything it makes is in .demo/, but for the servers' folders. One process in the background owns the servers: they end with it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 demo=$PWD/.demo
@@ -37,12 +37,19 @@ application() {
 		"$demo/bin/application"
 }
 
-# Fetches what Vault stores for the clients, as Vault Agent would on their machines, and tells the quickstart where it is.
+# Fetches what Vault stores for the clients, as Vault Agent would on their machines.
 fetch_certificates() {
+	local client
+	for client in "${clients[@]}"; do
+		"$demo/bin/devstack" secret "$demo" "$client"
+	done
+}
+
+# Tells the quickstart where the certificates and the pooler are.
+settings() {
 	local client separator=
 	printf '{"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
 	for client in "${clients[@]}"; do
-		"$demo/bin/devstack" secret "$demo" "$client"
 		printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$client" "$demo/clients/$client/tls.crt" "$demo/clients/$client/tls.key"
 		separator=', '
 	done
@@ -56,13 +63,23 @@ need() {
 	}
 }
 
+# Waits until the servers run, and passes on what their process says meanwhile.
+wait_for_servers() {
+	local pid=$1 shown=0 lines
+	until [[ -e $demo/env ]]; do
+		sleep 0.2
+		lines=$(wc -l <"$demo/devstack.log")
+		((lines == shown)) || sed -n "$((shown + 1)),${lines}p" "$demo/devstack.log"
+		shown=$lines
+		kill -0 "$pid" 2>/dev/null || { tail -n "+$((shown + 1))" "$demo/devstack.log" >&2 && exit 1; }
+	done
+}
+
 down() {
-	if [[ -e $demo/devstack.json || -e $demo/vault.json ]]; then
-		if [[ -x $demo/bin/devstack ]]; then
-			"$demo/bin/devstack" down "$demo"
-		else
-			go run ./internal/devstack/cmd/devstack down "$demo"
-		fi
+	local pid
+	# The number may be another process's by now.
+	if [[ -e $demo/pid ]] && pid=$(<"$demo/pid") && [[ $(ps -o args= -p "$pid") == "$demo/bin/devstack "* ]]; then
+		kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 	fi
 	rm -rf "$demo"
 	[[ ${1:-} != say ]] || echo "Removed. Fetched server programs stay in the cache for the next time, see CONTRIBUTING.md."
@@ -86,16 +103,21 @@ up() {
 	trap 'exit 130' INT TERM
 	mkdir -p "$demo/bin" "$demo/quickstart"
 
-	say 'Building the provider'
-	local version=0.0.1 platform
+	say 'Building the provider, and starting the servers meanwhile'
+	local version=0.0.1 platform build_vault=()
+	case ${VAULT:-} in
+	build) build_vault=(-build-vault) ;;
+	'') ;;
+	*) echo "make demo: VAULT is '$VAULT'; it must be 'build', or not set" >&2 && exit 2 ;;
+	esac
 	platform=$(go env GOOS)_$(go env GOARCH)
 	local mirror=$demo/plugins/registry.terraform.io/longyi-brownie/brownie/$version/$platform
 	with_progress Building go build -o "$demo/bin/" ./internal/devstack/cmd/devstack ./examples/quickstart/application
+	nohup "$demo/bin/devstack" up "${build_vault[@]}" "$demo" "${clients[@]}" </dev/null >"$demo/devstack.log" 2>&1 &
+	echo $! >"$demo/pid"
 	CGO_ENABLED=0 with_progress Building go build -ldflags "-X main.version=$version" \
 		-o "$mirror/terraform-provider-brownie_v$version" .
-
-	say "Starting PostgreSQL ${BROWNIE_PG_VERSION:-16}, PgBouncer and Vault"
-	"$demo/bin/devstack" up "$demo" "${clients[@]}" >"$demo/env"
+	wait_for_servers "$(<"$demo/pid")"
 	cat >"$demo/terraformrc" <<-EOF
 		provider_installation {
 		  filesystem_mirror {
@@ -108,6 +130,7 @@ up() {
 	source "$demo/env"
 	cp examples/quickstart/*.tf "$demo/quickstart"
 	cd "$demo/quickstart"
+	[[ -n ${VAULT_ADDR:-} ]] || rm certificates.tf
 
 	say 'terraform apply'
 	terraform init -input=false >"$demo/init.log" || { cat "$demo/init.log" && exit 1; }
@@ -124,13 +147,16 @@ up() {
 	terraform output -raw isolation
 	echo
 
-	say 'Certificates that Vault has issued'
-	terraform output -raw certificates
-	echo
-	echo "Private keys in Terraform's state: $(grep -c 'PRIVATE KEY' terraform.tfstate || true)"
-
-	say 'The applications fetch their certificates from Vault; Terraform tries the logins with them, and plans once more'
-	fetch_certificates >"$demo/quickstart/demo.auto.tfvars.json"
+	if [[ -n ${VAULT_ADDR:-} ]]; then
+		say 'Certificates that Vault has issued'
+		terraform output -raw certificates
+		printf "\nPrivate keys in Terraform's state: %s\n" "$(grep -c 'PRIVATE KEY' terraform.tfstate || true)"
+		say 'The applications fetch their certificates from Vault; Terraform tries the logins with them, and plans once more'
+		fetch_certificates
+	else
+		say "Without Vault the applications' certificates are of the demo's own authority; Terraform tries the logins with them, and plans once more"
+	fi
+	settings >"$demo/quickstart/demo.auto.tfvars.json"
 	terraform apply -no-color -input=false -auto-approve >"$demo/apply.log" || { cat "$demo/apply.log" && exit 1; }
 	terraform plan -no-color -input=false -detailed-exitcode | grep -v -e 'Refreshing state' -e 'Reading\.\.\.' -e 'Read complete'
 
@@ -147,6 +173,14 @@ up() {
 	terraform output -raw logins
 	echo
 
+	if [[ -z ${VAULT_ADDR:-} ]]; then
+		cat <<-EOF
+
+			==> To see how Terraform issues and renews the certificates, install Vault, or have one built, once, in some minutes:
+
+			      make demo VAULT=build
+		EOF
+	fi
 	cat <<-EOF
 
 		==> The servers keep running. To look around and change something:

@@ -98,18 +98,6 @@ resource "brownie_role" "app" {
   statement_timeout = "30s"
 }
 
-# Its certificate. The provider makes the key, Vault signs and keeps it, and no state or plan ever holds it; the application
-# reads it from Vault, for instance with Vault Agent.
-resource "brownie_client_certificate" "app" {
-  for_each = brownie_role.app
-
-  mount       = "pki"
-  role        = each.value.name
-  common_name = each.value.name
-  ttl         = "24h"
-  store       = { mount = "brownie", path = "clients/${each.value.name}" }
-}
-
 # The platform's own server, which acts for all tenants.
 resource "brownie_role" "server" {
   name   = "brownie-fastapi-server"

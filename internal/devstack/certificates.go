@@ -12,7 +12,6 @@ import (
 	"errors"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -73,16 +72,8 @@ func (a *authority) issue(template *x509.Certificate) (certificate, key string, 
 	if err != nil {
 		return "", "", err
 	}
-	key, err = keyPEM(private)
-	return certificate, key, err
-}
-
-func keyPEM(private *ecdsa.PrivateKey) (string, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return "", err
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
+	return certificate, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), err
 }
 
 // serverFiles are the files that a server on this machine shows its clients and checks them with: "ca.crt", and a
@@ -96,62 +87,14 @@ func (a *authority) serverFiles(name string) (map[string]string, error) {
 	return map[string]string{"ca.crt": a.pem, name + ".crt": certificate, name + ".key": key}, err
 }
 
-// issueClient makes a client's certificate, or returns the one that is there: another process that uses a detached
-// server may be reading its files.
-func (a *authority) issueClient(dir, commonName string) (Certificate, error) {
+// issueClient makes a client's certificate.
+func (a *authority) issueClient(dir, commonName string) (c Certificate, err error) {
 	// A common name may hold any character; a file name may not.
 	sum := sha256.Sum256([]byte(commonName))
 	base := filepath.Join(dir, "client-"+hex.EncodeToString(sum[:8]))
-	c := Certificate{CertFile: base + ".crt", KeyFile: base + ".key"}
-	// The key is written last.
-	key, err := os.ReadFile(c.KeyFile)
-	if err == nil {
-		certificate, err := os.ReadFile(c.CertFile)
-		c.CertPEM, c.KeyPEM = string(certificate), string(key)
-		return c, err
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return Certificate{}, err
-	}
+	c.CertFile, c.KeyFile = base+".crt", base+".key"
 	if c.CertPEM, c.KeyPEM, err = a.issue(CertificateRequest{CommonName: commonName}.template()); err != nil {
 		return Certificate{}, err
 	}
-	if err := writePrivate(c.CertFile, c.CertPEM); err != nil {
-		return Certificate{}, err
-	}
-	return c, writePrivate(c.KeyFile, c.KeyPEM)
-}
-
-// save and load keep the authority of a detached server, so that another process can issue certificates.
-func (a *authority) save(file string) error {
-	key, err := keyPEM(a.key)
-	if err != nil {
-		return err
-	}
-	return writePrivate(file, a.pem+key)
-}
-
-func loadAuthority(file string) (*authority, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	certificate, rest := pem.Decode(text)
-	key, _ := pem.Decode(rest)
-	if certificate == nil || key == nil {
-		return nil, errors.New("the record of the detached server is damaged")
-	}
-	a := &authority{pem: string(pem.EncodeToMemory(certificate))}
-	if a.certificate, err = x509.ParseCertificate(certificate.Bytes); err != nil {
-		return nil, err
-	}
-	private, err := x509.ParsePKCS8PrivateKey(key.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	var ok bool
-	if a.key, ok = private.(*ecdsa.PrivateKey); !ok {
-		return nil, errors.New("the record of the detached server holds another kind of key")
-	}
-	return a, nil
+	return c, errors.Join(writePrivate(c.CertFile, c.CertPEM), writePrivate(c.KeyFile, c.KeyPEM))
 }

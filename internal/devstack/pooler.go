@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"slices"
 	"strconv"
 
@@ -21,12 +21,21 @@ type Pooler struct {
 	process *process
 }
 
+// ErrNoPooler says that there is no PgBouncer on this machine, and how to get one.
+var ErrNoPooler = errors.New("there is no PgBouncer: install it, for example with apt-get install pgbouncer or brew install pgbouncer")
+
+func poolerProgram() (string, error) {
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} { // where packages put it, and not on everybody's PATH
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", ErrNoPooler
+}
+
 // StartPooler starts a PgBouncer in front of a server that devstack started. It serves every database, and asks the
-// server who may log in as the role "pgbouncer", which the caller makes. It lives as long as the server does: after a
-// detached server it is detached too, and [Postgres.Stop] ends it. Of the options Log and PoolSize matter.
-//
-// The first of these that can be had is used: "pgbouncer" on PATH or in /usr/sbin, and on Debian and its relatives the
-// package, unpacked into the cache folder without being installed. There is no official image for Docker to run.
+// server who may log in as the role "pgbouncer", which the caller makes. [Postgres.Stop] ends it, too. Of the options Log and
+// PoolSize matter. The program is "pgbouncer" on PATH or in /usr/sbin, else there is [ErrNoPooler].
 func (p *Postgres) StartPooler(ctx context.Context, o Options) (*Pooler, error) {
 	if p.process == nil || p.ca == nil {
 		return nil, ErrForeignServer
@@ -34,14 +43,14 @@ func (p *Postgres) StartPooler(ctx context.Context, o Options) (*Pooler, error) 
 	if _, err := os.Stat(p.CAFile()); err != nil {
 		return nil, fmt.Errorf("the server was stopped, and no pooler can be started for it: %w", err)
 	}
-	program, err := preparePooler(ctx, o)
+	program, err := poolerProgram()
 	if err != nil {
 		return nil, err
 	}
 	return onFreePort(func(port int) (*Pooler, error) { return p.startPooler(ctx, o, program, port) })
 }
 
-func (p *Postgres) startPooler(ctx context.Context, o Options, program poolerProgram, port int) (*Pooler, error) {
+func (p *Postgres) startPooler(ctx context.Context, o Options, program string, port int) (*Pooler, error) {
 	pooler, err := p.preparePoolerFolder(ctx, o, program, port)
 	if err != nil {
 		return nil, err
@@ -49,17 +58,17 @@ func (p *Postgres) startPooler(ctx context.Context, o Options, program poolerPro
 	if err = pooler.process.tell("start"); err == nil {
 		err = withProgress(o, "Starting PgBouncer", func() error { return pooler.await(ctx) })
 	}
-	if err == nil {
-		err = pooler.register()
-	}
 	if err != nil {
-		return nil, errors.Join(err, pooler.Stop(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, pooler.process.stop(context.WithoutCancel(ctx)))
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.poolers = append(p.poolers, pooler)
 	return pooler, nil
 }
 
 // preparePoolerFolder makes the pooler's folder, with a watchdog that removes it whatever happens from then on.
-func (p *Postgres) preparePoolerFolder(ctx context.Context, o Options, program poolerProgram, port int) (*Pooler, error) {
+func (p *Postgres) preparePoolerFolder(ctx context.Context, o Options, program string, port int) (*Pooler, error) {
 	credential, err := ordinaryUser()
 	if err != nil {
 		return nil, err
@@ -69,7 +78,7 @@ func (p *Postgres) preparePoolerFolder(ctx context.Context, o Options, program p
 		return nil, err
 	}
 	f.ca = p.ca
-	watched, err := watch(f, port, command{functions: programsPooler, arguments: []string{program.path, program.libraries}})
+	watched, err := watch(f, port, command{functions: programsPooler, arguments: []string{program}})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(f.dir))
 	}
@@ -152,21 +161,6 @@ func (b *Pooler) await(ctx context.Context) error {
 	})
 }
 
-// register has the server stop the pooler, and makes it outlive this process if the server does. It is recorded first,
-// so that it can always be found.
-func (b *Pooler) register() error {
-	b.server.mu.Lock()
-	defer b.server.mu.Unlock()
-	b.server.poolers = append(b.server.poolers, b)
-	if b.server.record == "" {
-		return nil
-	}
-	if err := b.server.save(); err != nil {
-		return err
-	}
-	return b.process.detach()
-}
-
 // running are the server's poolers.
 func (p *Postgres) running() []*Pooler {
 	p.mu.Lock()
@@ -181,13 +175,6 @@ func (b *Pooler) Stop(ctx context.Context) error {
 	}
 	b.server.mu.Lock()
 	defer b.server.mu.Unlock()
-	before := len(b.server.poolers)
 	b.server.poolers = slices.DeleteFunc(b.server.poolers, func(other *Pooler) bool { return other == b })
-	if b.server.record == "" || len(b.server.poolers) == before {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Dir(b.server.record)); err != nil {
-		return nil // the server was stopped, and its record is gone
-	}
-	return b.server.save()
+	return nil
 }

@@ -271,31 +271,6 @@ func TestPoolerStops(t *testing.T) {
 	}
 }
 
-func TestPoolerOfDetachedServer(t *testing.T) {
-	record := t.TempDir()
-	server, pooler := startPooler(t, devstack.Options{Detached: true, Dir: record})
-	if second, err := server.StartPooler(t.Context(), devstack.Options{}); err != nil || second.Stop(t.Context()) != nil {
-		t.Fatal(err)
-	}
-	attached, err := devstack.Attach(record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := attached.ClientCertificate("app")
-	if err != nil {
-		t.Fatal(err)
-	}
-	execute(t, attached.URL("postgres"), `CREATE ROLE app LOGIN IN ROLE brownie_pooled`)
-	mustLogin(t, attached, pooler, "app", certificate)
-	if err := attached.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	leavesNothing(t, filepath.Dir(server.CAFile()), pooler.Port())
-	if left, _ := os.ReadDir(record); len(left) != 0 {
-		t.Errorf("left in the folder of the record: %v", left)
-	}
-}
-
 // A parent that is killed leaves neither pooler nor server, also while the pooler starts.
 func TestKilledParentOfPooler(t *testing.T) {
 	own(t)

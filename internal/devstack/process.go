@@ -17,21 +17,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-const (
-	controlFile   = "control"
-	authorityFile = "authority.pem"
-	// poll is the time between two looks at a server.
-	poll = 20 * time.Millisecond
-)
+// poll is the time between two looks at a server.
+const poll = 20 * time.Millisecond
 
 // process is a server's process and its folder.
 type process struct {
 	dir       string
 	port      int
-	container string // name of the server's container, else empty
-	// input is the watchdog's standard input; a detached server has none and is told through a pipe's file.
-	input io.WriteCloser
-	// done is closed when the watchdog that this process started has ended.
+	container string         // name of the server's container, else empty
+	input     io.WriteCloser // the watchdog's
+	// done is closed when the watchdog has ended.
 	done chan struct{}
 }
 
@@ -66,90 +61,25 @@ func watch(f *files, port int, c command) (*process, error) {
 
 // tell writes a line to the watchdog.
 func (p *process) tell(line string) error {
-	if p.input != nil {
-		_, err := fmt.Fprintln(p.input, line)
-		return err
-	}
-	control, err := p.openControl()
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(control, line)
-	return errors.Join(err, control.Close())
+	_, err := fmt.Fprintln(p.input, line)
+	return err
 }
 
-// openControl opens a detached server's pipe. Without a reader that fails instead of waiting for one.
-func (p *process) openControl() (*os.File, error) {
-	return os.OpenFile(filepath.Join(p.dir, controlFile), os.O_WRONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // The folder is one that devstack made.
-}
-
-// detach makes the server outlive this process. Until then it ends with it, so that an interrupted start leaves nothing.
-//
-// No context ends it half-way, when nobody would know which of the two inputs the watchdog reads.
-func (p *process) detach() error {
-	if err := p.tell("detach"); err != nil {
-		return err
-	}
-	deadline := time.After(time.Minute)
-	for {
-		control, err := p.openControl()
-		if err == nil {
-			input := p.input
-			p.input = nil
-			return errors.Join(control.Close(), input.Close())
-		}
-		select {
-		case <-deadline:
-			return fmt.Errorf("the server cannot be detached: %w", err)
-		case <-time.After(poll):
-		}
-	}
-}
-
-// stop ends the server and waits until its folder is gone.
+// stop ends the server and waits until its folder is gone. A watchdog that was killed cannot remove it.
 func (p *process) stop(ctx context.Context) error {
-	if _, err := os.Stat(p.dir); err != nil && p.done == nil {
-		return p.removeRemains(ctx) // a container may have outlived this machine's temporary files
-	}
 	_ = p.tell("stop") // who does not hear it is noticed below
-	if p.input != nil {
-		_ = p.input.Close()
+	_ = p.input.Close()
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Minute):
+		return fmt.Errorf("the server in %s did not stop", p.dir)
 	}
-	deadline := time.After(time.Minute)
-	for {
-		unattended := p.unattended() // before the look at the folder, which the watchdog removes last
-		if _, err := os.Stat(p.dir); errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if unattended {
-			return p.removeRemains(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-deadline:
-			return fmt.Errorf("the server in %s did not stop", p.dir)
-		case <-time.After(poll):
-		}
+	if _, err := os.Stat(p.dir); errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-}
-
-// unattended tells that no watchdog runs. It may have been killed, or the machine restarted.
-func (p *process) unattended() bool {
-	if p.done != nil {
-		select {
-		case <-p.done:
-			return true
-		default:
-			return false
-		}
-	}
-	control, err := p.openControl()
-	if err == nil {
-		_ = control.Close()
-		return false
-	}
-	return true
+	return p.removeRemains(ctx)
 }
 
 // removeRemains cleans up after a server whose watchdog is gone.

@@ -38,9 +38,6 @@ func startOwn(ctx context.Context, o Options, from source, port int) (*Postgres,
 	if err == nil {
 		err = withProgress(o, "Starting PostgreSQL "+from.major, func() error { return p.await(ctx, time.Time{}) })
 	}
-	if err == nil {
-		err = p.detach(o)
-	}
 	if err != nil {
 		return p, errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}

@@ -22,23 +22,18 @@ type Vault struct {
 	Address string
 	token   string
 	process *process // nil for an existing server
-	record  string   // file that records a detached server, else empty
 }
 
-// vaultImage is what Docker runs.
-const vaultImage = "hashicorp/vault:1.21"
-
 // StartVault starts a Vault server that keeps everything in memory, or connects to an existing one. The first of these that
-// can be had is used: the server that VAULT_ADDR and VAULT_TOKEN name, "vault" or "bao" on PATH, a container of the
-// official image when a Docker daemon answers, and a server that is built once from its source, which takes minutes.
+// can be had is used: the server that VAULT_ADDR and VAULT_TOKEN name, "vault" or "bao" on PATH, and a server that is built
+// once from its source, which takes minutes, see [VaultIsHere].
 func StartVault(ctx context.Context, o Options) (*Vault, error) {
 	if address := os.Getenv("VAULT_ADDR"); address != "" {
 		v := &Vault{Address: address, token: os.Getenv("VAULT_TOKEN")}
 		if _, err := v.Do(ctx, http.MethodGet, "auth/token/lookup-self", nil); err != nil {
 			return nil, fmt.Errorf("the server that VAULT_ADDR names cannot be used with VAULT_TOKEN: %w", err)
 		}
-		err := v.detach(o)
-		return v, err
+		return v, nil
 	}
 	program, err := prepareVault(ctx, o)
 	if err != nil {
@@ -47,15 +42,22 @@ func StartVault(ctx context.Context, o Options) (*Vault, error) {
 	return onFreePort(func(port int) (*Vault, error) { return startVault(ctx, o, program, port) })
 }
 
-// prepareVault finds the program, or fetches what is needed; an empty name means Docker.
-func prepareVault(ctx context.Context, o Options) (program string, err error) {
+// VaultIsHere tells whether [StartVault] need not build one.
+func VaultIsHere() bool { return os.Getenv("VAULT_ADDR") != "" || vaultOnPath() != "" }
+
+func vaultOnPath() string {
 	for _, name := range []string{"vault", "bao"} {
 		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
+			return path
 		}
 	}
-	if dockerAnswers(ctx) {
-		return "", fetchImage(ctx, o, vaultImage)
+	return ""
+}
+
+// prepareVault finds the program, or builds it.
+func prepareVault(ctx context.Context, o Options) (program string, err error) {
+	if path := vaultOnPath(); path != "" {
+		return path, nil
 	}
 	return builtVault(ctx, o)
 }
@@ -65,7 +67,7 @@ func builtVault(ctx context.Context, o Options) (string, error) {
 	const module = "github.com/longyi-brownie/terraform-provider-brownie"
 	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
-		return "", errors.New("no Vault can be had: install vault or bao, or Docker, or name an existing server in VAULT_ADDR and VAULT_TOKEN")
+		return "", errors.New("no Vault can be had: install vault or bao, or name an existing server in VAULT_ADDR and VAULT_TOKEN")
 	}
 	source := filepath.Join(strings.TrimSpace(string(output)), "internal", "devstack", "vault")
 	manifest, err := os.ReadFile(filepath.Join(source, "go.mod"))
@@ -112,13 +114,6 @@ func startVault(ctx context.Context, o Options, program string, port int) (*Vaul
 		return nil, err
 	}
 	c := command{functions: programsVault, arguments: []string{program, strconv.Itoa(port)}}
-	if program == "" {
-		name := filepath.Base(f.dir)
-		c = command{functions: containerVault, container: name, arguments: []string{
-			name, "--label", "brownie-devstack=true", "--publish", "127.0.0.1:" + strconv.Itoa(port) + ":8200", "--cap-add", "IPC_LOCK",
-			vaultImage, "server", "-dev", "-dev-no-store-token", "-dev-listen-address=0.0.0.0:8200",
-		}}
-	}
 	watched, err := watch(f, port, c)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(f.dir))
@@ -135,9 +130,6 @@ func startVault(ctx context.Context, o Options, program string, port int) (*Vaul
 			})
 		})
 	}
-	if err == nil {
-		err = v.detach(o)
-	}
 	if err != nil {
 		return v, errors.Join(err, v.Stop(context.WithoutCancel(ctx)))
 	}
@@ -150,19 +142,8 @@ func (v *Vault) Env() []string { return []string{"VAULT_ADDR=" + v.Address, "VAU
 // Token is the administrator's token.
 func (v *Vault) Token() string { return v.token }
 
-// TokenFile is the path of a file with the administrator's token, which only the server's user can read; empty for an existing server.
-func (v *Vault) TokenFile() string {
-	if v.process == nil {
-		return ""
-	}
-	return filepath.Join(v.process.dir, "token")
-}
-
-// Own tells whether devstack started the server, which may then be sealed and stopped.
+// Own tells whether devstack started the server, which then may be sealed and stopped, and reaches what listens on this machine.
 func (v *Vault) Own() bool { return v.process != nil }
-
-// OnThisHost tells whether the server reaches what listens on this machine's loopback address, which one in a container does not.
-func (v *Vault) OnThisHost() bool { return v.process != nil && v.process.container == "" }
 
 // WithToken is the same server for somebody else, or with an empty token for nobody.
 func (v *Vault) WithToken(token string) *Vault { return &Vault{Address: v.Address, token: token} }
@@ -234,62 +215,8 @@ func (v *Vault) MakeAuthority(ctx context.Context, server *Postgres, mount strin
 
 // Stop ends the server and removes everything of it. An existing one is left alone. It may be called again.
 func (v *Vault) Stop(ctx context.Context) error {
-	if v.process != nil {
-		if err := v.process.stop(ctx); err != nil {
-			return err
-		}
-	}
-	if v.record == "" {
+	if v.process == nil {
 		return nil
 	}
-	if err := os.Remove(v.record); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// recordedVault is what another process needs to know of a detached server.
-type recordedVault struct {
-	recordedProcess
-	Address string `json:"address"`
-	Token   string `json:"token"`
-}
-
-// detach makes a server outlive this process if that is wanted. It is recorded first, so that it can always be found.
-func (v *Vault) detach(o Options) error {
-	if !o.Detached {
-		return nil
-	}
-	v.record = vaultRecord(o.Dir)
-	r := recordedVault{Address: v.Address, Token: v.token}
-	if v.process != nil {
-		r.recordedProcess = v.process.recorded()
-	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if err := writePrivate(v.record, string(text)+"\n"); err != nil || v.process == nil {
-		return err
-	}
-	return v.process.detach()
-}
-
-func vaultRecord(dir string) string { return filepath.Join(dir, "vault.json") }
-
-// AttachVault finds the detached server that is recorded in a folder. It returns [os.ErrNotExist] when none is.
-func AttachVault(dir string) (*Vault, error) {
-	text, err := os.ReadFile(vaultRecord(dir))
-	if err != nil {
-		return nil, err
-	}
-	var r recordedVault
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, err
-	}
-	v := &Vault{Address: r.Address, token: r.Token, record: vaultRecord(dir)}
-	if r.Dir != "" {
-		v.process = r.process()
-	}
-	return v, nil
+	return v.process.stop(ctx)
 }

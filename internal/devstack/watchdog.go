@@ -3,10 +3,10 @@ package devstack
 // watchdog is a shell script that runs a server for as long as its standard input stays open, so that nothing is left
 // when the process that holds the other end ends, by whatever cause. It is started before anything else is made.
 // Its first argument is the server's folder, the others belong to the functions run, crash and end, which stand in front
-// of it: see [programsServer], [containerServer], [programsPooler], [programsVault] and [containerVault].
+// of it: see [programsServer], [containerServer], [programsPooler] and [programsVault].
 //
-// Its input is lines. "start" starts the server; "restart" crashes it and starts it again; "detach" goes on with a pipe
-// in the folder, which never ends, as input; "stop" or the end of the input stops the server and removes the folder.
+// Its input is lines. "start" starts the server; "restart" crashes it and starts it again; "stop" or the end of the input stops
+// the server and removes the folder.
 // The file "ended" appears when the server ends other than by "restart".
 const watchdog = `
 folder=$1
@@ -30,7 +30,6 @@ while read -r line; do
 		fi
 		start "$@"
 		;;
-	detach) mkfifo control && exec <>control ;;
 	stop) break ;;
 	esac
 done
@@ -74,11 +73,10 @@ end() {
 }
 `
 
-// programsPooler are the watchdog's functions for a pooler. Its arguments are the program and where its libraries are, if
-// they are not the system's. It keeps nothing that an end without a question could damage.
+// programsPooler are the watchdog's functions for a pooler. Its argument is the program. It keeps nothing that an end without a question could damage.
 const programsPooler = `
 run() {
-	env ${2:+"LD_LIBRARY_PATH=$2"} "$1" "$folder/pgbouncer.ini" &
+	"$1" "$folder/pgbouncer.ini" &
 	echo $! >pid
 	wait $!
 }
@@ -106,24 +104,6 @@ end() {
 		crash
 		sleep 0.05
 	done
-}
-`
-
-// containerVault are the watchdog's functions for a Vault in a container. Its arguments are the container's name and what
-// "docker run" is told after it.
-const containerVault = `
-name=$2
-run() {
-	shift
-	VAULT_DEV_ROOT_TOKEN_ID=$(cat token) docker run --rm --name "$name" --env VAULT_DEV_ROOT_TOKEN_ID "$@" >/dev/null
-}
-crash() { docker kill "$name"; }
-end() {
-	until [ -e ended ]; do
-		docker rm --force --volumes "$name"
-		sleep 0.1
-	done
-	docker rm --force --volumes "$name"
 }
 `
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,12 +19,13 @@ import (
 )
 
 const usage = `usage:
-  devstack fetch                     fetch the server programs, if they are needed
-  devstack up [-database NAME] DIR CLIENT...
-                                     start a server, a pooler and a Vault that outlive this command, and print their settings
-                                     for a shell; the Vault can issue certificates for the clients
-  devstack secret DIR CLIENT         write what Vault stores for a client into DIR/clients/CLIENT
-  devstack down DIR                  stop them and remove everything of them`
+  devstack fetch                     fetch or build the server programs, if they are needed
+  devstack up [-database NAME] [-build-vault] DIR CLIENT...
+                                     start a server, a pooler and, if one is at hand or is to be built, a Vault that can issue
+                                     certificates for the clients; without a Vault write certificates of the server's own
+                                     authority into DIR/clients/CLIENT. Then write the settings for a shell into DIR/env, and
+                                     go on until a signal comes; nothing is left after that
+  devstack secret DIR CLIENT         write what the Vault of VAULT_ADDR stores for a client into DIR/clients/CLIENT`
 
 // duplicateDatabase is PostgreSQL's code for a database that exists already, on a server that devstack did not start.
 const duplicateDatabase = "42P04"
@@ -44,77 +46,79 @@ func run(ctx context.Context, arguments []string) error {
 		return devstack.Fetch(ctx, options)
 	case len(arguments) >= 2 && arguments[0] == "up":
 		flags := flag.NewFlagSet("up", flag.ContinueOnError)
-		database := flags.String("database", "brownie_metadata", "database to create")
+		d := demo{options: options}
+		flags.StringVar(&d.database, "database", "brownie_metadata", "database to create")
+		flags.BoolVar(&d.buildVault, "build-vault", false, "build a Vault if none is at hand")
 		if err := flags.Parse(arguments[1:]); err != nil || flags.NArg() < 1 {
 			return errors.New(usage)
 		}
-		options.Detached, options.Dir = true, flags.Arg(0)
-		return up(ctx, options, *database, flags.Args()[1:])
+		d.dir, d.clients = flags.Arg(0), flags.Args()[1:]
+		return d.up(ctx)
 	case len(arguments) == 3 && arguments[0] == "secret":
 		return fetchSecret(ctx, arguments[1], arguments[2])
-	case len(arguments) == 2 && arguments[0] == "down":
-		return down(ctx, arguments[1])
 	}
 	return errors.New(usage)
 }
 
-// down stops what runs in a folder, if anything does.
-func down(ctx context.Context, dir string) error {
-	server, err := devstack.Attach(dir)
-	if err == nil {
-		err = server.Stop(ctx)
-	}
-	vault, vaultErr := devstack.AttachVault(dir)
-	if vaultErr == nil {
-		vaultErr = vault.Stop(ctx)
-	}
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
-	if errors.Is(vaultErr, os.ErrNotExist) {
-		vaultErr = nil
-	}
-	return errors.Join(err, vaultErr)
+// demo is the servers of the demo.
+type demo struct {
+	options       devstack.Options
+	database, dir string
+	clients       []string
+	buildVault    bool
 }
 
-func up(ctx context.Context, options devstack.Options, database string, clients []string) error {
-	// What a demo left is replaced, so that each begins with an empty database.
-	if err := down(ctx, options.Dir); err != nil {
-		return err
-	}
-	server, err := devstack.StartPostgres(ctx, options)
+// up starts everything, tells how to use it, and ends it with this process.
+func (d demo) up(ctx context.Context) (err error) {
+	server, err := devstack.StartPostgres(ctx, d.options)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
 	var refused *pgconn.PgError
-	err = server.CreateDatabase(ctx, database, "")
-	if err != nil && (!errors.As(err, &refused) || refused.Code != duplicateDatabase) {
-		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+	if err := server.CreateDatabase(ctx, d.database, ""); err != nil && (!errors.As(err, &refused) || refused.Code != duplicateDatabase) {
+		return err
 	}
-	settings := server.Env(database)
-	pooler, err := server.StartPooler(ctx, options)
+	settings := server.Env(d.database)
+	pooler, err := server.StartPooler(ctx, d.options)
 	switch {
 	case err == nil:
 		settings = append(settings, "BROWNIE_POOLER_HOST="+pooler.Host(), "BROWNIE_POOLER_PORT="+strconv.Itoa(pooler.Port()))
 	case errors.Is(err, devstack.ErrNoPooler) || errors.Is(err, devstack.ErrForeignServer):
-		options.Log("Going on without a pooler: %s", err) // the rest works all the same
+		d.options.Log("Going on without a pooler: %s", err) // the rest works all the same
 	default:
-		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+		return err
 	}
-	vault, err := startVault(ctx, options, server, clients)
-	if err != nil {
-		return errors.Join(err, server.Stop(context.WithoutCancel(ctx)))
+	if !d.buildVault && !devstack.VaultIsHere() {
+		d.options.Log("Going on without Vault, which is not installed")
+		if err := writeCertificates(server, d.dir, d.clients); err != nil {
+			return err
+		}
+	} else {
+		vault, startErr := startVault(ctx, d.options, server, d.clients)
+		if startErr != nil {
+			return startErr
+		}
+		defer func() { err = errors.Join(err, vault.Stop(context.WithoutCancel(ctx))) }()
+		settings = append(settings, vault.Env()...)
 	}
-	export(append(settings, "VAULT_ADDR="+vault.Address)...)
-	// The token itself is not printed.
-	fmt.Printf("VAULT_TOKEN=$(cat '%s')\nexport VAULT_TOKEN\n", vault.TokenFile())
+	if err := writeSettings(filepath.Join(d.dir, "env"), settings); err != nil {
+		return err
+	}
+	<-ctx.Done()
 	return nil
 }
 
-// export prints settings, each a name and a value, for a shell.
-func export(settings ...string) {
+// writeSettings writes settings, each a name and a value, for a shell. The file is there when it is whole, and only for its owner,
+// since a setting may be a token.
+func writeSettings(file string, settings []string) error {
+	var text strings.Builder
 	for _, setting := range settings {
 		name, value, _ := strings.Cut(setting, "=")
-		fmt.Printf("export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+		fmt.Fprintf(&text, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
+	if err := os.WriteFile(file+".new", []byte(text.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }

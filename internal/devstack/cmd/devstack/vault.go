@@ -47,29 +47,57 @@ func startVault(ctx context.Context, options devstack.Options, server *devstack.
 }
 
 // fetchSecret writes a client's key and certificate from Vault into a folder, as Vault Agent does for an application.
-func fetchSecret(ctx context.Context, dir, name string) error {
-	v, err := devstack.AttachVault(dir)
-	if err != nil {
-		return fmt.Errorf("no Vault is recorded in %s, start one with devstack up: %w", dir, err)
+func fetchSecret(ctx context.Context, dir, client string) error {
+	if os.Getenv("VAULT_ADDR") == "" {
+		return errors.New("VAULT_ADDR is not set: read the settings that devstack up has written")
 	}
-	secret, err := v.Do(ctx, http.MethodGet, storeMount+"/data/clients/"+name, nil)
+	v, err := devstack.StartVault(ctx, devstack.Options{})
+	if err != nil {
+		return err
+	}
+	secret, err := v.Do(ctx, http.MethodGet, storeMount+"/data/clients/"+client, nil)
 	if err != nil {
 		return err
 	}
 	fields, _ := secret["data"].(map[string]any)
-	folder, err := filepath.Abs(filepath.Join(dir, "clients", name))
+	files := map[string]string{}
+	for _, file := range []string{"tls.key", "tls.crt", "ca.crt"} {
+		text, ok := fields[file].(string)
+		if !ok {
+			return fmt.Errorf("%s/clients/%s has no field %s", storeMount, client, file)
+		}
+		files[file] = text
+	}
+	return writeFiles(dir, client, files)
+}
+
+// writeCertificates makes the clients' keys and certificates with the server's own authority, by the names that Vault's have.
+func writeCertificates(server *devstack.Postgres, dir string, clients []string) error {
+	for _, client := range clients {
+		made, err := server.ClientCertificate(client)
+		if errors.Is(err, devstack.ErrForeignServer) {
+			return nil // Whoever runs that server has its authority, too.
+		}
+		if err == nil {
+			err = writeFiles(dir, client, map[string]string{"tls.key": made.KeyPEM, "tls.crt": made.CertPEM, "ca.crt": server.CAPEM()})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFiles(dir, client string, files map[string]string) error {
+	folder, err := filepath.Abs(filepath.Join(dir, "clients", client))
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil { //nolint:gosec // Whoever runs the command chooses the folder.
 		return err
 	}
-	for _, file := range []string{"tls.key", "tls.crt", "ca.crt"} {
-		text, ok := fields[file].(string)
-		if !ok {
-			return fmt.Errorf("%s/clients/%s has no field %s", storeMount, name, file)
-		}
-		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o600); err != nil { //nolint:gosec // See above.
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil { //nolint:gosec // See above.
 			return err
 		}
 	}
