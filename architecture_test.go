@@ -1,0 +1,122 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/longyi-brownie/terraform-provider-brownie"
+
+// arrows says which other packages of the project a package may import; "internal/" is left out. Domains never import each other.
+var arrows = map[string]string{
+	"main":                     "provider",
+	"provider":                 "provider/tenancy provider/access provider/migrate provider/pki provider/tf postgres",
+	"provider/tenancy":         "tenancy provider/tf postgres problem",
+	"provider/access":          "access provider/tf postgres problem",
+	"provider/migrate":         "migrate provider/tf postgres problem",
+	"provider/pki":             "pki provider/tf problem",
+	"provider/tf":              "postgres problem",
+	"tenancy":                  "postgres problem",
+	"access":                   "postgres problem",
+	"migrate":                  "postgres problem migrations",
+	"migrate/generate":         "migrate",
+	"pki":                      "problem",
+	"crl":                      "postgres problem",
+	"cmd/brownie-crl":          "crl postgres",
+	"postgres":                 "problem",
+	"devstack":                 "postgres modules/postgres-auth",
+	"devstack/cmd/devstack":    "devstack",
+	"devstack/testdb":          "devstack migrate postgres",
+	"devstack/testvault":       "devstack",
+	"provider/acctest":         "provider devstack devstack/testdb devstack/testvault",
+	"bench/internal/benchmark": "devstack",
+	"bench/isolation":          "bench/internal/benchmark devstack access migrate postgres migrations",
+	"bench/migrate":            "bench/internal/benchmark devstack migrate postgres migrations",
+	"bench/pki":                "bench/internal/benchmark devstack",
+}
+
+// arrowsOfTests says what the tests of a package may import besides the package itself, what it may import, and test servers.
+var arrowsOfTests = map[string]string{
+	"provider":         "access migrate tenancy",
+	"cmd/brownie-crl":  "access pki postgres",
+	"provider/migrate": "migrations",
+}
+
+// owners says which packages, and what is below them, may import what is not the project's. The longest prefix counts.
+var owners = map[string]string{
+	"github.com/hashicorp/terraform-plugin":                          "provider",
+	"github.com/hashicorp/terraform-plugin-framework/providerserver": "main provider/acctest",
+	"github.com/hashicorp/terraform-plugin-testing":                  "provider/acctest",
+	"github.com/hashicorp/vault":                                     "pki devstack",
+	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates
+	"github.com/jackc/pgx/v5":                                        "postgres tenancy access migrate devstack bench provider/acctest examples",
+	"github.com/jackc/pgx/v5/pgxpool":                                "postgres", // so that max_connections holds
+	"database/sql":                                                   "",
+	"testing":                                                        "devstack/testdb devstack/testvault provider/acctest bench",
+	"net/http/httptest":                                              "devstack/testvault",
+}
+
+func TestArrows(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		switch base := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && (file == "tools" || base == "testdata" || base == "node_modules" || len(base) > 1 && base[0] == '.'):
+			return fs.SkipDir
+		case filepath.Ext(file) != ".go":
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		name, may := short(module+"/"+filepath.ToSlash(filepath.Dir(file))), mayImport
+		if strings.HasSuffix(file, "_test.go") {
+			may = testsMayImport
+		}
+		for _, each := range parsed.Imports {
+			if imported := strings.Trim(each.Path.Value, `"`); !may(name, imported) {
+				t.Errorf("%s must not import %s", file, imported)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testsMayImport: helpers and libraries of tests are theirs to choose.
+func testsMayImport(name, imported string) bool {
+	const servers = " devstack devstack/testdb devstack/testvault provider/acctest "
+	may := strings.Fields(arrows[name] + " " + arrowsOfTests[name] + servers + name)
+	return !strings.HasPrefix(imported, module) || slices.Contains(may, short(imported))
+}
+
+func short(importPath string) string {
+	if importPath == module || importPath == module+"/." {
+		return "main"
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(importPath, module+"/"), "internal/")
+}
+
+func mayImport(name, imported string) bool {
+	if strings.HasPrefix(imported, module) {
+		return slices.Contains(strings.Fields(arrows[name]), short(imported))
+	}
+	longest := ""
+	for prefix := range owners {
+		if strings.HasPrefix(imported, prefix) && len(prefix) > len(longest) {
+			longest = prefix
+		}
+	}
+	return longest == "" || slices.ContainsFunc(strings.Fields(owners[longest]), func(owner string) bool {
+		return name == owner || strings.HasPrefix(name, owner+"/")
+	})
+}
