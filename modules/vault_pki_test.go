@@ -36,7 +36,7 @@ func applyVaultPKI(t *testing.T) vaultPKI {
 	}
 	// A Vault elsewhere, or in a container, does not reach the issuer of this process.
 	keys := fmt.Sprintf("jwt_validation_pubkeys = [%q]", m.issuer.PublicKeyPEM())
-	if v.Own() {
+	if v.OnThisHost() {
 		keys = fmt.Sprintf("oidc_discovery_ca_pem = %q", m.issuer.CAPEM())
 	}
 	m.config = fmt.Sprintf(`

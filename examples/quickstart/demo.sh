@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# The demo: starts PostgreSQL, PgBouncer and, if one is at hand, Vault, applies the quickstart with the provider built from this
+# The demo: starts PostgreSQL, PgBouncer and, if there is one, Vault, applies the quickstart with the provider built from this
 # tree, shows what it made, plans again, and logs in as a tenant's application. Called by `make demo` and `make demo-down`.
-# Everything it makes is in .demo/, but for the servers' folders. One process in the background owns the servers: they end with it.
+# Everything it makes is in .demo/, but for the servers' folders.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 demo=$PWD/.demo
-# Connections of the caller's own: libpq and pgx would mix them in, and the demo must not touch a Vault that is in use.
-unset "${!PG@}" "${!VAULT_@}"
+# Connections of the caller's own: libpq and pgx would mix them in, and the demo must not touch servers that are in use.
+unset "${!PG@}" "${!VAULT_@}" BROWNIE_POSTGRES_URL
 clients=(acme-app globex-app)
-job= # process that with_progress waits for
+job=     # process that with_progress waits for
+servers= # process that runs the servers
 
 say() { printf '\n==> %s\n' "$1"; }
 
@@ -37,23 +38,15 @@ application() {
 		"$demo/bin/application"
 }
 
-# Fetches what Vault stores for the clients, as Vault Agent would on their machines.
-fetch_certificates() {
-	local client
-	for client in "${clients[@]}"; do
-		"$demo/bin/devstack" secret "$demo" "$client"
-	done
-}
-
-# Tells the quickstart where the certificates and the pooler are.
-settings() {
+# Tells the quickstart where the applications log in, and with which certificates.
+logins() {
 	local client separator=
-	printf '{"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
+	printf '"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
 	for client in "${clients[@]}"; do
 		printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$client" "$demo/clients/$client/tls.crt" "$demo/clients/$client/tls.key"
 		separator=', '
 	done
-	echo '}}'
+	printf '}'
 }
 
 need() {
@@ -63,23 +56,13 @@ need() {
 	}
 }
 
-# Waits until the servers run, and passes on what their process says meanwhile.
-wait_for_servers() {
-	local pid=$1 shown=0 lines
-	until [[ -e $demo/env ]]; do
-		sleep 0.2
-		lines=$(wc -l <"$demo/devstack.log")
-		((lines == shown)) || sed -n "$((shown + 1)),${lines}p" "$demo/devstack.log"
-		shown=$lines
-		kill -0 "$pid" 2>/dev/null || { tail -n "+$((shown + 1))" "$demo/devstack.log" >&2 && exit 1; }
-	done
-}
-
 down() {
-	local pid
-	# The number may be another process's by now.
-	if [[ -e $demo/pid ]] && pid=$(<"$demo/pid") && [[ $(ps -o args= -p "$pid") == "$demo/bin/devstack "* ]]; then
-		kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+	if [[ -e $demo/lock ]]; then
+		if [[ -x $demo/bin/devstack ]]; then
+			"$demo/bin/devstack" down "$demo"
+		else
+			go run ./internal/devstack/cmd/devstack down "$demo"
+		fi
 	fi
 	rm -rf "$demo"
 	[[ ${1:-} != say ]] || echo "Removed. Fetched server programs stay in the cache for the next time, see CONTRIBUTING.md."
@@ -89,35 +72,58 @@ abandon() {
 	local status=$?
 	if ((status)); then
 		if [[ -n $job ]]; then kill $job && wait $job || true; fi 2>/dev/null
+		if [[ -n $servers ]]; then kill $servers && wait $servers || true; fi 2>/dev/null
 		down
 	fi
 	exit $status
 }
 
+# Starts the process that runs the servers. It goes on in the background when the demo has ended, and ends when
+# .demo/servers.env is removed.
+start_servers() {
+	nohup "$demo/bin/devstack" up ${VAULT:+-vault="$VAULT"} "$demo" "${clients[@]}" </dev/null >/dev/null 2>"$demo/servers.log" &
+	servers=$!
+}
+
+# Shows what the servers' process says until they run.
+await_servers() {
+	exec 3<"$demo/servers.log"
+	until [[ -e $demo/servers.env ]]; do
+		if ! kill -0 $servers 2>/dev/null; then
+			cat <&3 >&2
+			exit 1
+		fi
+		cat <&3
+		sleep 0.2
+	done
+	cat <&3
+	exec 3<&-
+}
+
 up() {
 	need go 'Install Go 1.26 or newer: https://go.dev/dl'
 	need terraform 'Install Terraform 1.11 or newer: https://developer.hashicorp.com/terraform/install'
+	case ${VAULT:-} in
+	'' | build | none) ;;
+	*) echo "make demo: VAULT is \"$VAULT\"; it must be build or none, or be left out." >&2 && exit 1 ;;
+	esac
 	down
 	# A demo that does not come to its end leaves nothing behind.
 	trap abandon EXIT
 	trap 'exit 130' INT TERM
 	mkdir -p "$demo/bin" "$demo/quickstart"
 
-	say 'Building the provider, and starting the servers meanwhile'
-	local version=0.0.1 platform build_vault=()
-	case ${VAULT:-} in
-	build) build_vault=(-build-vault) ;;
-	'') ;;
-	*) echo "make demo: VAULT is '$VAULT'; it must be 'build', or not set" >&2 && exit 2 ;;
-	esac
+	say "Building the provider, and starting PostgreSQL ${BROWNIE_PG_VERSION:-16} and PgBouncer meanwhile"
+	# Without cgo the standard library is compiled once for all of them.
+	export CGO_ENABLED=0
+	local version=0.0.1 platform
 	platform=$(go env GOOS)_$(go env GOARCH)
 	local mirror=$demo/plugins/registry.terraform.io/longyi-brownie/brownie/$version/$platform
-	with_progress Building go build -o "$demo/bin/" ./internal/devstack/cmd/devstack ./examples/quickstart/application
-	nohup "$demo/bin/devstack" up "${build_vault[@]}" "$demo" "${clients[@]}" </dev/null >"$demo/devstack.log" 2>&1 &
-	echo $! >"$demo/pid"
-	CGO_ENABLED=0 with_progress Building go build -ldflags "-X main.version=$version" \
-		-o "$mirror/terraform-provider-brownie_v$version" .
-	wait_for_servers "$(<"$demo/pid")"
+	with_progress 'Building the application' go build -o "$demo/bin/" ./internal/devstack/cmd/devstack ./examples/quickstart/application
+	start_servers
+	with_progress 'Building the provider' go build -ldflags "-X main.version=$version" -o "$mirror/terraform-provider-brownie_v$version" .
+	await_servers
+
 	cat >"$demo/terraformrc" <<-EOF
 		provider_installation {
 		  filesystem_mirror {
@@ -125,14 +131,21 @@ up() {
 		  }
 		}
 	EOF
-	echo "export TF_CLI_CONFIG_FILE='$demo/terraformrc' CHECKPOINT_DISABLE=1" >>"$demo/env"
+	cat >"$demo/env" <<-EOF
+		. '$demo/servers.env'
+		export TF_CLI_CONFIG_FILE='$demo/terraformrc' CHECKPOINT_DISABLE=1
+	EOF
 	# shellcheck source=/dev/null
 	source "$demo/env"
 	cp examples/quickstart/*.tf "$demo/quickstart"
 	cd "$demo/quickstart"
-	[[ -n ${VAULT_ADDR:-} ]] || rm certificates.tf
 
 	say 'terraform apply'
+	if [[ -n ${VAULT_ADDR:-} ]]; then
+		echo '{"vault": true}' >demo.auto.tfvars.json
+	else
+		echo "{\"vault\": false, $(logins)}" >demo.auto.tfvars.json
+	fi
 	terraform init -input=false >"$demo/init.log" || { cat "$demo/init.log" && exit 1; }
 	# The plan is long; what is done, and the outputs, say the same.
 	terraform plan -no-color -input=false -out="$demo/tfplan" | grep '^.*Plan:'
@@ -150,14 +163,16 @@ up() {
 	if [[ -n ${VAULT_ADDR:-} ]]; then
 		say 'Certificates that Vault has issued'
 		terraform output -raw certificates
-		printf "\nPrivate keys in Terraform's state: %s\n" "$(grep -c 'PRIVATE KEY' terraform.tfstate || true)"
-		say 'The applications fetch their certificates from Vault; Terraform tries the logins with them, and plans once more'
-		fetch_certificates
-	else
-		say "Without Vault the applications' certificates are of the demo's own authority; Terraform tries the logins with them, and plans once more"
+		echo
+		echo "Private keys in Terraform's state: $(grep -c 'PRIVATE KEY' terraform.tfstate || true)"
+
+		say 'The applications fetch their certificates from Vault, and Terraform tries the logins with them'
+		for client in "${clients[@]}"; do "$demo/bin/devstack" secret "$demo" "$client"; done
+		echo "{\"vault\": true, $(logins)}" >demo.auto.tfvars.json
+		terraform apply -no-color -input=false -auto-approve >"$demo/apply.log" || { cat "$demo/apply.log" && exit 1; }
 	fi
-	settings >"$demo/quickstart/demo.auto.tfvars.json"
-	terraform apply -no-color -input=false -auto-approve >"$demo/apply.log" || { cat "$demo/apply.log" && exit 1; }
+
+	say 'Another plan'
 	terraform plan -no-color -input=false -detailed-exitcode | grep -v -e 'Refreshing state' -e 'Reading\.\.\.' -e 'Read complete'
 
 	say "Acme's application logs in through PgBouncer with its certificate, and reads all users that there are for it"
@@ -174,9 +189,10 @@ up() {
 	echo
 
 	if [[ -z ${VAULT_ADDR:-} ]]; then
+		say "The certificates are from the demo's own authority, since it has no Vault"
 		cat <<-EOF
-
-			==> To see how Terraform issues and renews the certificates, install Vault, or have one built, once, in some minutes:
+			    To see how Vault issues, renews and revokes them, install vault or bao, or have one built from its source, once, which takes
+			    several minutes:
 
 			      make demo VAULT=build
 		EOF

@@ -1,3 +1,10 @@
+variable "vault" {
+  description = "Whether Vault issues the applications' certificates. Without it somebody else does."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 locals {
   organizations = {
     acme = {
@@ -96,6 +103,18 @@ resource "brownie_role" "app" {
   access            = "writer"
   organization_id   = each.value.id
   statement_timeout = "30s"
+}
+
+# Its certificate. The provider makes the key, Vault signs and keeps it, and no state or plan ever holds it; the application
+# reads it from Vault, for instance with Vault Agent.
+resource "brownie_client_certificate" "app" {
+  for_each = { for slug, role in brownie_role.app : slug => role if var.vault }
+
+  mount       = "pki"
+  role        = each.value.name
+  common_name = each.value.name
+  ttl         = "24h"
+  store       = { mount = "brownie", path = "clients/${each.value.name}" }
 }
 
 # The platform's own server, which acts for all tenants.

@@ -42,3 +42,11 @@ output "table" {
     )],
   ))
 }
+
+output "certificates" {
+  description = "The applications' certificates, for people."
+  value = join("\n", concat(
+    [format("%-12s %-20s %s", "COMMON NAME", "EXPIRES", "SERIAL NUMBER")],
+    [for certificate in brownie_client_certificate.app : format("%-12s %-20s %s", certificate.common_name, certificate.not_after, certificate.id)],
+  ))
+}

@@ -24,18 +24,16 @@ func fetchImage(ctx context.Context, o Options, image string) error {
 	if docker(ctx, "image", "inspect", "--format", "{{.Id}}", image) == nil {
 		return nil // no registry is asked, so that it works offline and counts towards no limit
 	}
-	o.log("Fetching the image %s …", image)
 	return withProgress(o, "Fetching the image "+image, func() error { return docker(ctx, "pull", "--quiet", image) })
 }
 
 // containerCommand is how the watchdog runs a container of the official image.
-func containerCommand(o Options, f *files, port int, major string) command {
-	name := filepath.Base(f.dir)
+func containerCommand(o Options, dir string, port int, major string) command {
 	arguments := append([]string{
-		name, "--label", "brownie-devstack=true", "--publish", "127.0.0.1:" + strconv.Itoa(port) + ":5432",
+		filepath.Base(dir), "--label", "brownie-devstack=true", "--publish", "127.0.0.1:" + strconv.Itoa(port) + ":5432",
 		"--entrypoint", "bash", "postgres:" + major, "-c", inContainer, "postgres", "-h", "*",
 	}, serverArguments(o, containerFolder)...)
-	return command{functions: containerServer, container: name, arguments: arguments}
+	return command{functions: containerServer, arguments: arguments}
 }
 
 func docker(ctx context.Context, arguments ...string) error {

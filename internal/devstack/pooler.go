@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"slices"
+	"path/filepath"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,8 +22,9 @@ type Pooler struct {
 }
 
 // ErrNoPooler says that there is no PgBouncer on this machine, and how to get one.
-var ErrNoPooler = errors.New("there is no PgBouncer: install it, for example with apt-get install pgbouncer or brew install pgbouncer")
+var ErrNoPooler = errors.New("no PgBouncer can be had: install it, for example with apt-get install pgbouncer or brew install pgbouncer")
 
+// poolerProgram finds PgBouncer.
 func poolerProgram() (string, error) {
 	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} { // where packages put it, and not on everybody's PATH
 		if path, err := exec.LookPath(name); err == nil {
@@ -33,11 +34,11 @@ func poolerProgram() (string, error) {
 	return "", ErrNoPooler
 }
 
-// StartPooler starts a PgBouncer in front of a server that devstack started. It serves every database, and asks the
-// server who may log in as the role "pgbouncer", which the caller makes. [Postgres.Stop] ends it, too. Of the options Log and
-// PoolSize matter. The program is "pgbouncer" on PATH or in /usr/sbin, else there is [ErrNoPooler].
+// StartPooler starts the machine's PgBouncer in front of a server that devstack started. It serves every database, and asks
+// the server who may log in as the role "pgbouncer", which the caller makes. [Postgres.Stop] ends it, too. Of the options
+// Log and PoolSize matter.
 func (p *Postgres) StartPooler(ctx context.Context, o Options) (*Pooler, error) {
-	if p.process == nil || p.ca == nil {
+	if p.ca == nil {
 		return nil, ErrForeignServer
 	}
 	if _, err := os.Stat(p.CAFile()); err != nil {
@@ -51,24 +52,6 @@ func (p *Postgres) StartPooler(ctx context.Context, o Options) (*Pooler, error) 
 }
 
 func (p *Postgres) startPooler(ctx context.Context, o Options, program string, port int) (*Pooler, error) {
-	pooler, err := p.preparePoolerFolder(ctx, o, program, port)
-	if err != nil {
-		return nil, err
-	}
-	if err = pooler.process.tell("start"); err == nil {
-		err = withProgress(o, "Starting PgBouncer", func() error { return pooler.await(ctx) })
-	}
-	if err != nil {
-		return nil, errors.Join(err, pooler.process.stop(context.WithoutCancel(ctx)))
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.poolers = append(p.poolers, pooler)
-	return pooler, nil
-}
-
-// preparePoolerFolder makes the pooler's folder, with a watchdog that removes it whatever happens from then on.
-func (p *Postgres) preparePoolerFolder(ctx context.Context, o Options, program string, port int) (*Pooler, error) {
 	credential, err := ordinaryUser()
 	if err != nil {
 		return nil, err
@@ -77,28 +60,35 @@ func (p *Postgres) preparePoolerFolder(ctx context.Context, o Options, program s
 	if err != nil {
 		return nil, err
 	}
-	f.ca = p.ca
-	watched, err := watch(f, port, command{functions: programsPooler, arguments: []string{program}})
+	// From here on the watchdog removes the folder, whatever happens.
+	watched, err := watch(f, port, command{functions: plainProgram, arguments: []string{program, filepath.Join(f.dir, "pgbouncer.ini")}})
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(f.dir))
+		return nil, err
 	}
-	if err := f.writePooler(o, p.port, port); err != nil {
+	if err := p.configurePooler(o, f, port); err != nil {
 		return nil, errors.Join(err, watched.stop(context.WithoutCancel(ctx)))
 	}
-	return &Pooler{server: p, process: watched}, nil
+	pooler := &Pooler{server: p, process: watched}
+	if err := watched.start(ctx, o, "PgBouncer", pooler.answers); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.poolers = append(p.poolers, pooler)
+	return pooler, nil
 }
 
-// writePooler writes the pooler's certificates and configuration. It is started in its folder, so that the names of the
+// configurePooler writes the pooler's certificates and configuration. It is started in its folder, so that the names of the
 // files need no path, which could hold characters that its configuration cannot.
-func (f *files) writePooler(o Options, server, port int) error {
-	content, err := f.ca.serverFiles("server")
+func (p *Postgres) configurePooler(o Options, f folder, port int) error {
+	content, err := p.ca.serverFiles()
 	if err != nil {
 		return err
 	}
-	if content["client.crt"], content["client.key"], err = f.ca.issue(CertificateRequest{CommonName: poolerName}.template()); err != nil {
+	if content["client.crt"], content["client.key"], err = p.ca.issue(CertificateRequest{CommonName: poolerName}.template()); err != nil {
 		return err
 	}
-	configured, err := poolerConfiguration(o, server, port)
+	configured, err := poolerConfiguration(o, p.port, port)
 	if err != nil {
 		return err
 	}
@@ -107,7 +97,7 @@ func (f *files) writePooler(o Options, server, port int) error {
 			return err
 		}
 	}
-	return f.writeAll("", content)
+	return f.write("", content)
 }
 
 func poolerConfiguration(o Options, server, port int) (configuration, error) {
@@ -150,31 +140,14 @@ func (b *Pooler) ConsoleURL() string {
 	return there.String()
 }
 
-// await waits until the pooler accepts the administrator.
-func (b *Pooler) await(ctx context.Context) error {
-	return b.process.await(ctx, "PgBouncer", func(ctx context.Context) error {
-		conn, err := pgconn.Connect(ctx, b.ConsoleURL())
-		if err != nil {
-			return err
-		}
-		return conn.Close(ctx)
-	})
-}
-
-// running are the server's poolers.
-func (p *Postgres) running() []*Pooler {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.poolers)
+// answers tells whether the pooler accepts the administrator.
+func (b *Pooler) answers(ctx context.Context) error {
+	conn, err := pgconn.Connect(ctx, b.ConsoleURL())
+	if err != nil {
+		return err
+	}
+	return conn.Close(ctx)
 }
 
 // Stop ends the pooler and removes everything of it. It may be called again.
-func (b *Pooler) Stop(ctx context.Context) error {
-	if err := b.process.stop(ctx); err != nil {
-		return err
-	}
-	b.server.mu.Lock()
-	defer b.server.mu.Unlock()
-	b.server.poolers = slices.DeleteFunc(b.server.poolers, func(other *Pooler) bool { return other == b })
-	return nil
-}
+func (b *Pooler) Stop(ctx context.Context) error { return b.process.stop(ctx) }

@@ -24,15 +24,11 @@ func TestPortTaken(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	major, err := majorVersion()
+	from, err := findSource(t.Context(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, err := prepareSource(t.Context(), Options{}, major)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := startOwn(t.Context(), Options{}, from, listener.Addr().(*net.TCPAddr).Port)
+	p, err := startPostgres(t.Context(), Options{}, from, listener.Addr().(*net.TCPAddr).Port)
 	if err == nil {
 		_ = p.Stop(context.Background())
 		t.Fatal("the server started on a port that is taken")

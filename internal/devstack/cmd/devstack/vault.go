@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
@@ -47,11 +45,8 @@ func startVault(ctx context.Context, options devstack.Options, server *devstack.
 }
 
 // fetchSecret writes a client's key and certificate from Vault into a folder, as Vault Agent does for an application.
-func fetchSecret(ctx context.Context, dir, client string) error {
-	if os.Getenv("VAULT_ADDR") == "" {
-		return errors.New("VAULT_ADDR is not set: read the settings that devstack up has written")
-	}
-	v, err := devstack.StartVault(ctx, devstack.Options{})
+func fetchSecret(ctx context.Context, options devstack.Options, d demo, client string) error {
+	v, err := devstack.StartVault(ctx, options) // The demo's settings name it.
 	if err != nil {
 		return err
 	}
@@ -61,45 +56,12 @@ func fetchSecret(ctx context.Context, dir, client string) error {
 	}
 	fields, _ := secret["data"].(map[string]any)
 	files := map[string]string{}
-	for _, file := range []string{"tls.key", "tls.crt", "ca.crt"} {
-		text, ok := fields[file].(string)
+	for _, name := range []string{"tls.key", "tls.crt", "ca.crt"} {
+		text, ok := fields[name].(string)
 		if !ok {
-			return fmt.Errorf("%s/clients/%s has no field %s", storeMount, client, file)
+			return fmt.Errorf("%s/clients/%s has no field %s", storeMount, client, name)
 		}
-		files[file] = text
+		files[name] = text
 	}
-	return writeFiles(dir, client, files)
-}
-
-// writeCertificates makes the clients' keys and certificates with the server's own authority, by the names that Vault's have.
-func writeCertificates(server *devstack.Postgres, dir string, clients []string) error {
-	for _, client := range clients {
-		made, err := server.ClientCertificate(client)
-		if errors.Is(err, devstack.ErrForeignServer) {
-			return nil // Whoever runs that server has its authority, too.
-		}
-		if err == nil {
-			err = writeFiles(dir, client, map[string]string{"tls.key": made.KeyPEM, "tls.crt": made.CertPEM, "ca.crt": server.CAPEM()})
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func writeFiles(dir, client string, files map[string]string) error {
-	folder, err := filepath.Abs(filepath.Join(dir, "clients", client))
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil { //nolint:gosec // Whoever runs the command chooses the folder.
-		return err
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil { //nolint:gosec // See above.
-			return err
-		}
-	}
-	return nil
+	return d.writeClient(client, files)
 }
