@@ -108,3 +108,37 @@ func TestCancelledStart(t *testing.T) {
 	_ = os.Remove(temporary)
 	leavesNothing(t, temporary, 0) // The watchdog, which removes the server's folder last, may need a moment to end.
 }
+
+// Whatever of a server is still alive, Stop removes the rest.
+func TestStopOfRemains(t *testing.T) {
+	for _, killed := range []string{"watchdog", "server", "both"} {
+		server := start(t, devstack.Options{})
+		folder := filepath.Dir(server.CAFile())
+		text, err := os.ReadFile(filepath.Join(folder, "data", "postmaster.pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(text), "\n")
+		postmaster, err := strconv.Atoi(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		group, err := syscall.Getpgid(postmaster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Numbered as a session of its own, the watchdog's number is the group's.
+		if killed != "server" {
+			if err := syscall.Kill(group, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if killed != "watchdog" {
+			_ = syscall.Kill(postmaster, syscall.SIGKILL)
+		}
+		if err := server.Stop(t.Context()); err != nil {
+			t.Errorf("%s killed: %s", killed, err)
+		}
+		leavesNothing(t, folder, server.Port())
+	}
+}

@@ -26,6 +26,8 @@ type process struct {
 	port int
 	// input is the watchdog's standard input. Its end is the server's end.
 	input io.WriteCloser
+	// group is the process group of the watchdog and of what it starts.
+	group int
 	// done is closed when the watchdog has ended.
 	done chan struct{}
 }
@@ -57,7 +59,7 @@ func watch(f folder, port int, c command) (*process, error) {
 		defer close(done)
 		_ = cmd.Wait() // so that it does not stay as a zombie; its status says nothing
 	}()
-	return &process{folder: f, port: port, input: input, done: done}, nil
+	return &process{folder: f, port: port, input: input, group: cmd.Process.Pid, done: done}, nil
 }
 
 // tell writes a line to the watchdog.
@@ -76,8 +78,20 @@ func (p *process) stop(ctx context.Context) error {
 	case <-time.After(time.Minute):
 		return fmt.Errorf("the server in %s did not stop", p.dir)
 	}
-	if exists(p.dir) {
-		return fmt.Errorf("the watchdog of the server in %s was killed: end the processes that work there, and remove the folder", p.dir)
+	return p.removeRemains()
+}
+
+// removeRemains cleans up after a watchdog that was killed. After any other there is nothing to do.
+func (p *process) removeRemains() error {
+	for deadline := time.Now().Add(10 * time.Second); exists(p.dir); <-time.After(poll) {
+		alive, late := syscall.Kill(-p.group, syscall.SIGQUIT) == nil, time.Now().After(deadline)
+		if alive && !late {
+			continue
+		}
+		// Processes of the server that end by themselves may still write into the folder, which then takes another try.
+		if err := os.RemoveAll(p.dir); err != nil && late {
+			return err
+		}
 	}
 	return nil
 }
