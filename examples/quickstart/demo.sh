@@ -40,10 +40,11 @@ application() {
 
 # Tells the quickstart where the applications log in, and with which certificates.
 logins() {
-	local client separator=
+	local client folder separator=
 	printf '"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
 	for client in "${clients[@]}"; do
-		printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$client" "$demo/clients/$client/tls.crt" "$demo/clients/$client/tls.key"
+		folder=$demo/clients/$client
+		printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$client" "$folder/tls.crt" "$folder/tls.key"
 		separator=', '
 	done
 	printf '}'

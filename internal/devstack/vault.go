@@ -53,7 +53,8 @@ func vaultProgram(ctx context.Context, o Options) (string, error) {
 	}
 	return cached(ctx, o, name, "Building Vault from its source, once", func(unfinished string) error {
 		// The tag leaves out the plugins for clouds.
-		err := runIn(ctx, source, "go", "build", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "-o", unfinished, "github.com/hashicorp/vault")
+		err := runIn(ctx, source, "go", "build", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "-o", unfinished,
+			"github.com/hashicorp/vault")
 		if err != nil {
 			return fmt.Errorf("vault could not be built: %w", err)
 		}
@@ -175,7 +176,8 @@ func (v *Vault) Do(ctx context.Context, method, path string, body any) (map[stri
 // MakeAuthority makes a certificate authority on a PKI mount, below that of a PostgreSQL server of devstack's, which
 // therefore trusts whom it signs. It becomes the mount's default issuer.
 func (v *Vault) MakeAuthority(ctx context.Context, server *Postgres, mount string) error {
-	made, err := v.Do(ctx, http.MethodPost, mount+"/intermediate/generate/internal", map[string]any{"common_name": "Clients", "key_type": "ec"})
+	wanted := map[string]any{"common_name": "Clients", "key_type": "ec"}
+	made, err := v.Do(ctx, http.MethodPost, mount+"/intermediate/generate/internal", wanted)
 	if err != nil {
 		return err
 	}

@@ -67,9 +67,9 @@ func summarize(args []string) (good bool, err error) {
 	return len(problems) == 0, nil
 }
 
-// read counts the tests of "name=file", "name=file,required" or "name=file,required,except=test,except=test". Subtests count, as they do in gotestsum's own line. A
-// test without an end (its process died) and a package that failed without a failed test (it did not build) count as
-// failed.
+// read counts the tests of "name=file", "name=file,required" or "name=file,required,except=test,except=test". Subtests count,
+// as they do in gotestsum's own line. A test without an end (its process died) and a package that failed without a failed test
+// (it did not build) count as failed.
 func read(arg string) (suite, error) {
 	name, path, _ := strings.Cut(arg, "=")
 	path, settings, _ := strings.Cut(path, ",")

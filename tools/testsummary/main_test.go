@@ -34,9 +34,13 @@ func stream(t *testing.T, files map[string]string, arguments ...string) string {
 }
 
 const (
-	passes = "package a\nimport \"testing\"\nfunc TestA(t *testing.T) { t.Run(\"sub\", func(t *testing.T) {}) }\n"
-	skips  = "package a\nimport \"testing\"\nfunc TestSkipped(t *testing.T) { t.Skip(\"no server\") }\n"
+	header    = "package a\nimport \"testing\"\n"
+	passes    = header + "func TestA(t *testing.T) { t.Run(\"sub\", func(t *testing.T) {}) }\n"
+	passesToo = "package b\nimport \"testing\"\nfunc TestA(t *testing.T) { t.Run(\"sub\", func(t *testing.T) {}) }\n"
+	skips     = header + "func TestSkipped(t *testing.T) { t.Skip(\"no server\") }\n"
 )
+
+func both() map[string]string { return map[string]string{"a/a_test.go": passes, "a/b_test.go": skips} }
 
 func TestSummary(t *testing.T) {
 	t.Parallel()
@@ -48,23 +52,25 @@ func TestSummary(t *testing.T) {
 		passed, failed, skipped int
 		problems                []string
 	}{
-		"pass":              {files: map[string]string{"a/a_test.go": passes}, passed: 2},
-		"skip":              {files: map[string]string{"a/a_test.go": passes, "a/b_test.go": skips}, passed: 2, skipped: 1},
-		"required":          {files: map[string]string{"a/a_test.go": passes, "a/b_test.go": skips}, settings: ",required", passed: 2, skipped: 1, problems: []string{"was skipped; none may be"}},
-		"excepted":          {files: map[string]string{"a/a_test.go": passes, "a/b_test.go": skips}, settings: ",required,except=TestSkipped", passed: 2, skipped: 1},
-		"another excepted":  {files: map[string]string{"a/a_test.go": passes, "a/b_test.go": skips}, settings: ",required,except=TestOther", passed: 2, skipped: 1, problems: []string{"was skipped; none may be"}},
+		"pass":     {files: map[string]string{"a/a_test.go": passes}, passed: 2},
+		"skip":     {files: both(), passed: 2, skipped: 1},
+		"required": {files: both(), settings: ",required", passed: 2, skipped: 1, problems: []string{"was skipped; none may be"}},
+		"excepted": {files: both(), settings: ",required,except=TestSkipped", passed: 2, skipped: 1},
+		"another excepted": {
+			files: both(), settings: ",required,except=TestOther", passed: 2, skipped: 1, problems: []string{"was skipped; none may be"},
+		},
 		"nothing but skips": {files: map[string]string{"a/b_test.go": skips}, skipped: 1, problems: []string{"no test ran"}},
 		"no test":           {files: map[string]string{"a/a.go": "package a\n"}, problems: []string{"no test ran"}},
 		"fail": {
-			files:  map[string]string{"a/a_test.go": "package a\nimport \"testing\"\nfunc TestA(t *testing.T) { t.Error(1) }\n", "b/b_test.go": strings.Replace(passes, "package a", "package b", 1)},
+			files:  map[string]string{"a/a_test.go": header + "func TestA(t *testing.T) { t.Error(1) }\n", "b/b_test.go": passesToo},
 			passed: 2, failed: 1, problems: []string{"1 failed"},
 		},
 		"does not build": {
-			files:  map[string]string{"a/a_test.go": "package a\nimport \"testing\"\nfunc TestA(t *testing.T) { none() }\n", "b/b_test.go": strings.Replace(passes, "package a", "package b", 1)},
+			files:  map[string]string{"a/a_test.go": header + "func TestA(t *testing.T) { none() }\n", "b/b_test.go": passesToo},
 			passed: 2, failed: 1, problems: []string{"1 failed"},
 		},
 		"panics": {
-			files:  map[string]string{"a/a_test.go": "package a\nimport \"testing\"\nfunc TestA(t *testing.T) { panic(1) }\nfunc TestB(t *testing.T) {}\n"},
+			files:  map[string]string{"a/a_test.go": header + "func TestA(t *testing.T) { panic(1) }\nfunc TestB(t *testing.T) {}\n"},
 			failed: 1, problems: []string{"1 failed"},
 		},
 		"exits": {
@@ -72,7 +78,7 @@ func TestSummary(t *testing.T) {
 			failed: 1, problems: []string{"1 failed"},
 		},
 		"takes too long": {
-			files:     map[string]string{"a/a_test.go": "package a\nimport \"testing\"\nfunc TestA(t *testing.T) { select {} }\nfunc TestB(t *testing.T) {}\n"},
+			files:     map[string]string{"a/a_test.go": header + "func TestA(t *testing.T) { select {} }\nfunc TestB(t *testing.T) {}\n"},
 			arguments: []string{"-timeout=1s"}, failed: 1, problems: []string{"1 failed"},
 		},
 		"is interrupted": {files: map[string]string{"a/a_test.go": passes}, cut: 4, passed: 1, failed: 1, problems: []string{"1 failed"}},
@@ -92,7 +98,8 @@ func TestSummary(t *testing.T) {
 				t.Errorf("%d passed, %d failed, %d skipped; want %d, %d, %d", s.passed, s.failed, s.skipped, c.passed, c.failed, c.skipped)
 			}
 			found := s.problems()
-			if len(found) != len(c.problems) || slices.ContainsFunc(c.problems, func(problem string) bool { return !strings.Contains(found[0], problem) }) {
+			missing := func(problem string) bool { return !strings.Contains(found[0], problem) }
+			if len(found) != len(c.problems) || slices.ContainsFunc(c.problems, missing) {
 				t.Errorf("problems: %q, want %q", found, c.problems)
 			}
 		})

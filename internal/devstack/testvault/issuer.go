@@ -94,9 +94,9 @@ func (i *Issuer) Token(t testing.TB, claims map[string]any) string {
 // WorkloadToken is the identity of a run of HCP Terraform.
 func (i *Issuer) WorkloadToken(t testing.TB, audience, organization, project, workspace, phase string) string {
 	t.Helper()
+	full := fmt.Sprintf("organization:%s:project:%s:workspace:%s", organization, project, workspace)
 	return i.Token(t, map[string]any{
-		"aud": audience, "sub": fmt.Sprintf("organization:%s:project:%s:workspace:%s:run_phase:%s", organization, project, workspace, phase),
-		"terraform_full_workspace": fmt.Sprintf("organization:%s:project:%s:workspace:%s", organization, project, workspace),
+		"aud": audience, "sub": full + ":run_phase:" + phase, "terraform_full_workspace": full,
 		"terraform_workspace_name": workspace, "terraform_run_phase": phase,
 	})
 }

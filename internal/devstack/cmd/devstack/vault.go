@@ -22,9 +22,10 @@ func startVault(ctx context.Context, options devstack.Options, server *devstack.
 	if err != nil {
 		return nil, err
 	}
-	_, err = v.Do(ctx, http.MethodPost, "sys/mounts/"+pkiMount, map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "8760h"}})
-	if err == nil {
-		_, err = v.Do(ctx, http.MethodPost, "sys/mounts/"+storeMount, map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	pki := map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "8760h"}}
+	store := map[string]any{"type": "kv", "options": map[string]any{"version": "2"}}
+	if _, err = v.Do(ctx, http.MethodPost, "sys/mounts/"+pkiMount, pki); err == nil {
+		_, err = v.Do(ctx, http.MethodPost, "sys/mounts/"+storeMount, store)
 	}
 	if err == nil {
 		err = v.MakeAuthority(ctx, server, pkiMount)
@@ -32,9 +33,9 @@ func startVault(ctx context.Context, options devstack.Options, server *devstack.
 	for _, client := range clients {
 		if err == nil {
 			_, err = v.Do(ctx, http.MethodPost, pkiMount+"/roles/"+client, map[string]any{
-				"allowed_domains": []string{client}, "allow_bare_domains": true, "allow_wildcard_certificates": false, "allow_ip_sans": false,
-				"allow_localhost": false, "cn_validations": []string{"hostname"}, "enforce_hostnames": false, "use_csr_sans": false,
-				"use_csr_common_name": false, "server_flag": false, "key_type": "ec", "max_ttl": "720h",
+				"allowed_domains": []string{client}, "allow_bare_domains": true, "allow_wildcard_certificates": false,
+				"allow_ip_sans": false, "allow_localhost": false, "cn_validations": []string{"hostname"}, "enforce_hostnames": false,
+				"use_csr_sans": false, "use_csr_common_name": false, "server_flag": false, "key_type": "ec", "max_ttl": "720h",
 			})
 		}
 	}
