@@ -49,7 +49,42 @@ func (e *LockedOutError) Error() string {
 
 func (e *LockedOutError) Unwrap() error { return e.cause }
 
-// roleError turns what the statements of this package raise, by the name of a constraint, into this package's errors.
+// raised are the errors behind the names of constraints that the programs in role/ raise, and of one that the database has. What
+// stands behind a name, after a space, is its object.
+var raised = map[string]func(before, role Role, object string, server *pgconn.PgError) error{
+	"role_missing": func(Role, Role, string, *pgconn.PgError) error { return problem.ErrNotFound },
+	"role_exists": func(_, role Role, existing string, _ *pgconn.PgError) error {
+		return duplicateError(role.Name, existing)
+	},
+	"role_replaced": func(before, _ Role, _ string, _ *pgconn.PgError) error {
+		return &ReplacedError{problem.New(fmt.Sprintf("role %q was dropped and another one of that name was made by somebody else",
+			before.Name), "Nothing was changed; plan again")}
+	},
+	"role_is_own": func(before, _ Role, _ string, _ *pgconn.PgError) error {
+		return &OwnRoleError{problem.New(fmt.Sprintf("role %q is the one that this connection logs in with, and the change would take away "+
+			"the rights it is made with", before.Name), "Manage it with another role, or not at all")}
+	},
+	"role_has_sessions": func(before, _ Role, _ string, _ *pgconn.PgError) error {
+		return &SessionsError{problem.New(fmt.Sprintf("role %q has open sessions, which would suddenly see another tenant's rows. Nothing was "+
+			"changed", before.Name), "Stop its clients (a pooler keeps idle sessions for a while: KILL the database in its console, or wait), "+
+			"and apply again").On("organization_id")}
+	},
+	"role_name_mapped": func(_, _ Role, _ string, server *pgconn.PgError) error {
+		return &MappedNameError{problem.New(server.Message+". Nothing was changed", "Only the pooler's role may have such a name; choose "+
+			"another one, or remove that line").On("name")}
+	},
+	"role_right": func(_, _ Role, _ string, server *pgconn.PgError) error {
+		return problem.New(server.Message, server.Hint)
+	},
+	"role_blocked": func(Role, Role, string, *pgconn.PgError) error {
+		return errors.New("objects of the role appeared while it was being dropped; plan again to see what they are")
+	},
+	"role_bindings_organization_id_fkey": func(_, role Role, _ string, _ *pgconn.PgError) error {
+		return &MissingError{problem.New(fmt.Sprintf("there is no organization with id %s", *role.OrganizationID), "").On("organization_id")}
+	},
+}
+
+// roleError turns what a change of a role meets into this package's errors.
 func roleError(before, role Role, err error) error {
 	var locked *LockedOutError
 	if errors.As(err, &locked) {
@@ -60,31 +95,9 @@ func roleError(before, role Role, err error) error {
 	if !errors.As(err, &server) {
 		return err
 	}
-	if existing, ok := strings.CutPrefix(server.ConstraintName, "role_exists "); ok {
-		return duplicateError(role.Name, existing)
-	}
-	switch server.ConstraintName {
-	case "role_missing":
-		return problem.ErrNotFound
-	case "role_replaced":
-		return &ReplacedError{problem.New(fmt.Sprintf("role %q was dropped and another one of that name was made by somebody else",
-			before.Name), "Nothing was changed; plan again")}
-	case "role_is_own":
-		return &OwnRoleError{problem.New(fmt.Sprintf("role %q is the one that this connection logs in with, and the change would take away "+
-			"the rights it is made with", before.Name), "Manage it with another role, or not at all")}
-	case "role_has_sessions":
-		return &SessionsError{problem.New(fmt.Sprintf("role %q has open sessions, which would suddenly see another tenant's rows. Nothing was "+
-			"changed", before.Name), "Stop its clients (a pooler keeps idle sessions for a while: KILL the database in its console, or wait), "+
-			"and apply again").On("organization_id")}
-	case "role_name_mapped":
-		return &MappedNameError{problem.New(server.Message+". Nothing was changed", "Only the pooler's role may have such a name; choose "+
-			"another one, or remove that line").On("name")}
-	case "role_right":
-		return problem.New(server.Message, server.Hint)
-	case "role_bindings_organization_id_fkey":
-		return &MissingError{problem.New(fmt.Sprintf("there is no organization with id %s", *role.OrganizationID), "").On("organization_id")}
-	case "role_blocked":
-		return errors.New("objects of the role appeared while it was being dropped; plan again to see what they are")
+	name, object, _ := strings.Cut(server.ConstraintName, " ")
+	if wording, ok := raised[name]; ok {
+		return wording(before, role, object, server)
 	}
 	if server.Code == codeDependentObjects {
 		// The detail names objects, and no rows.

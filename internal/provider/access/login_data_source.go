@@ -61,7 +61,9 @@ func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 			"database or to PgBouncer, each time it is read. A login that is refused is a result, `logged_in = false`, and no error; a `check` " +
 			"block or a postcondition makes one of it.",
 		Attributes: map[string]schema.Attribute{
-			"role": schema.StringAttribute{Required: true, MarkdownDescription: "Role to log in as."},
+			"role": schema.StringAttribute{
+				Required: true, Validators: []validator.String{tf.CommonName}, MarkdownDescription: "Role to log in as.",
+			},
 			"host": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Host name or address of the server or of PgBouncer. " + like,
 			},

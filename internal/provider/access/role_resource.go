@@ -3,7 +3,6 @@ package access
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
@@ -81,20 +80,7 @@ func (m roleModel) role() access.Role {
 	return r
 }
 
-var roleNamePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$`)
-
-// No quoting is needed anywhere for such a name: not in a certificate, in pg_hba.conf or in pgbouncer.ini. PostgreSQL
-// cuts off what is longer.
-var roleName = tf.Check("it must consist of letters, digits, `_`, `.`, `@` and `-`, begin with a letter, a digit or `_`, have at most "+
-	"63 characters, and be none that PostgreSQL or the group roles use", func(value string) string {
-	if reason := access.ReservedName(value); reason != "" {
-		return fmt.Sprintf("is %q, which %s", value, reason)
-	}
-	if !roleNamePattern.MatchString(value) {
-		return fmt.Sprintf("is %q", value)
-	}
-	return ""
-})
+var roleName = tf.Identity("PostgreSQL or the group roles use", access.ReservedName)
 
 func (r *roleResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_role"

@@ -49,10 +49,12 @@ func (e *clientCertificateEphemeral) Schema(_ context.Context, _ ephemeral.Schem
 		MarkdownDescription: "A client certificate with its key, in memory only: for another provider's configuration, or for a write-only argument. It is " +
 			"revoked when Terraform needs it no longer. Needs Terraform 1.10, or OpenTofu 1.11.",
 		Attributes: addEphemeralFacts(map[string]schema.Attribute{
-			"mount":       schema.StringAttribute{Optional: true, Validators: []validator.String{vaultPath}, MarkdownDescription: described["mount"]},
-			"role":        schema.StringAttribute{Required: true, Validators: []validator.String{tf.NotBlank}, MarkdownDescription: described["role"]},
-			"common_name": schema.StringAttribute{Required: true, Validators: commonName, MarkdownDescription: described["common_name"]},
-			"ttl":         schema.StringAttribute{Optional: true, Validators: []validator.String{wholeSeconds}, MarkdownDescription: described["ttl"]},
+			"mount": schema.StringAttribute{Optional: true, Validators: []validator.String{vaultPath}, MarkdownDescription: described["mount"]},
+			"role":  schema.StringAttribute{Required: true, Validators: []validator.String{tf.NotBlank}, MarkdownDescription: described["role"]},
+			"common_name": schema.StringAttribute{
+				Required: true, Validators: []validator.String{tf.CommonName}, MarkdownDescription: described["common_name"],
+			},
+			"ttl": schema.StringAttribute{Optional: true, Validators: []validator.String{wholeSeconds}, MarkdownDescription: described["ttl"]},
 			"dns_names": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.ValueStringsAre(tf.NotBlank)}, MarkdownDescription: described["dns_names"],
 			},

@@ -183,9 +183,7 @@ func sameAddresses(one, other types.Set) bool {
 }
 
 var (
-	// An authority takes no more (RFC 5280, appendix A.1, ub-common-name).
-	commonName = []validator.String{tf.NotBlank, stringvalidator.LengthAtMost(64)}
-	vaultPath  = tf.Check("it must be a path without a slash at its ends, and without empty parts", func(value string) string {
+	vaultPath = tf.Check("it must be a path without a slash at its ends, and without empty parts", func(value string) string {
 		if value == "" || strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/") || strings.Contains(value, "//") {
 			return fmt.Sprintf("is %q", value)
 		}
@@ -218,7 +216,7 @@ var (
 var requestDescriptions = map[string]string{
 	"mount":        "Mount of Vault's PKI secrets engine. Default: `" + defaultPKIMount + "`.",
 	"role":         "The engine's role, which decides what may be issued.",
-	"common_name":  "Common name, at most 64 characters: the name of the PostgreSQL role that logs in with the certificate.",
+	"common_name":  "Common name: the name of the PostgreSQL role that logs in with the certificate, of letters, digits, `_`, `.`, `@` and `-`, at most 63.",
 	"ttl":          "How long the certificate holds, as a duration with a unit, such as `\"720h\"`. More than the role's `max_ttl` is an error. Default: the role's `ttl`.",
 	"dns_names":    "Alternative names. Leave them out for clients: PgBouncer would take one for the user's name.",
 	"ip_addresses": "Alternative IP addresses.",
@@ -234,7 +232,7 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			MarkdownDescription: described["mount"] + " Another one replaces the resource.",
 		},
 		"role":        tf.RequiredString(described["role"]+" An import does not know it.", tf.NotBlank),
-		"common_name": tf.RequiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", commonName...),
+		"common_name": tf.RequiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", tf.CommonName),
 		"ttl": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{wholeSeconds}, PlanModifiers: []planmodifier.String{tf.SameMeaning(tf.SameDuration)},
 			MarkdownDescription: described["ttl"],

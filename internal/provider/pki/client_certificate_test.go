@@ -225,6 +225,14 @@ func TestAccBadClientCertificates(t *testing.T) {
 		bad(`ttl = "1d"`, `ttl is "1d": it must be a duration of whole seconds with units (h, m, s), such as "720h"`),
 		bad("ttl = \"1h\"\nrenew_before = \"2h\"", `each apply would renew the certificate`),
 		bad(`key_type = "dsa"`, `ecdsa-p256`),
+		{
+			Config: block + strings.Replace(whole, `"acme-app"`, `"acme app"`, 1), PlanOnly: true,
+			ExpectError: acctest.Says(`common_name is "acme app": it must consist of letters, digits`),
+		},
+		{
+			Config: block + strings.Replace(whole, `"acme-app"`, `"Public"`, 1), PlanOnly: true,
+			ExpectError: acctest.Says(`common_name is "Public", which is a keyword of PostgreSQL's and no role`),
+		},
 		bad(`ip_addresses = ["10.0.0"]`, `it must be an IP address`),
 		{Config: block + strings.Replace(whole, "store ", "# store ", 1), PlanOnly: true, ExpectError: acctest.Says(`Exactly one of store and csr_pem must be set`)},
 		fails(block+certificate(m, `ttl = "7200h"`), `raise max_ttl`),

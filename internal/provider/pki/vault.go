@@ -84,9 +84,12 @@ func VaultAttribute() schema.Attribute {
 				MarkdownDescription: "Make the provider's own login certificate for PostgreSQL, in memory only, in place of `sslcert` and `sslkey`. It is " +
 					"made anew before it expires, and revoked at the end.",
 				Attributes: map[string]schema.Attribute{
-					"mount":       schema.StringAttribute{Optional: true, MarkdownDescription: "Mount of the PKI secrets engine. Default: `" + defaultPKIMount + "`."},
-					"role":        schema.StringAttribute{Required: true, MarkdownDescription: "The engine's role."},
-					"common_name": schema.StringAttribute{Required: true, MarkdownDescription: "Common name, which is the login role. It is the default of `username`."},
+					"mount": schema.StringAttribute{Optional: true, MarkdownDescription: "Mount of the PKI secrets engine. Default: `" + defaultPKIMount + "`."},
+					"role":  schema.StringAttribute{Required: true, MarkdownDescription: "The engine's role."},
+					"common_name": schema.StringAttribute{
+						Required: true, Validators: []validator.String{tf.CommonName},
+						MarkdownDescription: "Common name, which is the login role. It is the default of `username`.",
+					},
 					"ttl": schema.StringAttribute{
 						Optional: true, Validators: []validator.String{wholeSeconds},
 						MarkdownDescription: "How long each certificate holds, as a duration with a unit. Default: `\"15m\"`.",

@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/identity"
 )
 
 // check is a validator of a string: it returns what is wrong with a value, or an empty string.
@@ -47,7 +49,23 @@ func Matching(pattern *regexp.Regexp, allowed string) check {
 	})
 }
 
+// Identity is for names of roles, which are common names of certificates. reserved tells why a name of that form is taken by
+// others, or an empty string.
+func Identity(others string, reserved func(name string) string) check {
+	return Check(identity.Form+", and be none that "+others, func(value string) string {
+		switch reason := reserved(value); {
+		case reason != "":
+			return fmt.Sprintf("is %q, which %s", value, reason)
+		case !identity.WellFormed(value):
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	})
+}
+
 var (
+	// CommonName is for certificates that log in.
+	CommonName = Identity("PostgreSQL uses", identity.Reserved)
 	// UUIDFormat is as PostgreSQL writes it.
 	UUIDFormat = Matching(uuidPattern, "it must be a UUID in lower case, such as the id of another resource")
 	// SlugFormat is for slugs, which are parts of URLs and of import keys, hence no slash, capital or space.

@@ -1,0 +1,39 @@
+// Package identity is the grammar of the one identity: a role of PostgreSQL has the name that is the common name of its
+// certificates, and the pooler keeps it. It is below all domains and knows none of them.
+package identity
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Pattern is what a name looks like. No quoting is needed for it anywhere: not in a certificate, in pg_hba.conf or in
+// pgbouncer.ini. PostgreSQL cuts off what is longer.
+const Pattern = `^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$`
+
+// Form is the pattern in words.
+const Form = "it must consist of letters, digits, `_`, `.`, `@` and `-`, begin with a letter, a digit or `_`, have at most 63 characters"
+
+var pattern = regexp.MustCompile(Pattern)
+
+// Keywords stand for other roles, or for none, wherever PostgreSQL's statements and files name a role (manual, "GRANT",
+// sections 20.1 and 9.27).
+var Keywords = []string{
+	"all", "current_role", "current_user", "none", "public", "sameuser", "samerole", "session_user", "system_user", "user",
+}
+
+// Reserved tells why PostgreSQL lets no role have a name, or "" when it may. Capitals make no difference to PgBouncer.
+func Reserved(name string) string {
+	lower := strings.ToLower(name)
+	switch {
+	case slices.Contains(Keywords, lower):
+		return "is a keyword of PostgreSQL's and no role"
+	case strings.HasPrefix(lower, "pg_"):
+		return "begins with pg_ as PostgreSQL's own roles do"
+	}
+	return ""
+}
+
+// WellFormed tells whether a name has the form.
+func WellFormed(name string) bool { return pattern.MatchString(name) }
