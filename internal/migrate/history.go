@@ -103,9 +103,14 @@ func from(a Applied) string {
 	return at
 }
 
+// Whoever migrates next may be another role: the history belongs to whom the schema does.
 const preparedSQL = `
-SELECT to_regnamespace('brownie') IS NOT NULL, to_regclass($1) IS NOT NULL,
-	EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'adopted')`
+SELECT n.oid IS NOT NULL, c.oid IS NOT NULL, EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attname = 'adopted'),
+	CASE WHEN n.nspowner <> session_user::regrole AND pg_has_role(n.nspowner, 'SET') AND coalesce(c.relowner, session_user::regrole) = session_user::regrole
+		THEN format('ALTER TABLE %s OWNER TO %I;', $1, pg_get_userbyid(n.nspowner)) ELSE '' END
+FROM (SELECT) AS one
+LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'brownie'
+LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass($1)`
 
 // The statements that make the history, or complete it.
 const (
@@ -130,19 +135,6 @@ INSERT INTO %[1]s (version_id, is_applied) VALUES (0, true);`
 	columnsSQL = `
 ALTER TABLE %s ADD COLUMN name text, ADD COLUMN sha256 text, ADD COLUMN applied_at timestamptz, ADD COLUMN duration_ms bigint,
 	ADD COLUMN role_name name, ADD COLUMN provider_version text, ADD COLUMN run_id text, ADD COLUMN adopted boolean NOT NULL DEFAULT false;`
-	// Whoever migrates next may be another role: the history belongs to whom the schema does.
-	handOverSQL = `
-DO $$
-DECLARE
-	owner name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'brownie');
-BEGIN
-	IF owner <> session_user AND pg_has_role(owner, 'SET')
-		AND EXISTS (SELECT FROM pg_class WHERE oid = '%[1]s'::regclass AND relowner = session_user::regrole)
-	THEN
-		EXECUTE format('ALTER TABLE %%s OWNER TO %%I', '%[1]s'::regclass, owner);
-	END IF;
-END
-$$;`
 )
 
 // prepare makes the history, or completes that of an older version of the provider, adopts a schema that others made,
@@ -150,23 +142,25 @@ $$;`
 func (r *run) prepare(ctx context.Context, plan Plan) (int64, error) {
 	table := r.source.historyTable()
 	var schemaThere, tableThere, complete bool
-	if err := r.conn.QueryRow(ctx, preparedSQL, table).Scan(&schemaThere, &tableThere, &complete); err != nil {
+	var missing, handOver string
+	if err := r.conn.QueryRow(ctx, preparedSQL, table).Scan(&schemaThere, &tableThere, &complete, &handOver); err != nil {
 		return 0, err
 	}
-	missing := "BEGIN;"
 	if !schemaThere {
-		missing += schemaSQL
+		missing = schemaSQL
 	}
 	if !tableThere {
 		missing += fmt.Sprintf(tableSQL, table)
 	} else if !complete {
 		missing += fmt.Sprintf(columnsSQL, table)
 	}
-	if _, err := r.conn.Exec(ctx, missing+fmt.Sprintf(handOverSQL, table)); err != nil {
-		return 0, fmt.Errorf("cannot make the table %s, which remembers what ran: %w", table, err)
+	if missing += handOver; missing != "" {
+		if _, err := r.conn.Exec(ctx, "BEGIN;"+missing); err != nil {
+			return 0, fmt.Errorf("cannot make the table %s, which remembers what ran: %w", table, err)
+		}
 	}
 	current, err := r.check(ctx, plan)
-	if err == nil {
+	if err == nil && r.inTransaction() {
 		_, err = r.conn.Exec(ctx, "COMMIT")
 	}
 	return current, err
@@ -198,6 +192,11 @@ func (r *run) check(ctx context.Context, plan Plan) (int64, error) {
 		}
 	}
 	if len(changes) > 0 {
+		if !r.inTransaction() {
+			if _, err := r.conn.Exec(ctx, "BEGIN"); err != nil {
+				return 0, err
+			}
+		}
 		if _, err := r.asOwner(ctx, "", changes...); err != nil {
 			return 0, err
 		}

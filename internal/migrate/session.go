@@ -48,9 +48,11 @@ func (r *run) unlock(ctx context.Context) {
 	}
 }
 
-// rollback ends the transaction, if there is one. A connection that cannot is closed, and with it the transaction.
+func (r *run) inTransaction() bool { return r.conn.PgConn().TxStatus() != 'I' }
+
+// rollback ends the transaction, if there is one. It fails on a broken connection only, whose transaction the server ends.
 func (r *run) rollback(ctx context.Context) {
-	if status := r.conn.PgConn().TxStatus(); status != 'I' && !r.conn.IsClosed() {
+	if r.inTransaction() {
 		_, _ = r.conn.Exec(ctx, "ROLLBACK")
 	}
 }

@@ -19,7 +19,7 @@ const receiverKey = "brownie.notices"
 
 func deliverNotice(conn *pgconn.PgConn, notice *pgconn.Notice) {
 	receive, wanted := conn.CustomData()[receiverKey].(func(Notice))
-	if !wanted {
+	if !wanted || receive == nil {
 		return
 	}
 	text := notice.Message
