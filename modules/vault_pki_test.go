@@ -170,7 +170,8 @@ func (m vaultPKI) testNames(t *testing.T) {
 		"acme-app": {
 			[]string{"acme-app"},
 			[]string{
-				"*", "*.acme-app", "x.acme-app", "x@acme-app", "acme-app2", "acme", "globex-app", "pgbouncer", "localhost", "db.example", "",
+				"*", "*.acme-app", "x.acme-app", "x@acme-app", "acme-app2", "acme", "globex-app", "pgbouncer", "localhost",
+				"db.example", "",
 			},
 		},
 		"acme_writer":  {[]string{"acme_writer"}, []string{"*", "x@acme_writer", "x.acme_writer", "acme-writer"}},

@@ -87,7 +87,8 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 		return err
 	}
 	if server.Host == "" && s.PIDFile == "" {
-		return errors.New("no server would read the file: name it by PGHOST, with PGUSER and, but for a unix socket, PGSSLROOTCERT, PGSSLCERT and PGSSLKEY; or by -pidfile")
+		return errors.New("no server would read the file: name it by PGHOST, with PGUSER and, but for a unix socket, PGSSLROOTCERT, " +
+			"PGSSLCERT and PGSSLKEY; or by -pidfile")
 	}
 	s.Server, s.Log = server.WithDefaults(), slog.New(slog.NewTextHandler(log, nil))
 	k := crl.NewKeeper(s.Settings)
@@ -124,18 +125,25 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	}
 	flags.StringVar(&s.Path, "file", "", "the server's ssl_crl_file, which is replaced")
 	flags.StringVar(&s.Authorities, "ca", "", "PEM file with the authorities that the server trusts, its ssl_ca_file")
-	flags.Var((*texts)(&s.Mounts), "mount", "URL of a PKI mount of Vault's; may be given several times, for all mounts whose issuers sign each other")
+	flags.Var((*texts)(&s.Mounts), "mount", "URL of a PKI mount of Vault's; may be given several times, for all mounts whose "+
+		"issuers sign each other")
 	flags.Var((*texts)(&s.Issuers), "issuers", "where the certificates of authorities below those are, in PEM; may be given several times")
 	flags.Var((*texts)(&s.Lists), "list", "where a revocation list is, in PEM or DER; may be given several times")
-	flags.StringVar(&s.serverCA, "server-ca", "", "PEM file with the authorities that sign the certificates of the sources' servers (default the operating system's)")
-	flags.StringVar(&s.PIDFile, "pidfile", "", "postmaster.pid of a server on this machine, which is told by a signal; the login is then only a check, and left out without PGHOST")
+	flags.StringVar(&s.serverCA, "server-ca", "", "PEM file with the authorities that sign the certificates of the sources' servers "+
+		"(default the operating system's)")
+	flags.StringVar(&s.PIDFile, "pidfile", "", "postmaster.pid of a server on this machine, which is told by a signal; the login is "+
+		"then only a check, and left out without PGHOST")
 	flags.DurationVar(&s.interval, "interval", 0, "how long to wait between two refreshes; 0 refreshes once")
-	flags.DurationVar(&s.AlarmBefore, "alarm-before", 24*time.Hour, "raise the alarm when a list expires in less than this; make it less than what the authority leaves a list")
+	flags.DurationVar(&s.AlarmBefore, "alarm-before", 24*time.Hour, "raise the alarm when a list expires in less than this; make it "+
+		"less than what the authority leaves a list")
 	flags.StringVar(&s.listen, "listen", "", "address of /metrics (Prometheus) and /healthz, such as :9644; needs -interval")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}
-	for name, missing := range map[string]bool{"-file": s.Path == "", "-ca": s.Authorities == "", "-mount": len(s.Mounts)+len(s.Lists) == 0} {
+	for name, missing := range map[string]bool{
+		"-file": s.Path == "", "-ca": s.Authorities == "",
+		"-mount": len(s.Mounts)+len(s.Lists) == 0,
+	} {
 		if missing {
 			return s, fmt.Errorf("%s is missing; brownie-crl -h explains it", name)
 		}

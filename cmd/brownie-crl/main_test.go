@@ -161,10 +161,12 @@ func TestRevocationReachesPostgreSQL(t *testing.T) {
 	s := newStand(t)
 	store := access.New(testdb.DB(t, s.database))
 	organization := testdb.Value[string](t, s.database, `INSERT INTO organizations (name, slug) VALUES ('Acme', 'acme') RETURNING id::text`)
-	role := testdb.Must(store.CreateRole(t.Context(), access.Role{Name: s.role, Access: "reader", OrganizationID: &organization, Pooled: true, ConnectionLimit: -1}))(t)
+	role := testdb.Must(store.CreateRole(t.Context(),
+		access.Role{Name: s.role, Access: "reader", OrganizationID: &organization, Pooled: true, ConnectionLimit: -1}))(t)
 	t.Cleanup(func() { _ = store.DropRole(context.Background(), role, "") })
 	pooler := testdb.Pooler(t, s.database)
-	testdb.Must(store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"}, access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
+	testdb.Must(store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"},
+		access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)
 	s.ready()
 
 	revoked, certificate := s.certificate()
@@ -201,7 +203,8 @@ func TestRevocationReachesPostgreSQL(t *testing.T) {
 	// The figures follow the server a moment later.
 	text := ""
 	for range 50 {
-		if _, text = get(t, "http://"+address+"/metrics"); strings.Contains(text, `brownie_crl_revoked_certificates{issuer="CN=Clients",key_id="`+keyID(certificate)+`"} 1`) {
+		if _, text = get(t, "http://"+address+"/metrics"); strings.Contains(text,
+			`brownie_crl_revoked_certificates{issuer="CN=Clients",key_id="`+keyID(certificate)+`"} 1`) {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -287,11 +290,13 @@ func TestListsThatBelongToNobody(t *testing.T) {
 	s.ready()
 	mount := s.vault.Address + "/v1/" + s.vault.PKI
 	var log bytes.Buffer
-	err := run(t.Context(), []string{"-file", s.crl, "-ca", s.server.CAFile(), "-list", mount + "/crl/pem", "-list", s.root}, s.getenv, &log)
+	err := run(t.Context(), []string{"-file", s.crl, "-ca", s.server.CAFile(), "-list", mount + "/crl/pem", "-list", s.root}, s.getenv,
+		&log)
 	if err == nil || !strings.Contains(err.Error(), "the list of CN=Clients is signed by none of the authorities") {
 		t.Errorf("got %v", err)
 	}
-	if err := run(t.Context(), []string{"-file", s.crl, "-ca", s.server.CAFile(), "-list", s.root, "-alarm-before", "1m"}, s.getenv, &log); err != nil {
+	if err := run(t.Context(), []string{"-file", s.crl, "-ca", s.server.CAFile(), "-list", s.root, "-alarm-before", "1m"}, s.getenv,
+		&log); err != nil {
 		t.Error(err)
 	}
 	if kept := testdb.Must(os.ReadFile(s.crl))(t); bytes.Count(kept, []byte("BEGIN X509 CRL")) != 2 {
@@ -369,7 +374,8 @@ func TestRotationOfTheAuthority(t *testing.T) {
 	}
 	// The same key is signed once more, which prolongs the authority.
 	key := s.vault.Must(http.MethodGet, s.vault.PKI+"/issuer/default", nil)["key_id"]
-	csr, _ := s.vault.Must(http.MethodPost, s.vault.PKI+"/intermediate/generate/existing", map[string]any{"common_name": "Clients", "key_ref": key})["csr"].(string)
+	csr, _ := s.vault.Must(http.MethodPost, s.vault.PKI+"/intermediate/generate/existing",
+		map[string]any{"common_name": "Clients", "key_ref": key})["csr"].(string)
 	signed := testdb.Must(s.server.SignAuthority(csr))(t)
 	s.vault.Must(http.MethodPost, s.vault.PKI+"/intermediate/set-signed", map[string]any{"certificate": signed})
 	if log, err := s.refresh(); err != nil {
@@ -420,7 +426,10 @@ func TestBadListsAreRefused(t *testing.T) {
 	} {
 		served = bad.served
 		var log bytes.Buffer
-		arguments := []string{"-file", s.crl, "-ca", s.server.CAFile(), "-issuers", bad.issuers, "-list", mount + "/crl/pem", "-list", source.URL}
+		arguments := []string{
+			"-file", s.crl, "-ca", s.server.CAFile(), "-issuers", bad.issuers, "-list", mount + "/crl/pem", "-list",
+			source.URL,
+		}
 		if err := run(t.Context(), arguments, s.getenv, &log); err == nil || !strings.Contains(err.Error(), bad.words) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -441,7 +450,8 @@ func TestArguments(t *testing.T) {
 		"arguments too many":   {"-ca", "ca.pem", "-file", "f", "-list", "l", "more"},
 		"holds no certificate": {"-ca", "ca.pem", "-file", "f", "-list", "l", "-server-ca", os.Args[0]},
 	} {
-		if err := run(t.Context(), arguments, func(string) string { return "" }, io.Discard); err == nil || !strings.Contains(err.Error(), words) {
+		if err := run(t.Context(), arguments, func(string) string { return "" },
+			io.Discard); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%v: %v", arguments, err)
 		}
 	}

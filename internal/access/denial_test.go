@@ -96,7 +96,8 @@ func (c crowded) works(t *testing.T, role string) {
 		t.Fatalf("%s cannot log in: %s", role, err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	if _, err := conn.Exec(t.Context(), `INSERT INTO teams (organization_id, name, slug) SELECT id, now(), now() FROM organizations`); err != nil {
+	if _, err := conn.Exec(t.Context(), `INSERT INTO teams (organization_id, name, slug) SELECT id, now(), now()
+		FROM organizations`); err != nil {
 		t.Errorf("%s cannot work: %s", role, err)
 	}
 }
@@ -149,7 +150,10 @@ func TestNamesThatCertificatesAreMappedFrom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, line := range []string{"brownie gateway +brownie_pooled", "brownie same same", "machines deploy postgres", "unused stray postgres"} {
+	for _, line := range []string{
+		"brownie gateway +brownie_pooled", "brownie same same", "machines deploy postgres",
+		"unused stray postgres",
+	} {
 		appendLine(line)
 	}
 	if err := server.CreateDatabase(t.Context(), crowdedDatabase, ""); err != nil {

@@ -31,11 +31,15 @@ func TestLevelsAreThoseOfTheDatabase(t *testing.T) {
 		return literals(regexp.MustCompile(`(?s)ANY \(ARRAY\[([^]]*)\]\)+ AS ` + name + `\b`).FindString(view))
 	}
 	for what, compared := range map[string][2][]string{
-		"all levels":            {constraint("role_bindings_access"), access.LevelNames(func(access.Level) bool { return true })},
-		"levels of tenants":     {constraint("role_bindings_tenant_access"), access.LevelNames(func(l access.Level) bool { return l.OfTenants })},
+		"all levels": {constraint("role_bindings_access"), access.LevelNames(func(access.Level) bool { return true })},
+		"levels of tenants": {
+			constraint("role_bindings_tenant_access"),
+			access.LevelNames(func(l access.Level) bool { return l.OfTenants }),
+		},
 		"levels of all tenants": {column("all_tenants"), access.LevelNames(func(l access.Level) bool { return l.AllTenants })},
 		"group roles": {
-			testdb.Value[[]string](t, database, `SELECT array_agg(rolname::text) FROM pg_roles JOIN pg_shdescription d ON d.objoid = pg_roles.oid
+			testdb.Value[[]string](t, database, `SELECT array_agg(rolname::text)
+				FROM pg_roles JOIN pg_shdescription d ON d.objoid = pg_roles.oid
 				WHERE rolname LIKE 'brownie\_%' AND NOT rolcanlogin`), access.GroupRoles(),
 		},
 	} {

@@ -117,9 +117,11 @@ func TestLockedRoles(t *testing.T) {
 	}
 
 	// Nobody can shut out himself, who could not open again.
-	own := testdb.Must(postgres.QueryOne[struct{ Name string }](t.Context(), testdb.DB(t, database), `SELECT session_user::text AS name`))(t).Name
+	own := testdb.Must(postgres.QueryOne[struct{ Name string }](t.Context(), testdb.DB(t, database),
+		`SELECT session_user::text AS name`))(t).Name
 	var refused *access.OwnRoleError
-	if _, err := store.UpdateRole(t.Context(), access.Role{Name: own}, access.Role{Name: own, Access: "reader", ConnectionLimit: -1, Locked: true}); !errors.As(err, &refused) {
+	if _, err := store.UpdateRole(t.Context(), access.Role{Name: own},
+		access.Role{Name: own, Access: "reader", ConnectionLimit: -1, Locked: true}); !errors.As(err, &refused) {
 		t.Errorf("locking the role that makes the change: %v", err)
 	}
 }

@@ -99,11 +99,12 @@ func (f *File) fetch(ctx context.Context, before []List) ([]List, error) {
 	}
 	for _, list := range all {
 		if list.isDelta() {
-			return nil, fmt.Errorf("the list of %s is a delta list, with which the server would accept what was revoked before: name the complete one", list.Issuer)
+			return nil, fmt.Errorf("the list of %s is a delta list, with which the server would accept what was revoked before: "+
+				"name the complete one", list.Issuer)
 		}
 		if !slices.ContainsFunc(authorities, list.signedBy) {
-			return nil, fmt.Errorf("the list of %s is signed by none of the authorities, so that the server would not get the lists that belong to it. Name the "+
-				"mount (-mount), or where that authority's certificate is (-issuers)", list.Issuer)
+			return nil, fmt.Errorf("the list of %s is signed by none of the authorities, so that the server would not get the lists "+
+				"that belong to it. Name the mount (-mount), or where that authority's certificate is (-issuers)", list.Issuer)
 		}
 	}
 	found, err := f.listsAt(ctx, sources)
@@ -118,12 +119,18 @@ func (f *File) fetch(ctx context.Context, before []List) ([]List, error) {
 			return nil, err
 		}
 		if !list.NextUpdate.After(f.now()) {
-			return nil, fmt.Errorf("the list of %s expired at %s: its authority must make a new one (in Vault: set auto_rebuild in <mount>/config/crl, or read <mount>/crl/rotate)",
+			return nil, fmt.Errorf("the list of %s expired at %s: its authority must make a new one (in Vault: set auto_rebuild in "+
+				"<mount>/config/crl, or read <mount>/crl/rotate)",
 				list.Issuer, list.NextUpdate.Format(time.RFC3339))
 		}
-		if older := slices.IndexFunc(before, func(b List) bool { return b.signedBy(authority) && b.ThisUpdate.After(list.ThisUpdate) }); older >= 0 {
-			return nil, fmt.Errorf("the list of %s is of %s, older than the one in %s, of %s: somebody may be replaying it. If its authority was restored "+
-				"from a backup, delete the file and start again", list.Issuer, list.ThisUpdate.Format(time.RFC3339), f.Path, before[older].ThisUpdate.Format(time.RFC3339))
+		if older := slices.IndexFunc(before, func(b List) bool {
+			return b.signedBy(authority) &&
+				b.ThisUpdate.After(list.ThisUpdate)
+		}); older >= 0 {
+			return nil, fmt.Errorf("the list of %s is of %s, older than the one in %s, of %s: somebody may be replaying it. If its "+
+				"authority was restored "+
+				"from a backup, delete the file and start again", list.Issuer, list.ThisUpdate.Format(time.RFC3339),
+				f.Path, before[older].ThisUpdate.Format(time.RFC3339))
 		}
 		// Authorities with the same key have the same list.
 		if !slices.ContainsFunc(chosen, func(c List) bool { return bytes.Equal(c.parsed.Raw, list.parsed.Raw) }) {
@@ -159,7 +166,8 @@ func (f *File) listsAt(ctx context.Context, sources []string) ([]List, error) {
 func (f *File) mount(ctx context.Context, address string) (issuers, lists []string, err error) {
 	text, err := f.read(ctx, address+"/issuers?list=true")
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s cannot be asked for its issuers; it must be the URL of a PKI mount of Vault's, such as https://vault.example:8200/v1/pki: %w", address, err)
+		return nil, nil, fmt.Errorf("%s cannot be asked for its issuers; it must be the URL of a PKI mount of Vault's, such as "+
+			"https://vault.example:8200/v1/pki: %w", address, err)
 	}
 	var answer struct {
 		Data struct {
@@ -190,7 +198,8 @@ func newest(all []List, authority *x509.Certificate) (List, error) {
 		}
 	}
 	if found == nil {
-		return List{}, fmt.Errorf("no source has a list that %s signed: with a file that lacks it, the server would refuse all its certificates",
+		return List{}, fmt.Errorf("no source has a list that %s signed: with a file that lacks it, the server would refuse all its "+
+			"certificates",
 			authority.Subject)
 	}
 	return *found, nil

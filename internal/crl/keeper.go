@@ -60,11 +60,14 @@ func NewKeeper(s Settings) *Keeper {
 	}
 	k := &Keeper{
 		Settings: s, unread: true, problem: errors.New("nothing was refreshed yet"), registry: prometheus.NewRegistry(),
-		nextUpdate: prometheus.NewGaugeVec(gauge("next_update_timestamp_seconds", "When the list in the file expires, by issuer; then the server "+
-			"refuses all certificates of the issuer."), []string{"issuer", "key_id"}),
-		revoked:     prometheus.NewGaugeVec(gauge("revoked_certificates", "Certificates that the list in the file names, by issuer."), []string{"issuer", "key_id"}),
-		troubled:    prometheus.NewGauge(gauge("problem", "1 when the last refresh failed or a list expires too soon, else 0.")),
-		refreshedAt: prometheus.NewGauge(gauge("last_success_timestamp_seconds", "When the lists were last refreshed and read by the server.")),
+		nextUpdate: prometheus.NewGaugeVec(gauge("next_update_timestamp_seconds",
+			"When the list in the file expires, by issuer; then the server "+
+				"refuses all certificates of the issuer."), []string{"issuer", "key_id"}),
+		revoked: prometheus.NewGaugeVec(gauge("revoked_certificates", "Certificates that the list in the file names, by issuer."),
+			[]string{"issuer", "key_id"}),
+		troubled: prometheus.NewGauge(gauge("problem", "1 when the last refresh failed or a list expires too soon, else 0.")),
+		refreshedAt: prometheus.NewGauge(gauge("last_success_timestamp_seconds",
+			"When the lists were last refreshed and read by the server.")),
 	}
 	k.troubled.Set(1)
 	k.registry.MustRegister(k.nextUpdate, k.revoked, k.troubled, k.refreshedAt)
@@ -82,7 +85,8 @@ func (k *Keeper) Update(ctx context.Context) error {
 	k.show(lists)
 	if changed {
 		for _, list := range lists {
-			k.Log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires", list.NextUpdate.Format(time.RFC3339))
+			k.Log.Info("The list was replaced", "issuer", list.Issuer, "revoked", list.Revoked, "expires",
+				list.NextUpdate.Format(time.RFC3339))
 		}
 	}
 	if err != nil {
@@ -119,8 +123,9 @@ func (k *Keeper) expiry(lists []List) error {
 	var errs []error
 	for _, list := range lists {
 		if left := time.Until(list.NextUpdate).Round(time.Second); left < k.AlarmBefore {
-			errs = append(errs, fmt.Errorf("the list of %s expires at %s, in %s: from then on the server refuses all its certificates. Its authority must make "+
-				"a new one (in Vault: set auto_rebuild in <mount>/config/crl, or read <mount>/crl/rotate)", list.Issuer, list.NextUpdate.Format(time.RFC3339), left))
+			errs = append(errs, fmt.Errorf("the list of %s expires at %s, in %s: from then on the server refuses all its "+
+				"certificates. Its authority must make a new one (in Vault: set auto_rebuild in <mount>/config/crl, or read "+
+				"<mount>/crl/rotate)", list.Issuer, list.NextUpdate.Format(time.RFC3339), left))
 		}
 	}
 	return errors.Join(errs...)
@@ -144,7 +149,8 @@ type loaded struct {
 }
 
 const loadedSQL = `
-	SELECT pg_catalog.pg_conf_load_time() AS at, pg_catalog.current_setting('ssl')::pg_catalog.bool AS tls, pg_catalog.current_setting('ssl_crl_file') AS file`
+	SELECT pg_catalog.pg_conf_load_time() AS at, pg_catalog.current_setting('ssl')::pg_catalog.bool AS tls,
+		pg_catalog.current_setting('ssl_crl_file') AS file`
 
 // reload makes the server read the file, and waits until it has. It looks with new connections, which show that a valid
 // certificate still gets in.
@@ -159,8 +165,8 @@ func (k *Keeper) reload(ctx context.Context) error {
 		asked, _, err = postgres.Login[moment](ctx, k.Server, reloadSQL)
 	}
 	if err != nil {
-		return fmt.Errorf("the server was not told to read the lists (if it refuses everybody because of those that it has, only -pidfile or a unix socket "+
-			"repairs that): %w", err)
+		return fmt.Errorf("the server was not told to read the lists (if it refuses everybody because of those that it has, only "+
+			"-pidfile or a unix socket repairs that): %w", err)
 	}
 	if k.Server.Host == "" {
 		k.unread = false

@@ -43,8 +43,9 @@ func parse(text []byte) ([]List, error) {
 			return nil, fmt.Errorf("it is no certificate revocation list: %w", err)
 		}
 		lists = append(lists, List{
-			Issuer: parsed.Issuer.String(), KeyID: hex.EncodeToString(parsed.AuthorityKeyId), ThisUpdate: parsed.ThisUpdate.UTC(), NextUpdate: parsed.NextUpdate.UTC(),
-			Revoked: len(parsed.RevokedCertificateEntries), parsed: parsed,
+			Issuer: parsed.Issuer.String(), KeyID: hex.EncodeToString(parsed.AuthorityKeyId), ThisUpdate: parsed.ThisUpdate.UTC(),
+			NextUpdate: parsed.NextUpdate.UTC(),
+			Revoked:    len(parsed.RevokedCertificateEntries), parsed: parsed,
 		})
 	}
 	return lists, nil

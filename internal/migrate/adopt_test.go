@@ -62,7 +62,8 @@ func alembicDatabase(t *testing.T) string {
 	testdb.Exec(t, database, `
 		INSERT INTO alembic_version VALUES ('d607e412e7b0');
 		INSERT INTO organizations (id, name, slug, is_active, max_teams, max_users_per_team) VALUES
-			('11111111-1111-1111-1111-111111111111', 'Acme', 'acme', true, 10, 50), ('22222222-2222-2222-2222-222222222222', 'Globex', 'globex', true, 10, 50);
+			('11111111-1111-1111-1111-111111111111', 'Acme', 'acme', true, 10, 50), ('22222222-2222-2222-2222-222222222222', 'Globex',
+				'globex', true, 10, 50);
 		INSERT INTO teams (id, org_id, organization_id, name, slug, is_active) SELECT id, id, id, 'Core', 'core', true FROM organizations;
 		INSERT INTO users (id, org_id, organization_id, team_id, email, username, is_active, is_verified, role)
 			SELECT id, id, id, id, slug || '@example.com', slug, true, false, 'MEMBER' FROM organizations;
@@ -80,27 +81,35 @@ func texts(list any) []string {
 }
 
 const rowsLeftSQL = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
-	SELECT 'organization ' || (to_jsonb(o) - 'updated_at')::text AS line FROM organizations o UNION ALL SELECT 'team ' || (to_jsonb(o) - 'updated_at')::text FROM teams o
-	UNION ALL SELECT 'user ' || (to_jsonb(o) - 'updated_at')::text FROM users o UNION ALL SELECT 'incident ' || (to_jsonb(o) - 'updated_at')::text FROM incidents o) AS lines`
+	SELECT 'organization ' || (to_jsonb(o) - 'updated_at')::text AS line
+		FROM organizations o UNION ALL SELECT 'team ' || (to_jsonb(o) - 'updated_at')::text FROM teams o
+	UNION ALL SELECT 'user ' || (to_jsonb(o) - 'updated_at')::text
+		FROM users o UNION ALL SELECT 'incident ' || (to_jsonb(o) - 'updated_at')::text FROM incidents o) AS lines`
 
 // Owners and privileges, which a catalog of migrations leaves out.
 const privilegesSQL = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
-	SELECT format('owner of %s: %s', c.oid::regclass, c.relowner::regrole) AS line FROM pg_class c WHERE c.relnamespace IN ('public'::regnamespace, 'brownie'::regnamespace)
+	SELECT format('owner of %s: %s', c.oid::regclass, c.relowner::regrole) AS line FROM pg_class c
+		WHERE c.relnamespace IN ('public'::regnamespace, 'brownie'::regnamespace)
 	UNION ALL
 	SELECT format('%s: %s %s', c.oid::regclass, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, a.privilege_type)
 	FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace IN ('public'::regnamespace, 'brownie'::regnamespace)
 	UNION ALL
-	SELECT format('%s.%s: %s %s', c.attrelid::regclass, c.attname, a.grantee::regrole, a.privilege_type) FROM pg_attribute c, aclexplode(c.attacl) a
+	SELECT format('%s.%s: %s %s', c.attrelid::regclass, c.attname, a.grantee::regrole, a.privilege_type) FROM pg_attribute c,
+		aclexplode(c.attacl) a
 	UNION ALL
-	SELECT format('%s: %s %s', p.oid::regprocedure, a.grantee, a.privilege_type) FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+	SELECT format('%s: %s %s', p.oid::regprocedure, a.grantee, a.privilege_type) FROM pg_proc p, aclexplode(coalesce(p.proacl,
+		acldefault('f', p.proowner))) a
 	WHERE p.pronamespace IN ('public'::regnamespace, 'brownie'::regnamespace)
 	UNION ALL
-	SELECT format('schema %s: %s %s', n.nspname, a.grantee, a.privilege_type) FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname IN ('public', 'brownie')
+	SELECT format('schema %s: %s %s', n.nspname, a.grantee, a.privilege_type) FROM pg_namespace n, aclexplode(n.nspacl) a
+		WHERE n.nspname IN ('public', 'brownie')
 	UNION ALL
-	SELECT format('default of %s in %s: %s %s', d.defaclrole::regrole, d.defaclnamespace::regnamespace, a.grantee::regrole, a.privilege_type)
+	SELECT format('default of %s in %s: %s %s', d.defaclrole::regrole, d.defaclnamespace::regnamespace, a.grantee::regrole,
+		a.privilege_type)
 	FROM pg_default_acl d, aclexplode(d.defaclacl) a
 	UNION ALL
-	SELECT format('database: %s %s', a.grantee, a.privilege_type) FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = current_database()) AS lines`
+	SELECT format('database: %s %s', a.grantee, a.privilege_type) FROM pg_database d, aclexplode(d.datacl) a
+		WHERE d.datname = current_database()) AS lines`
 
 // An empty database, an adopted one and one that was upgraded step by step end up the same.
 func TestEveryWayLeadsToTheSameSchema(t *testing.T) {
@@ -193,13 +202,23 @@ func TestAdoptionOfAKnownVersion(t *testing.T) {
 func TestAdoptionIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]struct{ sql, says string }{
-		"a column is missing":   {`ALTER TABLE teams DROP COLUMN permissions`, "missing: column public.teams permissions json"},
-		"a column is too many":  {`ALTER TABLE users ADD COLUMN phone text`, "unexpected: column public.users phone text"},
-		"a column is wider":     {`ALTER TABLE users ALTER COLUMN email TYPE varchar(300)`, "missing: column public.users email character varying(255) not null"},
-		"a table is missing":    {`DROP TABLE stats`, "missing: table public.stats"},
-		"a label is missing":    {`ALTER TYPE userrole RENAME VALUE 'VIEWER' TO 'GUEST'`, "missing: type public.userrole ADMIN, MEMBER, VIEWER"},
-		"a trigger":             {`CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION f()`, "unexpected: trigger public.users"},
-		"another revision":      {`UPDATE alembic_version SET version_num = 'aaaa'`, "Alembic's revision there is aaaa; it must be d607e412e7b0"},
+		"a column is missing":  {`ALTER TABLE teams DROP COLUMN permissions`, "missing: column public.teams permissions json"},
+		"a column is too many": {`ALTER TABLE users ADD COLUMN phone text`, "unexpected: column public.users phone text"},
+		"a column is wider": {
+			`ALTER TABLE users ALTER COLUMN email TYPE varchar(300)`,
+			"missing: column public.users email character varying(255) not null",
+		},
+		"a table is missing": {`DROP TABLE stats`, "missing: table public.stats"},
+		"a label is missing": {
+			`ALTER TYPE userrole RENAME VALUE 'VIEWER' TO 'GUEST'`,
+			"missing: type public.userrole ADMIN, MEMBER, VIEWER",
+		},
+		"a trigger": {`CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+			CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION f()`, "unexpected: trigger public.users"},
+		"another revision": {
+			`UPDATE alembic_version SET version_num = 'aaaa'`,
+			"Alembic's revision there is aaaa; it must be d607e412e7b0",
+		},
 		"a partly restored one": {`DROP TABLE incidents, stats, configs, agent_configs`, "It resembles version 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +246,8 @@ func TestAnOlderHistoryIsCompleted(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	up(t, database, 6)
-	testdb.Exec(t, database, `ALTER TABLE brownie.goose_db_version DROP COLUMN name, DROP COLUMN sha256, DROP COLUMN applied_at, DROP COLUMN duration_ms,
+	testdb.Exec(t, database, `ALTER TABLE brownie.goose_db_version DROP COLUMN name, DROP COLUMN sha256, DROP COLUMN applied_at,
+		DROP COLUMN duration_ms,
 		DROP COLUMN role_name, DROP COLUMN provider_version, DROP COLUMN run_id, DROP COLUMN adopted`)
 	engine := platform(t, database)
 	if applied := testdb.Must(engine.Applied(t.Context()))(t); len(applied) != 6 || applied[5].SHA256 != "" || applied[5].At.IsZero() {

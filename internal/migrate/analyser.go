@@ -35,8 +35,8 @@ const (
 	usingIndex    = "CREATE UNIQUE INDEX CONCURRENTLY" + ownFile + ", and then ADD CONSTRAINT … USING INDEX"
 	inBatches     = "change rows in batches, in a migration of its own"
 	inQuietHours  = "there is none: do it in a quiet hour, with a higher max_locked_bytes"
-	createNotNull = "ADD CONSTRAINT … CHECK (column IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in a later migration, and SET NOT NULL in one after that, " +
-		"which then checks nothing"
+	createNotNull = "ADD CONSTRAINT … CHECK (column IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in a later migration, and SET NOT " +
+		"NULL in one after that, which then checks nothing"
 )
 
 func (a *analyser) statement(kind string, s node) {
@@ -168,7 +168,8 @@ func (a *analyser) alterTable(relation string, command node) {
 		a.add(relation, ShareUpdateExclusive).takes(scans, "")
 	case "SetStatistics", "SetOptions", "ResetOptions", "ClusterOn", "DropCluster", "SetRelOptions", "ResetRelOptions":
 		a.add(relation, ShareUpdateExclusive)
-	case "EnableTrig", "EnableAlwaysTrig", "EnableReplicaTrig", "DisableTrig", "EnableTrigAll", "DisableTrigAll", "EnableTrigUser", "DisableTrigUser":
+	case "EnableTrig", "EnableAlwaysTrig", "EnableReplicaTrig", "DisableTrig", "EnableTrigAll", "DisableTrigAll",
+		"EnableTrigUser", "DisableTrigUser":
 		a.add(relation, ShareRowExclusive)
 	case "AddConstraint":
 		a.addConstraint(relation, definition)
@@ -194,8 +195,8 @@ func (a *analyser) alterTable(relation string, command node) {
 	case "AttachPartition":
 		a.add(relation, ShareUpdateExclusive)
 		a.add(relation, AccessExclusive).Partners = "default"
-		a.add(definition.get("name").relation(), AccessExclusive).takes(scans, "add a CHECK constraint that says the same as the partition's bounds "+
-			"as NOT VALID, and validate it before")
+		a.add(definition.get("name").relation(), AccessExclusive).takes(scans,
+			"add a CHECK constraint that says the same as the partition's bounds as NOT VALID, and validate it before")
 	case "DetachPartition":
 		mode := AccessExclusive
 		if definition.truth("concurrent") {

@@ -50,7 +50,8 @@ FROM relation r JOIN pg_catalog.pg_index x ON x.indrelid = r.oid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = r.oid)
 UNION ALL
 SELECT 'policy', r.name, concat_ws(' ', p.polname, p.polcmd, p.polpermissive,
-	(SELECT string_agg(CASE member WHEN 0 THEN 'public' ELSE pg_get_userbyid(member) END, ',' ORDER BY pg_get_userbyid(member)) FROM unnest(p.polroles) member
+	(SELECT string_agg(CASE member WHEN 0 THEN 'public' ELSE pg_get_userbyid(member) END, ',' ORDER BY pg_get_userbyid(member))
+		FROM unnest(p.polroles) member
 		WHERE p.polname <> 'owner'),
 	pg_get_expr(p.polqual, p.polrelid), 'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
 FROM relation r JOIN pg_catalog.pg_policy p ON p.polrelid = r.oid
@@ -58,7 +59,8 @@ UNION ALL
 SELECT 'trigger', r.name, pg_get_triggerdef(t.oid)
 FROM relation r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
 UNION ALL
-SELECT 'view', r.name, concat_ws(' ', array_to_string(r.reloptions, ','), pg_get_viewdef(r.oid)) FROM relation r WHERE r.relkind IN ('v', 'm')
+SELECT 'view', r.name, concat_ws(' ', array_to_string(r.reloptions, ','), pg_get_viewdef(r.oid)) FROM relation r
+	WHERE r.relkind IN ('v', 'm')
 UNION ALL
 SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), md5(pg_get_functiondef(p.oid))
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -113,7 +115,8 @@ func differences(expected, actual []object) []string {
 	}
 	there := belongs(actual)
 	for _, o := range expected {
-		if !slices.Contains(actual, o) && (there[o.Of] || o.Kind == "table" || o.Kind == "type" || o.Kind == "view" || o.Kind == "function") {
+		if !slices.Contains(actual, o) && (there[o.Of] || o.Kind == "table" || o.Kind == "type" || o.Kind == "view" ||
+			o.Kind == "function") {
 			tell("missing: ", o)
 		}
 	}

@@ -66,7 +66,8 @@ func TestCatalog(t *testing.T) {
 		fmt.Fprintf(&catalog, "%d-%s\t%s\n", first[line], to, line)
 	}
 	if *update {
-		if err := os.WriteFile(filepath.Join(testdb.Repository(t), "migrations", "catalog.txt"), []byte(catalog.String()), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(testdb.Repository(t), "migrations", "catalog.txt"), []byte(catalog.String()),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -79,10 +80,12 @@ func TestCatalog(t *testing.T) {
 const rowsSQL = `
 	WITH o AS (INSERT INTO organizations (name, slug) SELECT 'Org ' || i, 'org-' || i FROM generate_series(1, 2) i RETURNING id),
 	t AS (INSERT INTO teams (organization_id, name, slug) SELECT id, 'Team', 'team' FROM o RETURNING id, organization_id),
-	u AS (INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, id || '@example.com', id FROM t RETURNING id, organization_id, team_id),
+	u AS (INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, id || '@example.com', id
+		FROM t RETURNING id, organization_id, team_id),
 	a AS (INSERT INTO agent_configs (organization_id, team_id, name, agent_type) SELECT organization_id, id, 'Agent', 'CUSTOM' FROM t),
 	c AS (INSERT INTO configs (organization_id, team_id, name, config_type) SELECT organization_id, id, 'Config', 'TEAM' FROM t),
-	i AS (INSERT INTO incidents (organization_id, team_id, assigned_to, title, idempotency_key) SELECT organization_id, team_id, id, 'Disk full', id FROM u),
+	i AS (INSERT INTO incidents (organization_id, team_id, assigned_to, title, idempotency_key) SELECT organization_id, team_id, id,
+		'Disk full', id FROM u),
 	p AS (INSERT INTO brownie.organization_options (organization_id, force_destroy) SELECT id, true FROM o)
 	INSERT INTO stats (organization_id, team_id, metric_name, metric_type, value) SELECT organization_id, id, 'load', 'gauge', 1 FROM t`
 
@@ -114,8 +117,10 @@ func TestEveryMigrationGoesDownAndUpAgain(t *testing.T) {
 		}
 	}
 	count := func() int {
-		return testdb.Value[int](t, database, `SELECT (SELECT count(*) FROM organizations) + (SELECT count(*) FROM teams) + (SELECT count(*) FROM users)
-			+ (SELECT count(*) FROM agent_configs) + (SELECT count(*) FROM configs) + (SELECT count(*) FROM incidents) + (SELECT count(*) FROM stats)`)
+		return testdb.Value[int](t, database, `SELECT (SELECT count(*) FROM organizations) + (SELECT count(*)
+			FROM teams) + (SELECT count(*) FROM users)
+			+ (SELECT count(*) FROM agent_configs) + (SELECT count(*) FROM configs) + (SELECT count(*)
+				FROM incidents) + (SELECT count(*) FROM stats)`)
 	}
 	down := func(version int64) {
 		t.Helper()

@@ -59,12 +59,14 @@ type DownError struct {
 }
 
 func downError(current, wanted int64, why string) *DownError {
-	return &DownError{problem.New(fmt.Sprintf("the database is at version %d, and going down to version %d %s", current, wanted, why), "").On("version"), current, wanted}
+	return &DownError{problem.New(fmt.Sprintf("the database is at version %d, and going down to version %d %s", current, wanted, why),
+		"").On("version"), current, wanted}
 }
 
 func unknownVersion(wanted, latest int64) error {
 	if wanted > latest {
-		return problem.New(fmt.Sprintf("version is %d, but the latest known migration is %d", wanted, latest), "Use that, or a newer provider or folder").On("version")
+		return problem.New(fmt.Sprintf("version is %d, but the latest known migration is %d", wanted, latest),
+			"Use that, or a newer provider or folder").On("version")
 	}
 	return problem.New(fmt.Sprintf("there is no migration with version %d; the latest is %d", wanted, latest), "").On("version")
 }
@@ -78,7 +80,8 @@ type StalePlanError struct {
 
 func stalePlan(planned, found, wanted int64) *StalePlanError {
 	return &StalePlanError{problem.New(fmt.Sprintf("the plan takes the database from version %d to %d, but it is at version %d now: "+
-		"somebody else migrated it after the plan was made. Nothing was changed; plan again", planned, wanted, found), ""), planned, found, wanted}
+		"somebody else migrated it after the plan was made. Nothing was changed; plan "+
+		"again", planned, wanted, found), ""), planned, found, wanted}
 }
 
 // BudgetError says which locks would block writes for longer than allowed.
@@ -97,9 +100,10 @@ func invalidIndexes(file string, indexes []string) *InvalidIndexError {
 	for _, index := range indexes {
 		repairs = append(repairs, "DROP INDEX CONCURRENTLY "+index+";")
 	}
-	return &InvalidIndexError{problem.New(fmt.Sprintf("%s builds an index that an interrupted attempt has left behind as INVALID (PostgreSQL manual, CREATE INDEX, "+
-		"\"Building Indexes Concurrently\"): nothing can use it, and it slows down writes. Run this, and apply again: %s Or begin the migration "+
-		"with DROP INDEX CONCURRENTLY IF EXISTS", file, strings.Join(repairs, " ")), "")}
+	return &InvalidIndexError{problem.New(fmt.Sprintf("%s builds an index that an interrupted attempt has left behind as INVALID "+
+		"(PostgreSQL manual, CREATE INDEX, "+
+		"\"Building Indexes Concurrently\"): nothing can use it, and it slows down writes. Run this, and apply again: %s Or begin "+
+		"the migration with DROP INDEX CONCURRENTLY IF EXISTS", file, strings.Join(repairs, " ")), "")}
 }
 
 // StepError says which migration failed and where that leaves the database.
@@ -129,7 +133,8 @@ func stepError(m Migration, down bool, ran []string, current int64, cause error)
 	if m.transaction {
 		sentences = append(sentences, fmt.Sprintf("Nothing of %s was applied.", m.Name))
 	} else {
-		sentences = append(sentences, m.Name+" runs without a transaction, so that what its earlier statements did has remained; it must be able to run again.")
+		sentences = append(sentences, m.Name+" runs without a transaction, so that what its earlier statements did has remained; it "+
+			"must be able to run again.")
 	}
 	sentences = append(sentences, fmt.Sprintf("The database stays at version %d; repair the cause and apply again", current))
 	where := ": " + strings.TrimRight(serverMessage(cause), ".") + ". "

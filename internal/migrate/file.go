@@ -138,7 +138,8 @@ func (s *scanner) annotation(line string, at int) error {
 	case line != strings.TrimLeft(line, " \t"):
 		return s.bad(at, fmt.Sprintf("%q must begin the line", strings.TrimSpace(line)))
 	case strings.HasPrefix(word, "ENVSUB"):
-		return s.bad(at, "ENVSUB is not supported: what a migration does must not depend on the environment that it runs in, which no checksum covers")
+		return s.bad(at, "ENVSUB is not supported: what a migration does must not depend on the environment that it runs in, which "+
+			"no checksum covers")
 	case word == "NO TRANSACTION":
 		s.transaction = false
 	case word == "UP" && s.into != nil:

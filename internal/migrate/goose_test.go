@@ -61,7 +61,8 @@ func TestGooseGoesOn(t *testing.T) {
 	if status := goose(t, database, folder, platformTable, "status"); strings.Contains(status, "Pending") {
 		t.Errorf("goose's status after all:\n%s", status)
 	}
-	if without := testdb.Value[int64](t, database, `SELECT count(*) FROM brownie.goose_db_version WHERE version_id > 0 AND sha256 IS NULL`); without != 0 {
+	if without := testdb.Value[int64](t, database, `SELECT count(*) FROM brownie.goose_db_version WHERE version_id > 0
+		AND sha256 IS NULL`); without != 0 {
 		t.Errorf("%d versions that goose applied have no checksum", without)
 	}
 }
@@ -75,7 +76,8 @@ func TestWhatGooseBeganGoesOn(t *testing.T) {
 		"-- +goose Up\nCREATE TABLE a (n int);\n-- +goose Down\nDROP TABLE a;\n",
 		"-- +goose Up\n-- +goose StatementBegin\nCREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n  RETURN 1;\nEND $$;\n" +
 			"-- +goose StatementEnd\nINSERT INTO a VALUES (f()); -- one\n-- +goose Down\nDROP FUNCTION f;\n",
-		"-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY a_n ON a (n);\nVACUUM a;\n-- +goose Down\nDROP INDEX CONCURRENTLY a_n;\n",
+		"-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY a_n ON a (n);\nVACUUM a;\n-- +goose Down\nDROP INDEX " +
+			"CONCURRENTLY a_n;\n",
 		"-- +goose Up\nINSERT INTO a VALUES (4);\n-- +goose Down\nDELETE FROM a WHERE n = 4;\n",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%05d_step.sql", i+1)), []byte(text), 0o600); err != nil {

@@ -75,7 +75,8 @@ func (s Source) verify(known []Migration, applied []Applied) error {
 		i := slices.IndexFunc(known, func(m Migration) bool { return m.Version == a.Version })
 		switch {
 		case i < 0:
-			problems = append(problems, fmt.Sprintf("version %d was applied%s, and its file is missing. Restore the file", a.Version, from(a)))
+			problems = append(problems, fmt.Sprintf("version %d was applied%s, and its file is missing. Restore the file", a.Version,
+				from(a)))
 		case a.SHA256 != "" && a.SHA256 != known[i].SHA256:
 			problems = append(problems, fmt.Sprintf("%s is not the file that was applied as version %d%s: its SHA-256 was %s and is %s. "+
 				"Restore the file as it was, and put the change into a new migration; or, if this history is another folder's, set name",
@@ -106,7 +107,8 @@ func from(a Applied) string {
 // Whoever migrates next may be another role: the history belongs to whom the schema does.
 const preparedSQL = `
 SELECT n.oid IS NOT NULL, c.oid IS NOT NULL, EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attname = 'adopted'),
-	CASE WHEN n.nspowner <> session_user::regrole AND pg_has_role(n.nspowner, 'SET') AND coalesce(c.relowner, session_user::regrole) = session_user::regrole
+	CASE WHEN n.nspowner <> session_user::regrole AND pg_has_role(n.nspowner, 'SET') AND coalesce(c.relowner,
+		session_user::regrole) = session_user::regrole
 		THEN format('ALTER TABLE %s OWNER TO %I;', $1, pg_get_userbyid(n.nspowner)) ELSE '' END
 FROM (SELECT) AS one
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = 'brownie'
@@ -188,7 +190,10 @@ func (r *run) check(ctx context.Context, plan Plan) (int64, error) {
 	for _, a := range applied {
 		// What ran before checksums were recorded, or by goose's own program, is taken to be what the files say now.
 		if m, found := find(known, a.Version); found && a.SHA256 == "" {
-			changes = append(changes, postgres.Statement{SQL: fmt.Sprintf(fillInSQL, r.source.historyTable()), Args: []any{a.Version, m.Name, m.SHA256}})
+			changes = append(changes, postgres.Statement{
+				SQL:  fmt.Sprintf(fillInSQL, r.source.historyTable()),
+				Args: []any{a.Version, m.Name, m.SHA256},
+			})
 		}
 	}
 	if len(changes) > 0 {

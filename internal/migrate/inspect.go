@@ -22,10 +22,12 @@ type TableLock struct {
 // while the statement runs, so that no function or operator of the statement itself is.
 const resolveSQL = `
 WITH RECURSIVE named AS MATERIALIZED (
-	SELECT l.* FROM (SELECT pg_catalog.set_config('search_path', CASE WHEN $4 THEN ` + searchPathSQL + ` ELSE current_setting('search_path') END, true)) AS path (set),
+	SELECT l.* FROM (SELECT pg_catalog.set_config('search_path',
+		CASE WHEN $4 THEN ` + searchPathSQL + ` ELSE current_setting('search_path') END, true)) AS path (set),
 		LATERAL (
 			SELECT i, partners, not_null, to_regclass(relation) AS relation
-			FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i) WHERE path.set <> '' OFFSET 0) l
+			FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i)
+				WHERE path.set <> '' OFFSET 0) l
 ), wanted AS (
 	SELECT n.i, n.partners, n.not_null, coalesce(x.indrelid, n.relation) AS relation
 	FROM named n LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = n.relation
@@ -132,7 +134,8 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		}
 		l.Long = "" // Nothing takes long on a table that is new.
 		isResolved := slices.ContainsFunc(resolved, func(r resolvedLock) bool { return int(r.I-1) == i })
-		if l.Declared && !isResolved && !slices.ContainsFunc(created, func(c tableName) bool { return strings.HasSuffix(l.Relation, c.Name) }) {
+		if l.Declared && !isResolved && !slices.ContainsFunc(created,
+			func(c tableName) bool { return strings.HasSuffix(l.Relation, c.Name) }) {
 			step.Unknown = append(step.Unknown, fmt.Sprintf(noSuchTable, step.Name, l.Line, l.Relation))
 		}
 	}
@@ -149,7 +152,8 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 			strongest[r.TableName] = TableLock{r.TableName, l.Mode, r.Bytes}
 		}
 		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.Mode.blocksWrites() && l.Long != "" && !r.Proved {
-			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %d bytes, against writes (%s). Safe alternative: %s",
+			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %d bytes, against writes (%s). Safe "+
+				"alternative: %s",
 				step.Name, l.Line, l.Long, r.TableName, r.Bytes, l.Mode, l.Safe))
 		}
 	}

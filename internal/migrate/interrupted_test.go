@@ -24,15 +24,19 @@ import (
 // upgrade is 20 migrations. Each of them leaves a row, so that running one twice shows; every fourth runs without a
 // transaction and can be repeated.
 func upgrade() fstest.MapFS {
-	files := fstest.MapFS{"0001_log.sql": file("CREATE TABLE log (version int NOT NULL);\nCREATE TABLE data AS SELECT i AS n FROM generate_series(1, 20000) i;\nINSERT INTO log VALUES (1);")}
+	files := fstest.MapFS{"0001_log.sql": file("CREATE TABLE log (version int NOT NULL);\nCREATE TABLE data AS SELECT i AS n FROM " +
+		"generate_series(1, 20000) i;\nINSERT INTO log VALUES (1);")}
 	for i := 2; i <= 20; i++ {
 		name := fmt.Sprintf("%04d_step.sql", i)
 		if i%4 == 0 {
-			files[name] = &fstest.MapFile{Data: fmt.Appendf(nil, "-- +goose NO TRANSACTION\n-- +goose Up\nDROP INDEX CONCURRENTLY IF EXISTS data_%[1]d;\n"+
-				"CREATE INDEX CONCURRENTLY data_%[1]d ON data (n);\nDELETE FROM log WHERE version = %[1]d;\nINSERT INTO log VALUES (%[1]d);\n", i)}
+			files[name] = &fstest.MapFile{Data: fmt.Appendf(nil, "-- +goose NO TRANSACTION\n-- +goose Up\nDROP INDEX CONCURRENTLY "+
+				"IF EXISTS data_%[1]d;\n"+
+				"CREATE INDEX CONCURRENTLY data_%[1]d ON data (n);\nDELETE FROM log WHERE version = %[1]d;\nINSERT INTO log VALUES "+
+				"(%[1]d);\n", i)}
 			continue
 		}
-		files[name] = file(fmt.Sprintf("ALTER TABLE data ADD COLUMN c%[1]d int DEFAULT %[1]d;\nUPDATE data SET n = n WHERE n <= 500;\nINSERT INTO log VALUES (%[1]d);", i))
+		files[name] = file(fmt.Sprintf("ALTER TABLE data ADD COLUMN c%[1]d int DEFAULT %[1]d;\nUPDATE data SET n = n WHERE n <= "+
+			"500;\nINSERT INTO log VALUES (%[1]d);", i))
 	}
 	return files
 }
@@ -111,7 +115,8 @@ func (k killedUpgrade) kill(t *testing.T, run int, whole time.Duration) {
 	defer func() { _ = conn.Close(t.Context()) }()
 	// Its time begins when it has the lock.
 	for begun := false; !begun; time.Sleep(time.Millisecond) {
-		if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = $1
+		if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+			AND d.datname = $1
 			WHERE l.locktype = 'advisory' AND l.granted)`, k.database).Scan(&begun); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +152,8 @@ func (k killedUpgrade) converge(t *testing.T) int64 {
 		Log     string
 		Invalid int64
 	}
-	found := testdb.Must(postgres.QueryOne[facts](t.Context(), db, `SELECT (SELECT string_agg(version::text, ' ' ORDER BY version) FROM public.log) AS log,
+	found := testdb.Must(postgres.QueryOne[facts](t.Context(), db,
+		`SELECT (SELECT string_agg(version::text, ' ' ORDER BY version) FROM public.log) AS log,
 		(SELECT count(*) FROM pg_index WHERE NOT indisvalid) AS invalid`))(t)
 	if want := (facts{strings.Trim(fmt.Sprint(numbers(20)), "[]"), 0}); found != want {
 		t.Errorf("killed at version %d: ran and invalid are %+v", reached, found)
@@ -174,7 +180,8 @@ func TestAnInvalidIndexIsNamed(t *testing.T) {
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, `CREATE TABLE data (n int); INSERT INTO data VALUES (1), (1)`)
 	concurrently := func(option string) fstest.MapFS {
-		return fstest.MapFS{"0001_index.sql": {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nCREATE UNIQUE INDEX CONCURRENTLY " + option + "data_n_key ON data (n);\n")}}
+		return fstest.MapFS{"0001_index.sql": {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nCREATE UNIQUE INDEX " +
+			"CONCURRENTLY " + option + "data_n_key ON data (n);\n")}}
 	}
 	for _, attempt := range []struct{ option, says string }{
 		{"", "could not create unique index"},
@@ -240,7 +247,10 @@ func TestAlterWaitsInSlices(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	waits := 0
-	engine := migrate.New(testdb.DB(t, database), migrate.Source{Name: "app", Files: fstest.MapFS{"0001_x.sql": file(`ALTER TABLE data ADD COLUMN m int;`)}}, migrate.Options{
+	engine := migrate.New(testdb.DB(t, database), migrate.Source{
+		Name:  "app",
+		Files: fstest.MapFS{"0001_x.sql": file(`ALTER TABLE data ADD COLUMN m int;`)},
+	}, migrate.Options{
 		Log: func(_ context.Context, message string, _ map[string]any) {
 			if message == "migration waits for a lock" {
 				waits++
@@ -300,7 +310,10 @@ func TestTheHolderOfALockIsNamed(t *testing.T) {
 			Name: "app", Files: fstest.MapFS{"0001_x.sql": {Data: []byte(prefix + "-- +goose Up\nALTER TABLE data ADD COLUMN m int;\n")}},
 		}, migrate.Options{LockTimeout: 20 * time.Millisecond})
 		_, err := engine.Up(t.Context(), 1)
-		for _, want := range []string{"no lock was to be had in 30 attempts of 20ms", "of role postgres (nightly-report, since 20", "0001_x.sql"} {
+		for _, want := range []string{
+			"no lock was to be had in 30 attempts of 20ms", "of role postgres (nightly-report, since 20",
+			"0001_x.sql",
+		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q does not contain %q", err, want)
 			}
@@ -341,7 +354,10 @@ func TestConcurrentUpsQueue(t *testing.T) {
 func TestAPlanWaitsForARunThatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
-	files := fstest.MapFS{"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT pg_sleep(0.5);`), "0003_c.sql": file(`SELECT pg_sleep(0.5);`)}
+	files := fstest.MapFS{
+		"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT pg_sleep(0.5);`),
+		"0003_c.sql": file(`SELECT pg_sleep(0.5);`),
+	}
 	ended := make(chan error, 1)
 	go func() {
 		_, err := newEngine(t, database, files).Up(t.Context(), 3)
@@ -362,7 +378,10 @@ func TestAPlanWaitsForARunThatIsUnderWay(t *testing.T) {
 func TestAStalePlanIsRefused(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
-	engine := newEngine(t, database, fstest.MapFS{"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT 1;`), "0003_c.sql": file(`SELECT 1;`)})
+	engine := newEngine(t, database, fstest.MapFS{
+		"0001_a.sql": file(`SELECT 1;`), "0002_b.sql": file(`SELECT 1;`),
+		"0003_c.sql": file(`SELECT 1;`),
+	})
 	plan := testdb.Must(engine.Plan(t.Context(), 3, false))(t)
 	testdb.Must(engine.Up(t.Context(), 2))(t)
 	current, err := engine.Run(t.Context(), plan)

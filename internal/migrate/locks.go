@@ -76,7 +76,8 @@ type unknown struct {
 	Text     string `json:"text"`
 }
 
-var declaredLocks = regexp.MustCompile(`(?mi)^--\s*brownie:locks\s+(NONE|(?:ROW |ACCESS |SHARE |UPDATE )*(?:SHARE|EXCLUSIVE))\b[ \t]*(.*?)[ \t]*$`)
+var declaredLocks = regexp.MustCompile(`(?mi)^--\s*brownie:locks\s+(NONE|(?:ROW |ACCESS |SHARE |UPDATE )*` +
+	`(?:SHARE|EXCLUSIVE))\b[ \t]*(.*?)[ \t]*$`)
 
 // declared reads the lines "-- brownie:locks" of a section, and of what stands in front of "-- +goose Up". Any of them, also one that
 // says NONE, stands for all that the parser cannot tell.

@@ -31,7 +31,8 @@ func held(t *testing.T, database, sql string) map[string]string {
 	conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
 	defer func() { _ = conn.Close(t.Context()) }()
 	tables := map[uint32]string{}
-	for rows := testdb.Must(conn.Query(t.Context(), `SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	for rows := testdb.Must(conn.Query(t.Context(), `SELECT c.oid, format('%I.%I', n.nspname, c.relname)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname IN ('public', 'brownie') AND c.relkind IN ('r', 'p', 'm') AND c.relname NOT LIKE 'goose%'`))(t); rows.Next(); {
 		var oid uint32
 		var name string
@@ -84,7 +85,8 @@ func TestLocksOfThePlatformsMigrations(t *testing.T) {
 	database := testdb.Empty(t)
 	engine := platform(t, database)
 	whole := testdb.Must(engine.Plan(t.Context(), testdb.Must(engine.Latest())(t), false))(t)
-	if err := engine.Inspect(t.Context(), &whole); err != nil || slices.ContainsFunc(whole.Steps, func(s migrate.Step) bool { return len(s.Unknown)+len(s.Locks) > 0 }) {
+	if err := engine.Inspect(t.Context(), &whole); err != nil || slices.ContainsFunc(whole.Steps,
+		func(s migrate.Step) bool { return len(s.Unknown)+len(s.Locks) > 0 }) {
 		t.Errorf("on an empty database: %+v, %v", whole, err)
 	}
 	for _, migration := range testdb.Must(engine.Known())(t) {
@@ -119,7 +121,8 @@ func TestLocksOfThePlatformsMigrations(t *testing.T) {
 
 const lockTables = `
 	CREATE TABLE customers (id int PRIMARY KEY, name text);
-	CREATE TABLE orders (id int PRIMARY KEY, customer_id int, note text, CONSTRAINT orders_customer_fkey FOREIGN KEY (customer_id) REFERENCES customers);
+	CREATE TABLE orders (id int PRIMARY KEY, customer_id int, note text,
+		CONSTRAINT orders_customer_fkey FOREIGN KEY (customer_id) REFERENCES customers);
 	CREATE TABLE parcels (order_id int REFERENCES orders);
 	CREATE INDEX orders_note_idx ON orders (note);
 	CREATE TABLE logs (id int, day date NOT NULL) PARTITION BY RANGE (day);
@@ -194,7 +197,8 @@ func TestLocksOfStatements(t *testing.T) {
 		if sql == `ALTER TABLE orders SET SCHEMA pg_catalog` {
 			sql = `CREATE SCHEMA other; ALTER TABLE orders SET SCHEMA other` // so that it can run
 			files["0001_x.sql"] = file("CREATE SCHEMA other;\nALTER TABLE orders SET SCHEMA other;")
-			engine = migrate.New(testdb.DB(t, database), migrate.Source{Name: fmt.Sprintf("statement_%d", i), Files: files}, migrate.Options{})
+			engine = migrate.New(testdb.DB(t, database), migrate.Source{Name: fmt.Sprintf("statement_%d", i), Files: files},
+				migrate.Options{})
 		}
 		got, step := told(t, engine, 1, false)
 		if want := held(t, database, sql); !maps.Equal(got, want) {
@@ -210,37 +214,41 @@ func TestLocksThatTakeLong(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, lockTables)
-	testdb.Exec(t, database, `INSERT INTO customers SELECT i, 'x' FROM generate_series(1, 5000) i; ALTER TABLE customers ADD CONSTRAINT named CHECK (name IS NOT NULL);
+	testdb.Exec(t, database, `INSERT INTO customers SELECT i, 'x' FROM generate_series(1, 5000) i;
+		ALTER TABLE customers ADD CONSTRAINT named CHECK (name IS NOT NULL);
 		CREATE TABLE people (id int); ALTER TABLE customers INHERIT people`)
 	limit := int64(64 << 10)
 	for sql, alternative := range map[string]string{
-		`CREATE INDEX i ON customers (name);`:                                                                  "CREATE INDEX CONCURRENTLY",
-		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0);`:                                               "NOT VALID",
-		`ALTER TABLE people ADD CONSTRAINT c CHECK (id > 0);`:                                                  "NOT VALID",
-		`ALTER TABLE customers ADD CONSTRAINT c UNIQUE (name);`:                                                "USING INDEX",
-		`ALTER TABLE customers ALTER COLUMN name TYPE varchar(10);`:                                            "another column",
-		`ALTER TABLE customers ADD COLUMN n uuid DEFAULT gen_random_uuid();`:                                   "without a default",
-		"ALTER TABLE customers ADD COLUMN n int;\nUPDATE customers SET n = 1;":                                 "of its own",
-		`ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES customers;`:                                        "NOT VALID",
-		`ALTER TABLE customers ALTER COLUMN name SET NOT NULL;`:                                                "",
-		`ALTER TABLE customers ADD COLUMN n int DEFAULT 1;`:                                                    "",
-		`ALTER TABLE customers ADD COLUMN n timestamptz DEFAULT now();`:                                        "",
-		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0) NOT VALID;`:                                     "",
-		`ALTER TABLE customers VALIDATE CONSTRAINT named;`:                                                     "",
-		"UPDATE customers SET name = 'y';\nALTER TABLE orders ADD COLUMN n int;":                               "",
-		"CREATE TABLE small (n int);\nCREATE INDEX i ON small (n);":                                            "",
-		`ALTER TABLE customers ALTER COLUMN id SET NOT NULL;`:                                                  "CHECK (column IS NOT NULL)",
+		`CREATE INDEX i ON customers (name);`:                                    "CREATE INDEX CONCURRENTLY",
+		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0);`:                 "NOT VALID",
+		`ALTER TABLE people ADD CONSTRAINT c CHECK (id > 0);`:                    "NOT VALID",
+		`ALTER TABLE customers ADD CONSTRAINT c UNIQUE (name);`:                  "USING INDEX",
+		`ALTER TABLE customers ALTER COLUMN name TYPE varchar(10);`:              "another column",
+		`ALTER TABLE customers ADD COLUMN n uuid DEFAULT gen_random_uuid();`:     "without a default",
+		"ALTER TABLE customers ADD COLUMN n int;\nUPDATE customers SET n = 1;":   "of its own",
+		`ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES customers;`:          "NOT VALID",
+		`ALTER TABLE customers ALTER COLUMN name SET NOT NULL;`:                  "",
+		`ALTER TABLE customers ADD COLUMN n int DEFAULT 1;`:                      "",
+		`ALTER TABLE customers ADD COLUMN n timestamptz DEFAULT now();`:          "",
+		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0) NOT VALID;`:       "",
+		`ALTER TABLE customers VALIDATE CONSTRAINT named;`:                       "",
+		"UPDATE customers SET name = 'y';\nALTER TABLE orders ADD COLUMN n int;": "",
+		"CREATE TABLE small (n int);\nCREATE INDEX i ON small (n);":              "",
+		`ALTER TABLE customers ALTER COLUMN id SET NOT NULL;`: "CHECK (column IS " +
+			"NOT NULL)",
 		`ALTER TABLE customers ADD COLUMN n text DEFAULT lower(gen_random_uuid()::text);`:                      "without a default",
 		"CREATE TABLE baskets (customer_id int REFERENCES customers);\nCREATE INDEX ON baskets (customer_id);": "",
 		"ALTER TABLE customers DROP COLUMN name;\nCREATE INDEX j ON orders (note);":                            "of its own",
 	} {
-		engine := migrate.New(testdb.DB(t, database), migrate.Source{Name: "app", Files: fstest.MapFS{"0001_x.sql": file(sql)}}, migrate.Options{MaxLockedBytes: &limit})
+		engine := migrate.New(testdb.DB(t, database), migrate.Source{Name: "app", Files: fstest.MapFS{"0001_x.sql": file(sql)}},
+			migrate.Options{MaxLockedBytes: &limit})
 		plan := testdb.Must(engine.Plan(t.Context(), 1, false))(t)
 		err := engine.Inspect(t.Context(), &plan)
 		var budget *migrate.BudgetError
 		if refused := errors.As(err, &budget); refused != (alternative != "") || err != nil && !refused {
 			t.Errorf("%s: got %v", sql, err)
-		} else if refused && (!strings.Contains(err.Error(), alternative) || !regexp.MustCompile("public.(customers|people), of ").MatchString(err.Error())) {
+		} else if refused && (!strings.Contains(err.Error(), alternative) ||
+			!regexp.MustCompile("public.(customers|people), of ").MatchString(err.Error())) {
 			t.Errorf("%s: the message is %s", sql, err)
 		}
 	}
@@ -254,14 +262,17 @@ func TestUnknownLocks(t *testing.T) {
 		"-- +goose StatementBegin\nDO $$ BEGIN DROP TABLE orders; END $$;\n-- +goose StatementEnd": 1,
 		"SELECT move_rows();":                              1,
 		"SELECT set_config('a.b', 'c', true), lower('A');": 0,
-		"-- brownie:locks SHARE missing, orders\nCREATE TABLE made (n int);\n-- brownie:locks SHARE made,":                                                     1,
-		"-- brownie:locks ACCESS EXCLUSIVE orders, public.customers\n-- +goose StatementBegin\nDO $$ BEGIN DROP TABLE orders; END $$;\n-- +goose StatementEnd": 0,
+		"-- brownie:locks SHARE missing, orders\nCREATE TABLE made (n int);\n-- brownie:locks SHARE " +
+			"made,": 1,
+		"-- brownie:locks ACCESS EXCLUSIVE orders, public.customers\n-- +goose StatementBegin\nDO $$ BEGIN DROP TABLE orders; END " +
+			"$$;\n-- +goose StatementEnd": 0,
 	} {
 		locks, step := told(t, newEngine(t, database, fstest.MapFS{"0001_x.sql": file(sql)}), 1, false)
 		if len(step.Unknown) != unknown {
 			t.Errorf("%s: unknown %v", sql, step.Unknown)
 		}
-		if strings.Contains(sql, "brownie:locks ACCESS") && !maps.Equal(locks, map[string]string{"public.orders": "ACCESS EXCLUSIVE", "public.customers": "ACCESS EXCLUSIVE"}) {
+		if strings.Contains(sql, "brownie:locks ACCESS") && !maps.Equal(locks,
+			map[string]string{"public.orders": "ACCESS EXCLUSIVE", "public.customers": "ACCESS EXCLUSIVE"}) {
 			t.Errorf("declared locks are told as %v", locks)
 		}
 	}

@@ -175,7 +175,8 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 	for name, grant := range map[string]string{
 		"no right to the group roles": `SELECT`,
 		// As who made them has, which is whoever migrates the first database of a cluster.
-		"may hand out the group roles": `GRANT brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_migrator, brownie_monitor,
+		"may hand out the group roles": `GRANT brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_migrator,
+			brownie_monitor,
 			brownie_backup, brownie_pooler, brownie_pooled TO OWNER WITH ADMIN OPTION`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,17 +224,20 @@ func TestStatisticsThatShowValuesGo(t *testing.T) {
 			database, engine := database()
 			testdb.Must(engine.Up(t.Context(), before))(t)
 			testdb.Exec(t, database, rowsSQL)
-			testdb.Exec(t, database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT id, 'n' || i, 'gauge', i FROM organizations, generate_series(1, 100) i`)
+			testdb.Exec(t, database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT id, 'n' || i,
+				'gauge', i FROM organizations, generate_series(1, 100) i`)
 			testdb.Exec(t, database, `ANALYZE`)
 			const statistics = `SELECT coalesce(string_agg(tablename || '.' || s.attname, ', '), '') FROM pg_stats s
 				JOIN pg_attribute a ON a.attrelid = format('%I.%I', schemaname, tablename)::regclass AND a.attname = s.attname
 				JOIN pg_type t ON t.oid = a.atttypid
-				WHERE tablename IN ('organizations', 'teams', 'users', 'agent_configs', 'configs', 'incidents', 'stats', 'organization_options', 'role_bindings')
+				WHERE tablename IN ('organizations', 'teams', 'users', 'agent_configs', 'configs', 'incidents', 'stats',
+					'organization_options', 'role_bindings')
 					AND (t.typcategory IN ('B', 'D', 'E')) = $1`
 			if testdb.Value[string](t, database, statistics, false) == "" {
 				t.Fatal("nothing was there to be removed")
 			}
-			const files = `SELECT string_agg(relname || ' ' || relfilenode, ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`
+			const files = `SELECT string_agg(relname || ' ' || relfilenode, ', ' ORDER BY relname) FROM pg_class
+				WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'`
 			was := testdb.Value[string](t, database, files)
 			up := testdb.Must(engine.Up(t.Context(), testdb.Must(engine.Latest())(t)))(t)
 			if is := testdb.Value[string](t, database, files); is != was {
@@ -264,17 +268,20 @@ func TestSettingsOfTheConnection(t *testing.T) {
 	db := postgres.New(config)
 	t.Cleanup(db.Close)
 	files := fstest.MapFS{
-		"0001_slow.sql":     file("SELECT pg_sleep(0.3);\nSET lock_timeout = 0;\nSET search_path = pg_catalog;\nCREATE TEMPORARY TABLE rest (n int);"),
+		"0001_slow.sql": file("SELECT pg_sleep(0.3);\nSET lock_timeout = 0;\nSET search_path = pg_catalog;\nCREATE TEMPORARY " +
+			"TABLE rest (n int);"),
 		"0002_settings.sql": file("CREATE TABLE settings AS SELECT current_setting('lock_timeout') AS lock_timeout;"),
 		"0003_role.sql":     file("SET ROLE pg_monitor;"),
 		"0004_session.sql":  {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nSET SESSION AUTHORIZATION pg_monitor;")},
 	}
-	testdb.Must(migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 4))(t)
+	testdb.Must(migrate.New(db, migrate.Source{Name: "app", Files: files},
+		migrate.Options{LockTimeout: 3 * time.Second}).Up(t.Context(), 4))(t)
 	type settings struct {
 		Statement, Lock, Path string
 		Rest                  bool
 	}
-	got := testdb.Must(postgres.QueryOne[settings](t.Context(), db, `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+	got := testdb.Must(postgres.QueryOne[settings](t.Context(), db,
+		`SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
 		current_setting('search_path') AS path, to_regclass('pg_temp.rest') IS NOT NULL AS rest`))(t)
 	if want := (settings{"100ms", "0", "pg_catalog, pg_temp", false}); got != want {
 		t.Errorf("the connection has %+v afterwards", got)
@@ -289,9 +296,12 @@ func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	files := fstest.MapFS{
-		"20260102030405_windows.sql": {Data: []byte("\ufeff-- +goose Up\r\nCREATE TABLE a (n int);\r\n\r\n-- +goose Down\r\nDROP TABLE a;\r\n")},
-		"20260102030406_function.sql": {Data: []byte("-- A comment; with a semicolon.\n\n-- +goose Up\n-- +goose StatementBegin\nCREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\n" +
-			"BEGIN\n  PERFORM 1;\n  RETURN 2; -- two\nEND\n$$;\n-- +goose StatementEnd\nSELECT f();\nINSERT INTO a VALUES (1); -- one\nINSERT INTO a\nVALUES (1);\n")},
+		"20260102030405_windows.sql": {Data: []byte("\ufeff-- +goose Up\r\nCREATE TABLE a (n int);\r\n\r\n-- +goose Down\r\nDROP " +
+			"TABLE a;\r\n")},
+		"20260102030406_function.sql": {Data: []byte("-- A comment; with a semicolon.\n\n-- +goose Up\n-- +goose " +
+			"StatementBegin\nCREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\n" +
+			"BEGIN\n  PERFORM 1;\n  RETURN 2; -- two\nEND\n$$;\n-- +goose StatementEnd\nSELECT f();\nINSERT INTO a VALUES (1); -- " +
+			"one\nINSERT INTO a\nVALUES (1);\n")},
 		"20260102030407_Quoted Name.sql": file(`CREATE TABLE "Odd ""Name""" ("a;b" int);` + "\n" + `ALTER TABLE "Odd ""Name""" ADD COLUMN "C" text DEFAULT 'x;'` + "\n;"),
 		"README.md":                      {Data: []byte("# No migration")},
 		"old/0001_x.sql":                 file("SELECT wrong;"),
@@ -307,7 +317,8 @@ func TestOddFiles(t *testing.T) {
 	if rows := testdb.Value[int](t, database, `SELECT count(*) FROM a`); rows != 2 {
 		t.Errorf("%d rows were inserted", rows)
 	}
-	files["20260102030405_windows.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE a (n int);\n\n-- +goose Down\nDROP TABLE a;")}
+	files["20260102030405_windows.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE a (n int);\n\n-- +goose " +
+		"Down\nDROP TABLE a;")}
 	if plan, err := newEngine(t, database, files).Plan(t.Context(), 20260102030407, false); err != nil || len(plan.Steps) != 0 {
 		t.Errorf("with other line ends: planned %+v, %v", plan, err)
 	}

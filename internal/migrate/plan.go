@@ -80,7 +80,8 @@ func (p Plan) Confirm(from *int64, steps []Step) error {
 func (e *Engine) PlanTeardown(ctx context.Context, allowDown bool) (Plan, error) {
 	plan, err := e.outline(ctx, 0)
 	if err == nil && len(plan.Steps) > 0 && !allowDown {
-		err = downError(plan.From, 0, "undoes all migrations, with what is stored in their tables. Apply allow_down = true first if that is "+
+		err = downError(plan.From, 0, "undoes all migrations, with what is stored in their tables. Apply allow_down = true first if "+
+			"that is "+
 			`meant, or on_destroy = "keep" to leave the schema as it is`)
 	}
 	return plan, err
@@ -140,8 +141,9 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 	}
 	for _, step := range plan.Steps {
 		if step.Down && len(e.migration(step.Version).down.pieces) == 0 {
-			return plan, downError(plan.From, version, fmt.Sprintf(`needs a down step, which %s lacks: no statement follows "-- +goose Down". `+
-				"Write a new migration that does what is wanted", step.Name))
+			return plan, downError(plan.From, version,
+				fmt.Sprintf(`needs a down step, which %s lacks: no statement follows "-- +goose Down". `+
+					"Write a new migration that does what is wanted", step.Name))
 		}
 	}
 	return plan, nil

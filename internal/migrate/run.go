@@ -60,7 +60,8 @@ func (e *Engine) Run(ctx context.Context, plan Plan) (int64, error) {
 		if current == plan.To {
 			return current, nil
 		}
-		return current, fmt.Errorf("%s was applied, and then %w. The database is at version %d; apply again", m.Name, e.db.Explain(failed.cause), current)
+		return current, fmt.Errorf("%s was applied, and then %w. The database is at version %d; apply again", m.Name,
+			e.db.Explain(failed.cause), current)
 	}
 	return current, stepError(failed.migration, failed.down, r.ran, current, failed.cause)
 }
@@ -233,7 +234,8 @@ func (r *run) untilLocked(ctx context.Context, attempt func(context.Context) err
 	if failed := new(statementError); postgres.RolledBack(err) && errors.As(err, &failed) {
 		failed.text = fmt.Sprintf("no lock was to be had in %d attempts of %s", attempts, longest)
 		if holders, err := r.holders(ctx); err == nil && len(holders) > 0 {
-			failed.text += ". These transactions are open: " + strings.Join(holders, ", ") + ". Let them end, or end them with pg_terminate_backend"
+			failed.text += ". These transactions are open: " + strings.Join(holders,
+				", ") + ". Let them end, or end them with pg_terminate_backend"
 		}
 	}
 	return err

@@ -38,7 +38,8 @@ func (r *run) lock(ctx context.Context) error {
 }
 
 // unlockSQL gives up the lock, and what a migration may have left on the connection.
-const unlockSQL = `SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES`
+const unlockSQL = `SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP;
+	DISCARD SEQUENCES`
 
 // unlock makes the connection as it was, or ends it, so that nobody uses it any more.
 func (r *run) unlock(ctx context.Context) {

@@ -39,7 +39,8 @@ const maxName = 40
 // NamePattern is what names of histories look like, NameRule says it in words.
 var (
 	NamePattern = regexp.MustCompile(fmt.Sprintf(`^[a-z][a-z0-9_]{0,%d}$`, maxName-1))
-	NameRule    = fmt.Sprintf("it must consist of lower-case letters, digits and underscores, begin with a letter, and have at most %d characters", maxName)
+	NameRule    = fmt.Sprintf("it must consist of lower-case letters, digits and underscores, begin with a letter, and have at most "+
+		"%d characters", maxName)
 
 	notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 )
@@ -60,7 +61,8 @@ func DefaultName(folder string) (string, error) {
 	}
 	name = name[:min(len(name), maxName)]
 	if name == PlatformName {
-		return "", problem.New(fmt.Sprintf("The folder's name would make %q the name of its history, which is that of the provider's own migrations",
+		return "", problem.New(fmt.Sprintf("The folder's name would make %q the name of its history, which is that of the "+
+			"provider's own migrations",
 			name), "Set name").On("source_dir")
 	}
 	return name, nil
@@ -70,9 +72,11 @@ func DefaultName(folder string) (string, error) {
 func CheckName(name, folder string) error {
 	switch isPlatform := name == PlatformName; {
 	case isPlatform && folder != "":
-		return problem.New(fmt.Sprintf("%q is the history of the provider's own migrations, and source_dir is set", name), "Choose another name").On("name")
+		return problem.New(fmt.Sprintf("%q is the history of the provider's own migrations, and source_dir is set", name),
+			"Choose another name").On("name")
 	case !isPlatform && folder == "":
-		return problem.New(fmt.Sprintf("name is %q, so source_dir must be the folder with its migrations; the provider's own have the name %q",
+		return problem.New(fmt.Sprintf("name is %q, so source_dir must be the folder with its migrations; the provider's own have "+
+			"the name %q",
 			name, PlatformName), "").On("source_dir")
 	}
 	return nil
@@ -107,7 +111,8 @@ func (s Source) load() ([]Migration, error) {
 	slices.SortStableFunc(known, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
 	for i := 1; i < len(known); i++ {
 		if before := known[i-1]; before.Version == known[i].Version {
-			errs = append(errs, badFile(known[i].Name, 0, fmt.Sprintf("has version %d, and so has %s; give one of them the next free number",
+			errs = append(errs, badFile(known[i].Name, 0, fmt.Sprintf("has version %d, and so has %s; give one of them the next "+
+				"free number",
 				before.Version, before.Name)))
 		}
 	}
@@ -124,7 +129,8 @@ func (s Source) read(name string) (Migration, error) {
 	number, _, found := strings.Cut(name, "_")
 	version, err := strconv.ParseInt(number, 10, 64)
 	if !found || err != nil || version < 1 {
-		return Migration{}, badFile(name, 0, "has no version: its name must begin with a number above 0 and an underscore, such as 0001_create_tables.sql")
+		return Migration{}, badFile(name, 0, "has no version: its name must begin with a number above 0 and an underscore, such as "+
+			"0001_create_tables.sql")
 	}
 	content, err := fs.ReadFile(s.Files, name)
 	if err != nil {

@@ -16,10 +16,12 @@ func TestStatementsAreSplit(t *testing.T) {
 	database := testdb.Empty(t)
 	files := fstest.MapFS{
 		"0001_function.sql": file("CREATE TABLE t (n int UNIQUE, s text);\n" + // no StatementBegin
-			"CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n  PERFORM 1;\n  RETURN 2;\nEND $$;\n/* one; */ SELECT f(); INSERT INTO t VALUES (1, 'a;\n');"),
+			"CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n  PERFORM 1;\n  RETURN 2;\nEND $$;\n/* one; */ SELECT " +
+			"f(); INSERT INTO t VALUES (1, 'a;\n');"),
 		"0002_atomic.sql": file("CREATE FUNCTION g() RETURNS void LANGUAGE sql BEGIN ATOMIC\n  SELECT 1;\n  SELECT 2;\nEND;\nSELECT g();"),
 		"0003_alone.sql": {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nCREATE INDEX CONCURRENTLY i ON t (n); VACUUM t;\n" +
-			"-- +goose StatementBegin\nSELECT set_config('a.b', 'c', true); INSERT INTO t VALUES (2, current_setting('a.b'));\n-- +goose StatementEnd\n")},
+			"-- +goose StatementBegin\nSELECT set_config('a.b', 'c', true); INSERT INTO t VALUES (2, current_setting('a.b'));\n-- " +
+			"+goose StatementEnd\n")},
 	}
 	engine := newEngine(t, database, files)
 	testdb.Must(engine.Up(t.Context(), 3))(t)

@@ -42,7 +42,8 @@ func parseRevocationList(text string) (*RevocationList, error) {
 		return nil, fmt.Errorf("it is no certificate revocation list: %w", err)
 	}
 	return &RevocationList{
-		Issuer: parsed.Issuer.String(), ThisUpdate: parsed.ThisUpdate.UTC(), NextUpdate: parsed.NextUpdate.UTC(), Revoked: len(parsed.RevokedCertificateEntries), parsed: parsed,
+		Issuer: parsed.Issuer.String(), ThisUpdate: parsed.ThisUpdate.UTC(), NextUpdate: parsed.NextUpdate.UTC(),
+		Revoked: len(parsed.RevokedCertificateEntries), parsed: parsed,
 	}, nil
 }
 
@@ -58,13 +59,15 @@ func (v *Vault) Authority(ctx context.Context, mount string, within time.Duratio
 	a := Authority{Certificate: chain[0]}
 	for _, issuer := range chain {
 		a.Chain = append(a.Chain, issuer.PEM)
-		a.complain(!issuer.NotAfter.After(v.Now().Add(within)), "the certificate of %s %s at %s", issuer.parsed.Subject, v.expires(issuer.NotAfter),
+		a.complain(!issuer.NotAfter.After(v.Now().Add(within)), "the certificate of %s %s at %s", issuer.parsed.Subject,
+			v.expires(issuer.NotAfter),
 			issuer.NotAfter.Format(time.RFC3339))
 	}
 	var read struct {
 		List string `json:"certificate"`
 	}
-	err = v.do(ctx, request{verb: reads, path: mount + "/cert/crl", doing: "read the revocation list of mount " + mount, twice: true}, &read)
+	err = v.do(ctx, request{verb: reads, path: mount + "/cert/crl", doing: "read the revocation list of mount " + mount, twice: true},
+		&read)
 	if err != nil && !errors.Is(err, problem.ErrNotFound) {
 		return a, err
 	}
@@ -77,9 +80,12 @@ func (v *Vault) Authority(ctx context.Context, mount string, within time.Duratio
 		return a, &Error{Class: Unexpected, Doing: "read the revocation list of mount " + mount, Cause: err.Error(), err: err}
 	}
 	a.List = list
-	a.complain(!a.List.NextUpdate.After(v.Now().Add(within)), "the revocation list of %s %s at %s: from then on, servers that read it refuse all its certificates. "+
-		"Set auto_rebuild in %s/config/crl, or read %[4]s/crl/rotate", a.List.Issuer, v.expires(a.List.NextUpdate), a.List.NextUpdate.Format(time.RFC3339), mount)
-	a.complain(list.parsed.CheckSignatureFrom(chain[0].parsed) != nil, "the revocation list of mount %s is that of another authority, %s", mount, a.List.Issuer)
+	a.complain(!a.List.NextUpdate.After(v.Now().Add(within)), "the revocation list of %s %s at %s: from then on, servers that read "+
+		"it refuse all its certificates. "+
+		"Set auto_rebuild in %s/config/crl, or read %[4]s/crl/rotate", a.List.Issuer, v.expires(a.List.NextUpdate),
+		a.List.NextUpdate.Format(time.RFC3339), mount)
+	a.complain(list.parsed.CheckSignatureFrom(chain[0].parsed) != nil, "the revocation list of mount %s is that of another "+
+		"authority, %s", mount, a.List.Issuer)
 	return a, nil
 }
 

@@ -30,7 +30,8 @@ func TestAuthority(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 
-	if soon := testdb.Must(client(m).Authority(t.Context(), m.PKI, 80*time.Hour))(t); len(soon.Problems) != 1 || !strings.Contains(soon.Problems[0], "the revocation list of CN=Test root expires at") {
+	if soon := testdb.Must(client(m).Authority(t.Context(), m.PKI, 80*time.Hour))(t); len(soon.Problems) != 1 ||
+		!strings.Contains(soon.Problems[0], "the revocation list of CN=Test root expires at") {
 		t.Errorf("a list that is about to expire: %q", soon.Problems)
 	}
 
@@ -46,7 +47,8 @@ func TestAuthority(t *testing.T) {
 	if _, err := client(m).Authority(t.Context(), m.PKI, time.Hour); err == nil || !strings.Contains(err.Error(), "no default issuer") {
 		t.Errorf("a mount without an authority: %v", err)
 	}
-	if _, err := client(m).Authority(t.Context(), "no-such-mount", 0); err == nil || errors.Is(err, problem.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") {
+	if _, err := client(m).Authority(t.Context(), "no-such-mount", 0); err == nil || errors.Is(err,
+		problem.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") {
 		t.Errorf("no mount: %v", err)
 	}
 }

@@ -186,7 +186,8 @@ func (v *Vault) Read(ctx context.Context, mount, serial string, s *Store) (Issue
 	}
 	if err == nil && stored.Serial != c.Serial {
 		err = &Error{Class: Refused, Doing: fmt.Sprintf("find certificate %s of mount %s at %s", serial, mount, s), Cause: fmt.Sprintf(
-			"the certificate there is serial %s for %s", stored.Serial, stored.CommonName), Remedy: "Correct the serial number, or the store"}
+			"the certificate there is serial %s for %s", stored.Serial, stored.CommonName), Remedy: "Correct the serial number, or " +
+			"the store"}
 	}
 	return Issued{Certificate: c, Version: stored.Version, StoredAt: stored.StoredAt}, err
 }

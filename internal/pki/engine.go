@@ -46,20 +46,24 @@ func (v *Vault) mismatch(w Wanted, c Certificate) error {
 	made := fmt.Sprintf("role %s of mount %s made a certificate", w.Role, w.Mount)
 	switch due := w.renewalDue(c); {
 	case c.CommonName != w.CommonName:
-		return mismatched("csr_pem", fmt.Sprintf("%s for %q instead of %q, as csr_pem asks for", made, c.CommonName, w.CommonName), "Correct one of them")
+		return mismatched("csr_pem", fmt.Sprintf("%s for %q instead of %q, as csr_pem asks for", made, c.CommonName, w.CommonName),
+			"Correct one of them")
 	case !c.hasNames(w.Request):
 		attribute, remedy := "dns_names", ""
 		if w.CSR != "" {
 			attribute = "csr_pem"
 			remedy = "The role takes them from csr_pem (use_csr_sans): give the same ones in dns_names and ip_addresses, or another request"
 		}
-		return mismatched(attribute, fmt.Sprintf("%s with the alternative names %q and %q instead of %q and %q", made, c.DNSNames, c.IPAddresses,
+		return mismatched(attribute, fmt.Sprintf("%s with the alternative names %q and %q instead of %q and %q", made, c.DNSNames,
+			c.IPAddresses,
 			w.DNSNames, w.IPAddresses), remedy)
 	case w.TTL > 0 && holds < w.TTL-leeway:
-		return mismatched("ttl", fmt.Sprintf("ttl is %s, but %s that holds for %s only: its max_ttl, or the authority's own life, ends before", w.TTL, made,
+		return mismatched("ttl", fmt.Sprintf("ttl is %s, but %s that holds for %s only: its max_ttl, or the authority's own life, "+
+			"ends before", w.TTL, made,
 			holds.Round(time.Second)), "Lower ttl, or raise max_ttl")
 	case !due.After(v.Now()):
-		return mismatched("renew_before", fmt.Sprintf("%s that holds for %s, and its renewal was due at %s already, so that each apply would renew it", made,
+		return mismatched("renew_before", fmt.Sprintf("%s that holds for %s, and its renewal was due at %s already, so that each "+
+			"apply would renew it", made,
 			holds.Round(time.Second), due.Format(time.RFC3339)), "Set renew_before to less than that, or raise ttl")
 	}
 	return nil
@@ -169,7 +173,10 @@ type keyList struct {
 // unless the token may not read it.
 func (v *Vault) revokedAt(ctx context.Context, mount, serial string) (*time.Time, error) {
 	var revoked keyList
-	err := v.shared(ctx, request{verb: lists, path: mount + "/certs/revoked", doing: "list the revoked certificates of mount " + mount, twice: true}, &revoked)
+	err := v.shared(ctx, request{
+		verb: lists, path: mount + "/certs/revoked", doing: "list the revoked certificates of mount " + mount,
+		twice: true,
+	}, &revoked)
 	if err == nil && !slices.Contains(revoked.Keys, strings.ReplaceAll(serial, ":", "-")) && !slices.Contains(revoked.Keys, serial) {
 		return nil, nil //nolint:nilnil // Not revoked.
 	}

@@ -101,8 +101,8 @@ func (v *Vault) explain(ctx context.Context, client *api.Client, r request, err 
 	case http.StatusForbidden:
 		e.Class = Permission
 		e.Cause = "permission denied"
-		e.Remedy = fmt.Sprintf("The token may have expired, its policies may lack the capability %q on %s, or there is no such mount or role: Vault answers "+
-			"all of these alike", r.verb, r.path)
+		e.Remedy = fmt.Sprintf("The token may have expired, its policies may lack the capability %q on %s, or there is no such "+
+			"mount or role: Vault answers all of these alike", r.verb, r.path)
 		if strings.Contains(r.path, "/login") {
 			e.Cause = strings.Join(answered.Errors, "; ")
 			e.Remedy = "Check the role's bound claims and audiences, and that the token is not expired"
@@ -113,8 +113,8 @@ func (v *Vault) explain(ctx context.Context, client *api.Client, r request, err 
 		if e.absent {
 			e.Cause = "there is nothing at " + r.path
 		}
-		e.Remedy = "Check the mount, the namespace and the name. If the mount was removed on purpose, take what was in it out of Terraform's state " +
-			"(terraform state rm)"
+		e.Remedy = "Check the mount, the namespace and the name. If the mount was removed on purpose, take what was in it out of " +
+			"Terraform's state (terraform state rm)"
 	case http.StatusTooManyRequests:
 		e.Class, e.Cause = RateLimited, "it answers no more requests for now (a rate limit quota)"
 		e.Remedy = "Apply again later, with a smaller -parallelism, or raise the quota"

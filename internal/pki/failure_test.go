@@ -36,8 +36,14 @@ func TestFailures(t *testing.T) {
 		"no permission": {func(m *testvault.Mounts, v **pki.Vault, _ *pki.Wanted) {
 			*v = pki.New(pki.Config{Address: m.Address, Token: m.TokenWith(`path "x" { capabilities = ["read"] }`)})
 		}, pki.Permission, []string{"permission denied", `the capability "update" on pki-`, "/sign/app"}},
-		"wrong mount": {func(_ *testvault.Mounts, _ **pki.Vault, w *pki.Wanted) { w.Mount = "nowhere" }, pki.Missing, []string{"mount nowhere"}},
-		"wrong role":  {func(_ *testvault.Mounts, _ **pki.Vault, w *pki.Wanted) { w.Role = "other" }, pki.Refused, []string{"unknown role: other"}},
+		"wrong mount": {
+			func(_ *testvault.Mounts, _ **pki.Vault, w *pki.Wanted) { w.Mount = "nowhere" }, pki.Missing,
+			[]string{"mount nowhere"},
+		},
+		"wrong role": {
+			func(_ *testvault.Mounts, _ **pki.Vault, w *pki.Wanted) { w.Role = "other" }, pki.Refused,
+			[]string{"unknown role: other"},
+		},
 		"a name that the role does not allow": {func(m *testvault.Mounts, _ **pki.Vault, _ *pki.Wanted) {
 			m.SetRole(map[string]any{"allow_any_name": false, "allowed_domains": []string{"globex-app"}, "allow_bare_domains": true})
 		}, pki.Refused, []string{"not allowed by this role"}},
@@ -102,7 +108,9 @@ func TestALifetimeThatTheRoleDoesNotAllow(t *testing.T) {
 	w := wanted(m, "acme-app")
 	i, err := client(m).Issue(t.Context(), w)
 	var mismatch *pki.MismatchError
-	if !errors.As(err, &mismatch) || mismatch.Attribute() != "ttl" || i.Serial != "" || !regexp.MustCompile("ttl is 24h0m0s, but role app of mount "+m.PKI+" made a certificate that holds for (1h0m0s|59m5.s) only").MatchString(err.Error()) {
+	if !errors.As(err, &mismatch) || mismatch.Attribute() != "ttl" || i.Serial != "" ||
+		!regexp.MustCompile("ttl is 24h0m0s, but role app of mount "+m.PKI+" made a certificate that holds for (1h0m0s|59m5.s) "+
+			"only").MatchString(err.Error()) {
 		t.Errorf("got %+v, %v", i, err)
 	}
 	if valid, revoked := m.Serials(); len(valid) != 0 || len(revoked) != 1 {

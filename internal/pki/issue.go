@@ -120,10 +120,11 @@ type OccupiedError struct{ *problem.Problem }
 func (v *Vault) occupied(ctx context.Context, w Wanted, cause error) error {
 	c, err := v.storedPair(ctx, *w.Store)
 	if err != nil {
-		return &OccupiedError{problem.New(fmt.Sprintf("%s holds a secret already", w.Store), "Choose another path, or delete the secret with its "+
-			"metadata (vault kv metadata delete)").On("store").Because(cause)}
+		return &OccupiedError{problem.New(fmt.Sprintf("%s holds a secret already", w.Store),
+			"Choose another path, or delete the secret with its metadata (vault kv metadata delete)").On("store").Because(cause)}
 	}
-	text := fmt.Sprintf("%s holds a certificate already: serial %s for %s, until %s", w.Store, c.Serial, c.CommonName, c.NotAfter.Format(time.RFC3339))
+	text := fmt.Sprintf("%s holds a certificate already: serial %s for %s, until %s", w.Store, c.Serial, c.CommonName,
+		c.NotAfter.Format(time.RFC3339))
 	// The mount that was asked for another one has most likely issued it.
 	id := fmt.Sprintf("%s/%s@%s:%s", w.Mount, c.Serial, w.Store.Mount, w.Store.Path)
 	return &OccupiedError{problem.New(text, "").On("store").Importable(id).Because(cause)}
@@ -142,7 +143,8 @@ func (v *Vault) make(ctx context.Context, w Wanted) (key Key, c Certificate, err
 	}
 	c, err = v.sign(ctx, w, csr)
 	if err != nil && mayHaveHappened(err) && w.CSR == "" {
-		err = errors.Join(err, fmt.Errorf("a certificate for %s may have been signed all the same, and be valid until it expires; its key is lost", w.CommonName))
+		err = errors.Join(err, fmt.Errorf("a certificate for %s may have been signed all the same, and be valid until it expires; "+
+			"its key is lost", w.CommonName))
 	}
 	return key, c, err
 }

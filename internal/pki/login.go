@@ -19,7 +19,8 @@ type LoginCertificate struct {
 	made    []Certificate
 }
 
-// LoginError is a login certificate that cannot be made. It hides its cause from [errors.Is]: that Vault lacks a mount must not be taken for
+// LoginError is a login certificate that cannot be made. It hides its cause from [errors.Is]: that Vault lacks a mount must not
+// be taken for
 // the lack of what the database was to be asked for.
 type LoginError struct{ Cause string }
 

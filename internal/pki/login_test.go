@@ -133,8 +133,10 @@ func TestLoginWithASignedIdentity(t *testing.T) {
 	mount := "jwt-" + m.PKI
 	m.Must(http.MethodPost, "sys/auth/"+mount, map[string]any{"type": "jwt"})
 	t.Cleanup(func() { m.Must(http.MethodDelete, "sys/auth/"+mount, nil) })
-	m.Must(http.MethodPost, "auth/"+mount+"/config", map[string]any{"jwt_validation_pubkeys": []string{issuer.PublicKeyPEM()}, "bound_issuer": issuer.URL})
-	m.Must(http.MethodPut, "sys/policies/acl/"+mount, map[string]any{"policy": fmt.Sprintf(`path "%s/*" { capabilities = ["read", "list", "update"] }`, m.PKI)})
+	m.Must(http.MethodPost, "auth/"+mount+"/config",
+		map[string]any{"jwt_validation_pubkeys": []string{issuer.PublicKeyPEM()}, "bound_issuer": issuer.URL})
+	m.Must(http.MethodPut, "sys/policies/acl/"+mount,
+		map[string]any{"policy": fmt.Sprintf(`path "%s/*" { capabilities = ["read", "list", "update"] }`, m.PKI)})
 	m.Must(http.MethodPost, "auth/"+mount+"/role/terraform", map[string]any{
 		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault.example"}, "token_policies": []string{mount},
 		"token_ttl": "5m", "token_max_ttl": "9m",
@@ -142,7 +144,10 @@ func TestLoginWithASignedIdentity(t *testing.T) {
 	way, clock := watched(t, m), &clock{}
 	v := pki.New(pki.Config{
 		Address: way.URL, Now: clock.now, Namespace: "team/platform",
-		JWT: &pki.JWT{Mount: mount, Role: "terraform", Token: issuer.WorkloadToken(t, "vault.example", "acme", "platform", "prod", "apply")},
+		JWT: &pki.JWT{
+			Mount: mount, Role: "terraform",
+			Token: issuer.WorkloadToken(t, "vault.example", "acme", "platform", "prod", "apply"),
+		},
 	})
 	use := func(when string, wantLogins, wantRenewals int) {
 		t.Helper()
@@ -179,13 +184,17 @@ func TestLoginWithASignedIdentity(t *testing.T) {
 	use("when the login was revoked", 1, 1)
 
 	for name, token := range map[string]string{
-		"an expired identity": issuer.Token(t, map[string]any{"aud": "vault.example", "sub": "x", "exp": time.Now().Add(-time.Hour).Unix()}),
-		"another issuer's":    testvault.NewIssuer(t).WorkloadToken(t, "vault.example", "acme", "platform", "prod", "apply"),
+		"an expired identity": issuer.Token(t, map[string]any{
+			"aud": "vault.example", "sub": "x",
+			"exp": time.Now().Add(-time.Hour).Unix(),
+		}),
+		"another issuer's": testvault.NewIssuer(t).WorkloadToken(t, "vault.example", "acme", "platform", "prod", "apply"),
 	} {
 		refused := pki.New(pki.Config{Address: m.Address, JWT: &pki.JWT{Mount: mount, Role: "terraform", Token: token}})
 		_, err := refused.Certificate(t.Context(), m.PKI, "ca")
 		var failed *pki.Error
-		if !errors.As(err, &failed) || !strings.Contains(err.Error(), "Vault cannot log in with the role terraform of the JWT method "+mount) || strings.Contains(err.Error(), token) {
+		if !errors.As(err, &failed) || !strings.Contains(err.Error(), "Vault cannot log in with the role terraform of the JWT "+
+			"method "+mount) || strings.Contains(err.Error(), token) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

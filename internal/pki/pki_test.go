@@ -106,7 +106,8 @@ func TestReasonsForARenewal(t *testing.T) {
 			m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
 		}, "holds something else now"},
 		"another issuer": {func(m *testvault.Mounts, _ *pki.Wanted, _ pki.Issued) {
-			m.Must(http.MethodPost, m.PKI+"/root/rotate/internal", map[string]any{"common_name": "New root", "key_type": "ec", "issuer_name": "new"})
+			m.Must(http.MethodPost, m.PKI+"/root/rotate/internal", map[string]any{"common_name": "New " +
+				"root", "key_type": "ec", "issuer_name": "new"})
 			m.Must(http.MethodPost, m.PKI+"/root/replace", map[string]any{"default": "new"})
 		}, "has another issuer now, CN=New root"},
 		"due":  {func(_ *testvault.Mounts, w *pki.Wanted, _ pki.Issued) { w.RenewBefore = 25 * time.Hour }, "and renewal was due at "},
@@ -258,7 +259,8 @@ func TestConflicts(t *testing.T) {
 	}
 	oneValid(t, m, i, w.Store)
 	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
-	if _, _, err := v.Renew(t.Context(), i, w); err == nil || !strings.Contains(err.Error(), "version 2 is there, and the plan knew of version 1") {
+	if _, _, err := v.Renew(t.Context(), i, w); err == nil || !strings.Contains(err.Error(),
+		"version 2 is there, and the plan knew of version 1") {
 		t.Errorf("somebody has written meanwhile: %v", err)
 	}
 	if data := stored(m, w.Store); data["x"] != "y" {

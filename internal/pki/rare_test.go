@@ -120,7 +120,8 @@ func TestMountsThatAreGone(t *testing.T) {
 			w.Store = &store
 		}
 		err := v.Retire(t.Context(), i, w, true)
-		if err == nil || errors.Is(err, problem.ErrNotFound) || !strings.Contains(err.Error(), "no handler for route") || !strings.Contains(err.Error(), "terraform state rm") {
+		if err == nil || errors.Is(err, problem.ErrNotFound) || !strings.Contains(err.Error(),
+			"no handler for route") || !strings.Contains(err.Error(), "terraform state rm") {
 			t.Errorf("%s: %v", which, err)
 		}
 	}
@@ -143,7 +144,8 @@ func TestCertificatesThatAreNotStored(t *testing.T) {
 	if err := v.Retire(t.Context(), renewed, w, true); err != nil {
 		t.Error(err)
 	}
-	if list := fmt.Sprint(m.Must("LIST", m.PKI+"/certs/revoked", nil)["keys"]); !strings.Contains(list, i.Serial) || !strings.Contains(list, renewed.Serial) {
+	if list := fmt.Sprint(m.Must("LIST", m.PKI+"/certs/revoked", nil)["keys"]); !strings.Contains(list,
+		i.Serial) || !strings.Contains(list, renewed.Serial) {
 		t.Errorf("Vault has revoked %s", list)
 	}
 }
@@ -236,7 +238,8 @@ func TestARefusedRenewalCostsNothingLater(t *testing.T) {
 		t.Fatal("it was not refused")
 	}
 	way := watched(t, m)
-	if _, reason, err := pki.New(pki.Config{Address: way.URL, Token: m.Token()}).Check(t.Context(), i, w); err != nil || reason != "" || len(way.seen) != 4 {
+	if _, reason, err := pki.New(pki.Config{Address: way.URL, Token: m.Token()}).Check(t.Context(), i,
+		w); err != nil || reason != "" || len(way.seen) != 4 {
 		t.Errorf("%q, %v, requests %q", reason, err, way.seen)
 	}
 }
@@ -245,7 +248,8 @@ func TestARefusedRenewalCostsNothingLater(t *testing.T) {
 func TestCertificatesThatBeginInThePast(t *testing.T) {
 	t.Parallel()
 	m := testvault.New(t)
-	m.Must(http.MethodPost, m.PKI+"/root/rotate/internal", map[string]any{"common_name": "New root", "key_type": "ec", "issuer_name": "new", "not_before_duration": "1h"})
+	m.Must(http.MethodPost, m.PKI+"/root/rotate/internal", map[string]any{"common_name": "New " +
+		"root", "key_type": "ec", "issuer_name": "new", "not_before_duration": "1h"})
 	m.Must(http.MethodPost, m.PKI+"/root/replace", map[string]any{"default": "new"})
 	m.SetRole(map[string]any{"not_before_duration": "10m"})
 	v, w := client(m), wanted(m, "acme-app")
@@ -331,7 +335,8 @@ func TestAPublicationOfWhichNothingIsKnown(t *testing.T) {
 			t.Fatalf("%+v, %v", left, err)
 		}
 		found, reason, err := v.Check(t.Context(), left, w)
-		if err != nil || reason != "" || (found.Serial != i.Serial) != after || len(found.Superseded) != 1 || found.Superseded[0].Serial == found.Serial {
+		if err != nil || reason != "" || (found.Serial != i.Serial) != after || len(found.Superseded) != 1 ||
+			found.Superseded[0].Serial == found.Serial {
 			t.Errorf("%q, %+v, %v", reason, found, err)
 		}
 		settled, revoked, err := v.Settle(t.Context(), found)
@@ -353,7 +358,8 @@ func TestInterruptedRenewalOfASigningRequest(t *testing.T) {
 		t.Fatal("it was not interrupted")
 	}
 	renewed, revoked, err := client(m).Renew(t.Context(), i, w)
-	if valid, _ := m.Serials(); err != nil || len(valid) != 2 || !slices.Contains(valid, renewed.Serial) || !slices.Equal(revoked, []string{i.Serial}) {
+	if valid, _ := m.Serials(); err != nil || len(valid) != 2 || !slices.Contains(valid, renewed.Serial) || !slices.Equal(revoked,
+		[]string{i.Serial}) {
 		t.Errorf("%v are valid, revoked %v, %v", valid, revoked, err)
 	}
 	// As a resource that is replaced before it is destroyed.
@@ -411,7 +417,8 @@ func TestTwoAppliesAtOnce(t *testing.T) {
 	i.StoredAt = i.StoredAt.Add(-time.Minute)
 	m.Must(http.MethodDelete, m.KV+"/metadata/"+w.Store.Path, nil)
 	m.Must(http.MethodPost, m.KV+"/data/"+w.Store.Path, map[string]any{"data": map[string]any{"x": "y"}})
-	if _, _, err := client(m).Renew(t.Context(), i, w); err == nil || !strings.Contains(err.Error(), "what is there is not what the plan knew of") {
+	if _, _, err := client(m).Renew(t.Context(), i, w); err == nil || !strings.Contains(err.Error(),
+		"what is there is not what the plan knew of") {
 		t.Errorf("another secret with the same version: %v", err)
 	}
 	if _, reason, err := client(m).Check(t.Context(), i, w); err != nil || !strings.Contains(reason, "holds something else now") {

@@ -48,7 +48,8 @@ func (v *Vault) admit(ctx context.Context, old *Issued, w Wanted) error {
 	}
 	if cause != "" {
 		return &Error{
-			Class: Conflict, Doing: "store a certificate at " + w.Store.String(), Cause: cause, Remedy: "Somebody else has written there meanwhile: plan again",
+			Class: Conflict, Doing: "store a certificate at " + w.Store.String(), Cause: cause, Remedy: "Somebody else has written " +
+				"there meanwhile: plan again",
 		}
 	}
 	stored, err := v.storedPair(ctx, *w.Store)

@@ -42,17 +42,24 @@ func (v *Vault) publish(ctx context.Context, s Store, known int64, c Certificate
 		At      time.Time `json:"created_time"`
 	}
 	err = v.do(ctx, request{
-		verb: writes, path: s.Mount + "/data/" + s.Path, doing: fmt.Sprintf("store certificate %s at %s", c.Serial, s), body: map[string]any{
+		verb: writes, path: s.Mount + "/data/" + s.Path, doing: fmt.Sprintf("store certificate %s at %s", c.Serial,
+			s), body: map[string]any{
 			"options": map[string]any{"cas": known},
 			"data":    map[string]string{keyField: text, certField: c.bundle(), authorityField: c.authority()},
 		},
 	}, &stored)
 	if err == nil && stored.Version == 0 {
 		// A store of version 1 takes everything for a secret, and has no check-and-set.
-		err = &Error{Class: Refused, Doing: "store a certificate at " + s.String(), Cause: s.Mount + " is no KV store of version 2", Remedy: "Name one that is"}
+		err = &Error{
+			Class: Refused, Doing: "store a certificate at " + s.String(), Cause: s.Mount + " is no KV store of version 2",
+			Remedy: "Name one that is",
+		}
 		after, cancel := afterwards(ctx)
 		defer cancel()
-		err = errors.Join(err, v.do(after, request{verb: deletes, path: s.Mount + "/data/" + s.Path, doing: "delete " + s.String(), twice: true}, nil))
+		err = errors.Join(err, v.do(after, request{
+			verb: deletes, path: s.Mount + "/data/" + s.Path, doing: "delete " + s.String(),
+			twice: true,
+		}, nil))
 	}
 	return version{stored.Version, stored.At.UTC().Truncate(time.Second)}, err
 }
@@ -80,7 +87,10 @@ func (v *Vault) published(ctx context.Context, s Store) (published, error) {
 			Destroyed bool      `json:"destroyed"`
 		} `json:"versions"`
 	}
-	err := v.do(ctx, request{verb: reads, path: s.Mount + "/metadata/" + s.Path, doing: "read the metadata of " + s.String(), twice: true}, &read)
+	err := v.do(ctx, request{
+		verb: reads, path: s.Mount + "/metadata/" + s.Path, doing: "read the metadata of " + s.String(),
+		twice: true,
+	}, &read)
 	if errors.Is(err, problem.ErrNotFound) {
 		return published{}, nil
 	}
@@ -108,7 +118,8 @@ func (v *Vault) storedPair(ctx context.Context, s Store) (pair, error) {
 	var read struct {
 		Data map[string]any `json:"data"`
 	}
-	if err := v.do(ctx, request{verb: reads, path: s.Mount + "/data/" + s.Path, doing: "read " + s.String(), twice: true}, &read); err != nil {
+	if err := v.do(ctx, request{verb: reads, path: s.Mount + "/data/" + s.Path, doing: "read " + s.String(), twice: true},
+		&read); err != nil {
 		return pair{}, err
 	}
 	// A root is in the chain of one field and in the other.

@@ -71,12 +71,13 @@ const retries = 3
 
 func (v *Vault) client() (*api.Client, error) {
 	if len(v.config.Unknown) > 0 {
-		return nil, &ConfigError{v.config.Unknown[0], "is not known yet, so nothing can be asked of Vault. Apply what it comes from first " +
-			"(terraform apply -target=…), or give a value that is known while planning"}
+		return nil, &ConfigError{v.config.Unknown[0], "is not known yet, so nothing can be asked of Vault. Apply what it comes from " +
+			"first (terraform apply -target=…), or give a value that is known while planning"}
 	}
 	config := api.DefaultConfig()
 	if config.Error != nil {
-		return nil, &ConfigError{"address", fmt.Sprintf("cannot be used, because one of Vault's environment variables is wrong: %s", config.Error)}
+		return nil, &ConfigError{"address", fmt.Sprintf("cannot be used, because one of Vault's environment variables is wrong: %s",
+			config.Error)}
 	}
 	if v.config.Address != "" {
 		config.Address = v.config.Address
@@ -112,7 +113,8 @@ func (v *Vault) client() (*api.Client, error) {
 	case v.config.JWT != nil:
 		client.ClearToken() // VAULT_TOKEN may be somebody else's
 	case client.Token() == "":
-		return nil, &ConfigError{"token", "is missing. Set it in the provider block's vault, or by the environment variable VAULT_TOKEN, or log in with jwt"}
+		return nil, &ConfigError{"token", "is missing. Set it in the provider block's vault, or by the environment variable " +
+			"VAULT_TOKEN, or log in with jwt"}
 	}
 	return client, nil
 }
@@ -257,7 +259,8 @@ func (v *Vault) send(ctx context.Context, client *api.Client, r request, result 
 	}
 	if err := json.NewDecoder(resp.Body).Decode(result); err != nil && !errors.Is(err, io.EOF) {
 		return &Error{
-			Class: Unexpected, Doing: r.doing, Cause: "the answer is none of Vault's", Remedy: "Check that " + client.Address() + " is Vault's address", unsure: true, err: err,
+			Class: Unexpected, Doing: r.doing, Cause: "the answer is none of Vault's", Remedy: "Check that " + client.Address() + " " +
+				"is Vault's address", unsure: true, err: err,
 		}
 	}
 	return nil
@@ -299,7 +302,8 @@ func (v *Vault) logIn(ctx context.Context, client *api.Client) error {
 	}
 	j := v.config.JWT
 	if j.Token == "" {
-		return &ConfigError{"jwt", "has no token. An HCP Terraform workspace gets one when its variable TFC_WORKLOAD_IDENTITY_AUDIENCE is set"}
+		return &ConfigError{"jwt", "has no token. An HCP Terraform workspace gets one when its variable " +
+			"TFC_WORKLOAD_IDENTITY_AUDIENCE is set"}
 	}
 	r := request{
 		verb: writes, path: "auth/" + strings.Trim(j.Mount, "/") + "/login", body: map[string]any{"role": j.Role, "jwt": j.Token},

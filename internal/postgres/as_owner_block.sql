@@ -11,7 +11,8 @@ BEGIN
 			SELECT '(' || string_agg(quote_nullable(CASE json_typeof(arg) WHEN 'array' THEN ARRAY(SELECT json_array_elements_text(arg))::text
 				ELSE arg #>> '{}' END), ', ' ORDER BY n) || ')'
 			FROM json_array_elements(value->'args') WITH ORDINALITY AS args (arg, n)), '') AS args
-		FROM CAST(current_setting('brownie.run') AS json) AS run, json_array_elements(run->'statements') WITH ORDINALITY AS statements (value, i) ORDER BY i
+		FROM CAST(current_setting('brownie.run') AS json) AS run,
+			json_array_elements(run->'statements') WITH ORDINALITY AS statements (value, i) ORDER BY i
 	LOOP
 		IF EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'brownie_run') THEN
 			DEALLOCATE brownie_run;

@@ -164,7 +164,9 @@ func rehearse[T any](ctx context.Context, pool *pgxpool.Pool, statements []State
 	return pgx.CollectRows(result, pgx.RowToStructByName[T])
 }
 
-func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement, collect func(pgx.Rows) ([]T, error)) (rows []T, err error) {
+func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement, collect func(pgx.Rows) ([]T, error)) (rows []T,
+	err error,
+) {
 	// Without an explicit BEGIN the server treats what arrives up to the one Sync message as one transaction
 	// (PostgreSQL manual, section 34.5.1.3, "pipeline mode").
 	batch := &pgx.Batch{}

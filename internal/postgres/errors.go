@@ -126,7 +126,8 @@ func (db *DB) Explain(err error) error {
 			return serverError("the server ended the connection because it stops or restarts", tryAgain, err)
 		case codeLockNotAvailable:
 			return serverError("another session kept a lock that this needs, all the time that it was tried",
-				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply again", err)
+				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply "+
+					"again", err)
 		case codeReadOnlyTransaction:
 			return serverError(errReadOnly.Error(), listAllHosts, err)
 		}

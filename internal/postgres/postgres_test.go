@@ -267,7 +267,10 @@ func TestDeadlocksAreTriedAgain(t *testing.T) {
 	testdb.Exec(t, database, `INSERT INTO pair VALUES (1, 0), (2, 0)`)
 	db := testdb.DB(t, database)
 	add := func(id int) postgres.Statement {
-		return postgres.Statement{SQL: `UPDATE public.pair SET n = n + 1 WHERE id = $1 RETURNING pg_sleep(0.01)::text AS value`, Args: []any{id}}
+		return postgres.Statement{
+			SQL:  `UPDATE public.pair SET n = n + 1 WHERE id = $1 RETURNING pg_sleep(0.01)::text AS value`,
+			Args: []any{id},
+		}
 	}
 	var group sync.WaitGroup
 	for i := range 8 {

@@ -28,7 +28,8 @@ func TestUnknownHostIsDeferred(t *testing.T) {
 	}
 	var allowed provider.ConfigureResponse
 	p.Configure(t.Context(), request, &allowed)
-	if allowed.Diagnostics.HasError() || allowed.Deferred == nil || allowed.Deferred.Reason != provider.DeferredReasonProviderConfigUnknown {
+	if allowed.Diagnostics.HasError() || allowed.Deferred == nil ||
+		allowed.Deferred.Reason != provider.DeferredReasonProviderConfigUnknown {
 		t.Errorf("got %+v, %v; want a deferral because of an unknown provider configuration", allowed.Deferred, allowed.Diagnostics)
 	}
 	request.ClientCapabilities.DeferralAllowed = false

@@ -182,7 +182,8 @@ func TestAccServerRestarted(t *testing.T) {
 			}
 			if err := apply.Wait(); err != nil {
 				// What to do depends on the moment: the connection broke, or none could be made.
-				remedy := acctest.Says("Run terraform apply again").MatchString(output.String()) || acctest.Says("Check that the server runs").MatchString(output.String())
+				remedy := acctest.Says("Run terraform apply again").MatchString(output.String()) ||
+					acctest.Says("Check that the server runs").MatchString(output.String())
 				if !remedy || strings.Contains(output.String(), "SQLSTATE") {
 					t.Errorf("the errors are not clear:\n%s", output.String())
 				}
@@ -291,7 +292,8 @@ resource "brownie_organization" "acme" {
 `
 	w := acctest.NewWorkspaceWith(t, nil, config)
 	log := filepath.Join(w.Dir, "trace.log")
-	w.Env = append(w.Env, "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile(),
+	w.Env = append(w.Env, "PGHOST=127.0.0.1", fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres",
+		"PGSSLROOTCERT="+server.CAFile(),
 		"TF_VAR_password="+password, "TF_VAR_certificate="+certificate.CertPEM, "TF_VAR_key="+certificate.KeyPEM,
 		"TF_LOG=TRACE", "TF_LOG_PATH="+log)
 	searched := map[string]string{

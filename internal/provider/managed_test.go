@@ -15,7 +15,8 @@ import (
 // CREATEROLE. It migrates both, makes roles in each, and proves the isolation; no role gets into the other database.
 func TestAccOwnerOfTwoDatabasesWithoutSuperuser(t *testing.T) {
 	t.Parallel()
-	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, on which no superuser has made the group roles"}})
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, on which no superuser " +
+		"has made the group roles"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,8 @@ resource "brownie_role" "migrator" {
 			if _, err := acctest.ConnectAs(t, server, from, from+role); err != nil {
 				t.Errorf("%s cannot log in to its own database: %s", from+role, err)
 			}
-			if _, err := acctest.ConnectAs(t, server, to, from+role); err == nil || !strings.Contains(err.Error(), "permission denied for database") {
+			if _, err := acctest.ConnectAs(t, server, to, from+role); err == nil || !strings.Contains(err.Error(),
+				"permission denied for database") {
 				t.Errorf("%s logs in to %s: %v", from+role, to, err)
 			}
 		}
@@ -112,7 +114,8 @@ resource "brownie_role" "migrator" {
 	if _, err := session.Exec(t.Context(), `SELECT 1`); err == nil {
 		t.Error("a session outlived the lock of its role")
 	}
-	if _, err := acctest.ConnectAs(t, server, "north", "north-tenant"); err == nil || !strings.Contains(err.Error(), "not permitted to log in") {
+	if _, err := acctest.ConnectAs(t, server, "north", "north-tenant"); err == nil || !strings.Contains(err.Error(),
+		"not permitted to log in") {
 		t.Errorf("a locked role logs in: %v", err)
 	}
 	workspaces["north"].Write(config("north", "writer"))
@@ -126,7 +129,8 @@ resource "brownie_role" "migrator" {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := migrator.Exec(t.Context(), `ALTER TABLE incidents ADD COLUMN later text; CREATE TABLE notes (organization_id uuid); SELECT brownie.isolate_table('notes')`); err != nil {
+	if _, err := migrator.Exec(t.Context(), `ALTER TABLE incidents ADD COLUMN later text; CREATE TABLE notes (organization_id uuid);
+		SELECT brownie.isolate_table('notes')`); err != nil {
 		t.Errorf("a migrator cannot migrate: %s", err)
 	}
 	asMigrator := acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "north", "north-migrator"), `
@@ -153,7 +157,8 @@ output "count" { value = length(data.brownie_organizations.all.organizations) }`
 		t.Error("a session of a destroyed role goes on")
 	}
 	var left int
-	if err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_roles WHERE rolname LIKE 'north-%'`).Scan(&left); err != nil || left != 0 {
+	if err := admin.QueryRow(t.Context(), `SELECT count(*) FROM pg_roles WHERE rolname LIKE 'north-%'`).Scan(&left); err != nil ||
+		left != 0 {
 		t.Errorf("%d roles are left, %v", left, err)
 	}
 }
@@ -189,7 +194,8 @@ resource "brownie_role" "leaving" {
 `
 	w.Write(rest + leaving)
 	w.MustRun("apply", "-auto-approve")
-	execute(`CREATE TABLE theirs (id int); CREATE TABLE ours (id int); ALTER TABLE ours OWNER TO "north-leaving"; GRANT SELECT ON theirs TO "north-leaving"`)
+	execute(`CREATE TABLE theirs (id int); CREATE TABLE ours (id int); ALTER TABLE ours OWNER TO "north-leaving";
+		GRANT SELECT ON theirs TO "north-leaving"`)
 	w.Write(rest + heirs)
 	output, err := w.Apply()
 	if err == nil || !strings.Contains(output, "privileges for table theirs") || !strings.Contains(output, "superuser, must revoke") {
@@ -201,7 +207,8 @@ resource "brownie_role" "leaving" {
 	execute(`REVOKE SELECT ON theirs FROM "north-leaving"`)
 	w.MustRun("apply", "-auto-approve")
 	var owner string
-	if err := admin.QueryRow(t.Context(), `SELECT tableowner FROM pg_tables WHERE tablename = 'ours'`).Scan(&owner); err != nil || owner != "north-heir" {
+	if err := admin.QueryRow(t.Context(), `SELECT tableowner FROM pg_tables WHERE tablename = 'ours'`).Scan(&owner); err != nil ||
+		owner != "north-heir" {
 		t.Errorf("the table belongs to %s, %v", owner, err)
 	}
 	w.Write(rest)
@@ -220,7 +227,8 @@ func TestAccRoleWithoutTheRights(t *testing.T) {
 	if err := server.CreateDatabase(t.Context(), "app", ""); err != nil {
 		t.Fatal(err)
 	}
-	acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "app", "postgres"), `resource "brownie_migration" "schema" {}`).MustRun("apply", "-auto-approve")
+	acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "app", "postgres"),
+		`resource "brownie_migration" "schema" {}`).MustRun("apply", "-auto-approve")
 	admin, err := acctest.ConnectAs(t, server, "app", "postgres")
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +240,10 @@ func TestAccRoleWithoutTheRights(t *testing.T) {
 	for _, step := range []struct{ grant, want string }{
 		{`CREATE ROLE maker LOGIN; GRANT brownie_migrator TO maker; GRANT CONNECT ON DATABASE app TO maker`, "ALTER ROLE maker CREATEROLE"},
 		{`ALTER ROLE maker CREATEROLE`, "TO maker WITH ADMIN OPTION"},
-		{`GRANT brownie_reader, brownie_all_tenants, brownie_pooled TO maker WITH ADMIN OPTION`, "GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION"},
+		{
+			`GRANT brownie_reader, brownie_all_tenants, brownie_pooled TO maker WITH ADMIN OPTION`,
+			"GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION",
+		},
 		{`GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION`, ""},
 	} {
 		if _, err := admin.Exec(t.Context(), step.grant); err != nil {
@@ -274,7 +285,8 @@ func TestAccExistingClientsKeepWorking(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := before.Exec(t.Context(), `
-		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "old-server"; GRANT SELECT ON incidents, organizations TO "old-report";
+		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "old-server"; GRANT SELECT ON incidents,
+			organizations TO "old-report";
 		INSERT INTO organizations (name, slug) VALUES ('Acme', 'acme'), ('Globex', 'globex')`); err != nil {
 		t.Fatal(err)
 	}

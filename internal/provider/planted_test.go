@@ -28,12 +28,14 @@ DECLARE
 	became text := '';
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'public, pg_catalog', false), pg_catalog.set_config('brownie.wanted', '{}', false);
-	FOREACH escape IN ARRAY ARRAY['SELECT 1', 'RESET ROLE', 'SET ROLE NONE', 'RESET SESSION AUTHORIZATION', 'SET SESSION AUTHORIZATION postgres'] LOOP
+	FOREACH escape IN ARRAY ARRAY['SELECT 1', 'RESET ROLE', 'SET ROLE NONE', 'RESET SESSION AUTHORIZATION',
+		'SET SESSION AUTHORIZATION postgres'] LOOP
 		BEGIN
 			EXECUTE escape;
 		EXCEPTION WHEN OTHERS THEN NULL;
 		END;
-		FOREACH gain IN ARRAY ARRAY['ALTER ROLE "MIGRATOR" SUPERUSER', 'ALTER ROLE "MIGRATOR" CREATEROLE', 'GRANT brownie_all_tenants TO "MIGRATOR"'] LOOP
+		FOREACH gain IN ARRAY ARRAY['ALTER ROLE "MIGRATOR" SUPERUSER', 'ALTER ROLE "MIGRATOR" CREATEROLE',
+			'GRANT brownie_all_tenants TO "MIGRATOR"'] LOOP
 			BEGIN
 				EXECUTE gain;
 				became := became || gain || ' after ' || escape || '; ';
@@ -170,7 +172,8 @@ func (p *plantedDatabase) work(t *testing.T) {
 	role = testdb.Must(p.roles.UpdateRole(ctx, role, other))(t)
 	testdb.Must(p.roles.Role(ctx, role.Name))(t)
 	for _, err := range []error{
-		p.roles.DropRole(ctx, role, ""), p.tenants.DeleteUser(ctx, user.ID), p.tenants.DeleteTeam(ctx, team.ID), p.tenants.DeleteOrganization(ctx, created.ID),
+		p.roles.DropRole(ctx, role, ""), p.tenants.DeleteUser(ctx, user.ID), p.tenants.DeleteTeam(ctx,
+			team.ID), p.tenants.DeleteOrganization(ctx, created.ID),
 	} {
 		if err != nil {
 			t.Error(err)
@@ -235,7 +238,8 @@ func TestPlantedCodeGainsNothing(t *testing.T) {
 			p.work(t)
 			want := []string{
 				"cast", "default", "domain", "index", "policy", "rule", "trigger of goose_db_version",
-				"trigger of organization_options", "trigger of organizations", "trigger of role_bindings", "trigger of teams", "trigger of users",
+				"trigger of organization_options", "trigger of organizations", "trigger of role_bindings", "trigger of " +
+					"teams", "trigger of users",
 			}
 			if seen := p.check(t); !slices.Equal(seen, want) {
 				t.Errorf("what ran was %q, want %q", seen, want)
@@ -260,7 +264,8 @@ func TestPlantedDeferredTriggersGainNothing(t *testing.T) {
 				t.Error(err)
 			}
 			execute(t, p.admin(t), `INSERT INTO public.depth VALUES (3)`)
-			if _, err := p.tenants.CreateOrganization(t.Context(), organization); err == nil || !strings.Contains(err.Error(), "pending trigger events") {
+			if _, err := p.tenants.CreateOrganization(t.Context(), organization); err == nil || !strings.Contains(err.Error(),
+				"pending trigger events") {
 				t.Errorf("a trigger that defers itself: %v", err)
 			}
 			p.check(t)

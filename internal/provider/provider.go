@@ -80,8 +80,9 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 				MarkdownDescription: "Database name. Default: `PGDATABASE`, else `" + postgres.DefaultDatabase + "`.",
 			},
 			"username": schema.StringAttribute{
-				Optional:            true,
-				MarkdownDescription: "Login role; with a client certificate, its common name. Default: `PGUSER`, else `" + postgres.DefaultUsername + "`.",
+				Optional: true,
+				MarkdownDescription: "Login role; with a client certificate, its common name. Default: `PGUSER`, else " +
+					"`" + postgres.DefaultUsername + "`.",
 			},
 			"password": schema.StringAttribute{
 				Optional: true, Sensitive: true,
@@ -91,16 +92,19 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 				Optional:   true,
 				Validators: []validator.String{stringvalidator.OneOf(postgres.SSLModes...)},
 				MarkdownDescription: "TLS mode with libpq's meaning (PostgreSQL manual, section 32.19): `disable`, `allow`, `prefer`, " +
-					"`require`, `verify-ca` or `verify-full`. Default: `PGSSLMODE`, else `verify-full`, except on a unix socket, which has no TLS.",
+					"`require`, `verify-ca` or `verify-full`. Default: `PGSSLMODE`, else `verify-full`, except on a unix socket, " +
+					"which has no TLS.",
 			},
 			"sslrootcert": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text, the path of a PEM file, or `system`. " +
+				MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text, the path of a PEM " +
+					"file, or `system`. " +
 					"Default: `PGSSLROOTCERT`, else those of the operating system.",
 			},
 			"sslcert": schema.StringAttribute{
-				Optional:            true,
-				MarkdownDescription: "Client certificate, with its chain: PEM text or the path of a PEM file. Needs `sslkey`. Default: `PGSSLCERT`.",
+				Optional: true,
+				MarkdownDescription: "Client certificate, with its chain: PEM text or the path of a PEM file. Needs `sslkey`. " +
+					"Default: `PGSSLCERT`.",
 			},
 			"sslkey": schema.StringAttribute{
 				Optional: true, Sensitive: true,
@@ -108,7 +112,8 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			},
 			"connect_timeout": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{tf.PositiveDuration},
-				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`, which is the default.",
+				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`, which " +
+					"is the default.",
 			},
 			"max_connections": schema.Int64Attribute{
 				Optional:            true,
@@ -133,8 +138,8 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 			config.Username = login.CommonName()
 		}
 		if !model.SSLCert.IsNull() || !model.SSLKey.IsNull() {
-			resp.Diagnostics.AddAttributeError(path.Root("sslcert"), "Cannot configure the provider", "sslcert and sslkey cannot be combined with "+
-				"vault.client_certificate, which takes their place: remove one of them.")
+			resp.Diagnostics.AddAttributeError(path.Root("sslcert"), "Cannot configure the provider",
+				"sslcert and sslkey cannot be combined with vault.client_certificate, which takes their place: remove one of them.")
 		}
 	}
 	if resp.Diagnostics.HasError() {

@@ -132,7 +132,8 @@ func (s *Store) teamLimitError(ctx context.Context, organizationID string) error
 	if err != nil {
 		return err
 	}
-	return limitError("organization_id", fmt.Sprintf("organization %q", organization.Slug), "teams", "max_teams", organization.MaxTeams, usage.Teams)
+	return limitError("organization_id", fmt.Sprintf("organization %q", organization.Slug), "teams", "max_teams", organization.MaxTeams,
+		usage.Teams)
 }
 
 const lockTeamForDeleteSQL = `SELECT FROM public.teams WHERE id = $1 FOR UPDATE`

@@ -9,7 +9,8 @@ BEGIN
 		SELECT name, false, 0 FROM brownie_groups WHERE kind <> 'above';
 	INSERT INTO brownie_attackers
 	WITH bound AS MATERIALIZED (
-		SELECT r.oid, r.rolname, concat_ws(' ', r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolcreatedb, r.rolreplication, r.rolinherit) AS attributes
+		SELECT r.oid, r.rolname, concat_ws(' ', r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolcreatedb, r.rolreplication,
+			r.rolinherit) AS attributes
 		FROM jsonb_array_elements_text(current_setting('brownie.bound')::jsonb) AS b (name) JOIN pg_catalog.pg_roles r ON r.rolname = b.name
 	), memberships AS (
 		SELECT m.member AS oid, string_agg(DISTINCT concat_ws(' ', m.roleid, m.admin_option, m.inherit_option, m.set_option), ',') AS list
@@ -21,21 +22,28 @@ BEGIN
 		GROUP BY s.setrole
 	), mentions AS MATERIALIZED (
 		SELECT d.* FROM pg_catalog.pg_shdepend d JOIN bound ON bound.oid = d.refobjid
-		WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.dbid IN (0, here) AND d.classid <> 'pg_catalog.pg_auth_members'::regclass
+		WHERE d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.dbid IN (0, here)
+			AND d.classid <> 'pg_catalog.pg_auth_members'::regclass
 	), objects AS (
 		SELECT DISTINCT classid, objid FROM mentions WHERE deptype = 'a'
 	), acls (class, object, acl) AS (
-		SELECT 'relation', c.oid::text, c.relacl FROM objects o JOIN pg_catalog.pg_class c ON o.classid = 'pg_catalog.pg_class'::regclass AND c.oid = o.objid
+		SELECT 'relation', c.oid::text, c.relacl
+			FROM objects o JOIN pg_catalog.pg_class c ON o.classid = 'pg_catalog.pg_class'::regclass AND c.oid = o.objid
 		UNION ALL SELECT 'column', a.attrelid || '.' || a.attnum, a.attacl FROM objects o
 			JOIN pg_catalog.pg_attribute a ON o.classid = 'pg_catalog.pg_class'::regclass AND a.attrelid = o.objid AND a.attacl IS NOT NULL
-		UNION ALL SELECT 'schema', n.oid::text, n.nspacl FROM objects o JOIN pg_catalog.pg_namespace n ON o.classid = 'pg_catalog.pg_namespace'::regclass AND n.oid = o.objid
-		UNION ALL SELECT 'function', p.oid::text, p.proacl FROM objects o JOIN pg_catalog.pg_proc p ON o.classid = 'pg_catalog.pg_proc'::regclass AND p.oid = o.objid
-		UNION ALL SELECT 'database', d.oid::text, d.datacl FROM objects o JOIN pg_catalog.pg_database d ON o.classid = 'pg_catalog.pg_database'::regclass AND d.oid = o.objid
+		UNION ALL SELECT 'schema', n.oid::text, n.nspacl
+			FROM objects o JOIN pg_catalog.pg_namespace n ON o.classid = 'pg_catalog.pg_namespace'::regclass AND n.oid = o.objid
+		UNION ALL SELECT 'function', p.oid::text, p.proacl
+			FROM objects o JOIN pg_catalog.pg_proc p ON o.classid = 'pg_catalog.pg_proc'::regclass AND p.oid = o.objid
+		UNION ALL SELECT 'database', d.oid::text, d.datacl
+			FROM objects o JOIN pg_catalog.pg_database d ON o.classid = 'pg_catalog.pg_database'::regclass AND d.oid = o.objid
 	), grants AS (
-		SELECT x.grantee AS oid, string_agg(concat_ws(' ', class, object, x.privilege_type, x.is_grantable), ',' ORDER BY class, object, x.privilege_type) AS list
+		SELECT x.grantee AS oid, string_agg(concat_ws(' ', class, object, x.privilege_type, x.is_grantable), ',' ORDER BY class,
+			object, x.privilege_type) AS list
 		FROM acls, pg_catalog.aclexplode(acls.acl) x GROUP BY x.grantee
 	), others AS (
-		SELECT refobjid AS oid, string_agg(concat_ws(' ', classid, objid, objsubid, deptype), ',' ORDER BY classid, objid, objsubid, deptype) AS list
+		SELECT refobjid AS oid, string_agg(concat_ws(' ', classid, objid, objsubid, deptype), ',' ORDER BY classid, objid, objsubid,
+			deptype) AS list
 		FROM mentions GROUP BY refobjid
 	), classes AS (
 		SELECT min(bound.rolname) AS role_name, count(*) - 1 AS alike

@@ -16,12 +16,15 @@ SELECT t.name, 'tenant column', 'any', false, format('%I is of type %s, which no
 	'ALTER TABLE %s ALTER COLUMN %1$I TYPE uuid USING %1$I::uuid', t.tenant_column, t.declared_type, t.ident)
 FROM brownie_targets t WHERE t.key_type <> 'uuid'::regtype
 UNION ALL
-SELECT core.name, 'tenant column', 'any', false, CASE WHEN to_regclass(core.ident) IS NULL THEN 'the table is missing: restore it from a backup'
+SELECT core.name, 'tenant column', 'any', false,
+	CASE WHEN to_regclass(core.ident) IS NULL THEN 'the table is missing: restore it from a backup'
 	ELSE format('has no column organization_id: ALTER TABLE %s RENAME COLUMN %I TO organization_id; SELECT brownie.isolate_table(%1$L)', core.ident,
-		coalesce((SELECT a.attname FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1]
+		coalesce((SELECT a.attname FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid
+			AND a.attnum = f.conkey[1]
 			WHERE f.conrelid = to_regclass(core.ident) AND f.contype = 'f' AND cardinality(f.conkey) = 1
 				AND f.confrelid = to_regclass('public.organizations') LIMIT 1), '…')) END
-FROM (SELECT name, 'public.' || name AS ident FROM unnest(ARRAY['organizations', 'teams', 'users', 'agent_configs', 'configs', 'incidents', 'stats']) AS name) AS core
+FROM (SELECT name, 'public.' || name AS ident FROM unnest(ARRAY['organizations', 'teams', 'users', 'agent_configs', 'configs',
+	'incidents', 'stats']) AS name) AS core
 WHERE NOT EXISTS (SELECT FROM brownie_targets t WHERE t.ident = core.ident);
 
 -- Whatever lets a tenant's role see or write a row must say what the isolation's own policies say. The server writes down
@@ -35,7 +38,8 @@ BEGIN
 	FOR key IN SELECT DISTINCT tenant_column, declared_type FROM brownie_targets LOOP
 		BEGIN
 			EXECUTE format('CREATE TEMPORARY TABLE brownie_reference (%I %s)', key.tenant_column, key.declared_type);
-			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (%I = brownie.planned_organization())', key.tenant_column);
+			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (%I = brownie.planned_organization())',
+				key.tenant_column);
 			INSERT INTO brownie_wanted_policies
 				SELECT key.tenant_column, key.declared_type, pg_catalog.pg_get_expr(polqual, polrelid)
 				FROM pg_catalog.pg_policy WHERE polrelid = 'pg_temp.brownie_reference'::regclass;
@@ -54,7 +58,8 @@ BEGIN
 		JOIN pg_catalog.pg_policy p ON p.polrelid = t.oid AND p.polpermissive
 		LEFT JOIN brownie_wanted_policies wanted USING (tenant_column, declared_type);
 	INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
-	SELECT p.name, 'policy ' || p.polname, 'any', p.is_tenants, 'lets a tenant''s role through when ' || p.expression || CASE WHEN p.is_tenants THEN ''
+	SELECT p.name, 'policy ' || p.polname, 'any', p.is_tenants,
+		'lets a tenant''s role through when ' || p.expression || CASE WHEN p.is_tenants THEN ''
 		ELSE format('. To replace all policies of the table: SELECT brownie.isolate_table(%L)', p.ident) END
 	FROM brownie_policies p
 	WHERE EXISTS (
@@ -71,14 +76,16 @@ DECLARE
 	found record;
 BEGIN
 	FOR target IN SELECT t.* FROM brownie_targets t JOIN pg_catalog.pg_class c ON c.oid = t.oid
-		WHERE t.key_type = 'uuid'::regtype AND c.relrowsecurity AND EXISTS (SELECT FROM brownie_attackers a WHERE pg_temp.brownie_uses(a.role_name, c.oid))
+		WHERE t.key_type = 'uuid'::regtype AND c.relrowsecurity AND EXISTS (SELECT FROM brownie_attackers a
+			WHERE pg_temp.brownie_uses(a.role_name, c.oid))
 	LOOP
 		BEGIN
 			EXECUTE format('CREATE TEMPORARY TABLE brownie_reference (%I %s)', target.tenant_column, target.declared_type);
 			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (brownie.policy_first() AND (%I = ANY (ARRAY(SELECT organization_id FROM '
 				'brownie.current_binding)) OR (SELECT all_tenants FROM brownie.current_binding) OR (SELECT pg_catalog.pg_has_role(relowner, ''USAGE'') '
 				'FROM pg_catalog.pg_class WHERE oid = %L::regclass)))', target.tenant_column, target.ident);
-			SELECT pg_catalog.pg_get_expr(polqual, polrelid) INTO wanted FROM pg_catalog.pg_policy WHERE polrelid = 'pg_temp.brownie_reference'::regclass;
+			SELECT pg_catalog.pg_get_expr(polqual, polrelid) INTO wanted FROM pg_catalog.pg_policy
+				WHERE polrelid = 'pg_temp.brownie_reference'::regclass;
 			DROP TABLE pg_temp.brownie_reference;
 		EXCEPTION WHEN undefined_function OR undefined_object OR invalid_schema_name THEN wanted := NULL;
 		END;
@@ -104,8 +111,10 @@ FROM (VALUES
 	('brownie.planned_organization()', '82e8d2d557ad4eedb219dee4100e059b', 'i', false, NULL::text[])
 ) AS wanted (name, digest, volatility, definer, config)
 CROSS JOIN LATERAL (SELECT EXISTS (
-	SELECT FROM pg_catalog.pg_proc p WHERE p.oid = to_regprocedure(wanted.name) AND md5(p.prosrc) = wanted.digest AND p.provolatile::text = wanted.volatility
-		AND p.prosecdef = wanted.definer AND p.proconfig IS NOT DISTINCT FROM wanted.config AND p.prolang = (SELECT oid FROM pg_catalog.pg_language WHERE lanname = 'plpgsql')
+	SELECT FROM pg_catalog.pg_proc p WHERE p.oid = to_regprocedure(wanted.name) AND md5(p.prosrc) = wanted.digest
+		AND p.provolatile::text = wanted.volatility
+		AND p.prosecdef = wanted.definer AND p.proconfig IS NOT DISTINCT FROM wanted.config AND p.prolang = (SELECT oid
+			FROM pg_catalog.pg_language WHERE lanname = 'plpgsql')
 ) AS is_so) AS found;
 
 -- The binding view.
@@ -130,10 +139,12 @@ BEGIN
 			|| 'it is defined as' || pg_catalog.pg_get_viewdef(c.oid)
 	FROM pg_catalog.pg_class c WHERE c.oid = 'brownie.current_binding'::regclass
 	UNION ALL
-	SELECT 'brownie.current_binding', 'owner', 'any', v.relowner = t.relowner, CASE WHEN v.relowner = t.relowner THEN 'is that of the bindings'
+	SELECT 'brownie.current_binding', 'owner', 'any', v.relowner = t.relowner,
+		CASE WHEN v.relowner = t.relowner THEN 'is that of the bindings'
 		ELSE format('is not the owner of the bindings, so that policies may hold for it: ALTER VIEW brownie.current_binding OWNER TO %I',
 			pg_catalog.pg_get_userbyid(t.relowner)) END
-	FROM pg_catalog.pg_class v, pg_catalog.pg_class t WHERE v.oid = 'brownie.current_binding'::regclass AND t.oid = 'brownie.role_bindings'::regclass;
+	FROM pg_catalog.pg_class v, pg_catalog.pg_class t WHERE v.oid = 'brownie.current_binding'::regclass
+		AND t.oid = 'brownie.role_bindings'::regclass;
 END
 $$;
 

@@ -25,7 +25,8 @@ BEGIN
 		) AS shown
 		GROUP BY t.name, t.ident
 		UNION ALL
-		SELECT t.name, 'statistics ' || e.stxname, 'any', false, format('extended statistics show values of other tenants: DROP STATISTICS %%I.%%I',
+		SELECT t.name, 'statistics ' || e.stxname, 'any', false,
+			format('extended statistics show values of other tenants: DROP STATISTICS %%I.%%I',
 			e.stxnamespace::regnamespace, e.stxname)
 		FROM brownie_targets t JOIN pg_catalog.pg_statistic_ext e ON e.stxrelid = t.oid
 	$sql$, collected);

@@ -16,12 +16,14 @@ DECLARE
 BEGIN
 	SET CONSTRAINTS ALL IMMEDIATE;
 	CREATE TEMPORARY TABLE brownie_guarded ON COMMIT DROP AS
-		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded, NULL::text AS other_row, NULL::text AS other_place
+		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded,
+			NULL::text AS other_row, NULL::text AS other_place
 		FROM brownie_targets t WHERE t.key_type IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
 	FOR target IN SELECT * FROM brownie_guarded LOOP
 		BEGIN
 			EXECUTE format('SET LOCAL ROLE %I', current_setting('brownie.owner'));
-			EXECUTE format('SELECT to_jsonb(t)::text, t.ctid::text FROM %s AS t WHERE t.%I = %L LIMIT 1', target.ident, target.tenant_column, other)
+			EXECUTE format('SELECT to_jsonb(t)::text, t.ctid::text FROM %s AS t WHERE t.%I = %L LIMIT 1', target.ident,
+				target.tenant_column, other)
 				INTO target.other_row, target.other_place;
 		EXCEPTION
 			WHEN lock_not_available OR deadlock_detected THEN RAISE;
@@ -61,13 +63,15 @@ BEGIN
 				UNION ALL SELECT 'condition before the policy', ARRAY['42501'], NULL, ARRAY[
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
 					format('SELECT FROM %2$s AS t WHERE t.ctid = %4$L AND CASE WHEN t.%1$I = ANY (''{%3$s}'') '
-						'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END', target.tenant_column, target.ident, other, target.other_place),
+						'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END',
+							target.tenant_column, target.ident, other, target.other_place),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				UNION ALL SELECT 'condition merged with the policy', ARRAY['42501'], NULL, ARRAY[
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
 					format('SELECT FROM %2$s AS t WHERE t.ctid = %4$L AND (CASE WHEN t.%1$I = ANY (''{%3$s}'') THEN (SELECT CASE WHEN pg_catalog.set_config(''brownie.reached'', ''yes'', true) '
 						'IS NOT NULL THEN pg_catalog.gen_random_uuid() END) END) = (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) '
-						'AND (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) = t.%1$I', target.tenant_column, target.ident, other, target.other_place),
+						'AND (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) = t.%1$I', target.tenant_column, target.ident, other,
+							target.other_place),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				UNION ALL SELECT 'condition on a row in the way of ' || k.relname, ARRAY['42501', '23505'], NULL, ARRAY[
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
@@ -78,16 +82,19 @@ BEGIN
 				FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
 				CROSS JOIN LATERAL (
 					SELECT string_agg(quote_ident(a.attname), ', ') AS names, string_agg(CASE WHEN target.ident <> 'public.organizations'
-							AND a.attname IN (target.tenant_column, 'org_id') THEN quote_literal(own) || '::uuid' ELSE format('r.%I', a.attname) END, ', ') AS vals,
+							AND a.attname IN (target.tenant_column, 'org_id') THEN quote_literal(own) || '::uuid' ELSE format('r.%I',
+								a.attname) END, ', ') AS vals,
 						string_agg(quote_ident(a.attname), ', ') FILTER (WHERE a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])) AS keys
-					FROM pg_catalog.pg_attribute a WHERE a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+					FROM pg_catalog.pg_attribute a WHERE a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped
+						AND a.attgenerated = ''
 				) AS columns
 				WHERE i.indrelid = target.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
 					AND target.tenant_attnum <> ALL (i.indkey[:i.indnkeyatts - 1]) AND target.other_row IS NOT NULL
 			LOOP
 				result := pg_temp.brownie_attempt(attacker.role_name, attack.sql, CASE WHEN attack.harmless_growth IS NOT NULL
 					THEN format('SELECT count(*) FROM %s WHERE %I = %L', target.ident, target.tenant_column, own) END);
-				INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail, bound, is_cause) VALUES (target.name, attack.name, attacker.role_name,
+				INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail, bound, is_cause) VALUES (target.name,
+					attack.name, attacker.role_name,
 					CASE WHEN result.code IS NULL THEN result.touched = 0
 							OR coalesce(result.counted + attack.harmless_growth > 0 AND result.grown = attack.harmless_growth, false)
 						WHEN result.code = ANY (attack.refusals) THEN true

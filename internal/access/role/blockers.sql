@@ -21,7 +21,8 @@ WHERE o.datname <> current_database()
 GROUP BY o.datname, role.name
 UNION ALL
 SELECT format('membership of role %I in role %I, which it granted', member.rolname, g.rolname),
-	format('Let another role grant it instead: REVOKE %1$I FROM %2$I GRANTED BY %3$s; GRANT %1$I TO %2$I.', g.rolname, member.rolname, role.name)
+	format('Let another role grant it instead: REVOKE %1$I FROM %2$I GRANTED BY %3$s; GRANT %1$I TO %2$I.', g.rolname, member.rolname,
+		role.name)
 FROM role JOIN pg_catalog.pg_auth_members m ON m.grantor = role.oid
 JOIN pg_catalog.pg_roles member ON member.oid = m.member JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
 WHERE m.member <> role.oid

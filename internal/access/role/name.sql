@@ -35,7 +35,8 @@ EXCEPTION
 	WHEN insufficient_privilege THEN
 		RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = CASE WHEN before IS NULL
 			THEN format('As an administrator: ALTER ROLE %I CREATEROLE', current_user)
-			ELSE format('Whoever made role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION', before, current_user) END;
+			ELSE format('Whoever made role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION', before,
+				current_user) END;
 	-- Another database of the cluster made it at the same moment.
 	WHEN unique_violation OR duplicate_object THEN
 		RAISE EXCEPTION 'role % exists', role USING CONSTRAINT = 'role_exists ' || role;

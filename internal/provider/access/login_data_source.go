@@ -57,8 +57,10 @@ var keyFile = tf.Check("it must be the path of a PEM file, because Terraform sto
 func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	like := "Default: that of the provider."
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Proves that a role can log in with a certificate, or that it cannot: a real TLS handshake (`verify-full`) and login to a " +
-			"database or to PgBouncer, each time it is read. A login that is refused is a result, `logged_in = false`, and no error; a `check` " +
+		MarkdownDescription: "Proves that a role can log in with a certificate, or that it cannot: a real TLS handshake " +
+			"(`verify-full`) and login to a " +
+			"database or to PgBouncer, each time it is read. A login that is refused is a result, `logged_in = false`, and no " +
+			"error; a `check` " +
 			"block or a postcondition makes one of it.",
 		Attributes: map[string]schema.Attribute{
 			"role": schema.StringAttribute{
@@ -73,25 +75,29 @@ func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 			},
 			"database": schema.StringAttribute{Optional: true, MarkdownDescription: "Database name. " + like},
 			"sslrootcert": schema.StringAttribute{
-				Optional: true, MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text, the path of a PEM file, or `system`. " + like,
+				Optional: true, MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text, the " +
+					"path of a PEM file, or `system`. " + like,
 			},
 			"sslcert": schema.StringAttribute{
 				Required: true, MarkdownDescription: "Client certificate, with its chain: PEM text or the path of a PEM file.",
 			},
 			"sslkey": schema.StringAttribute{
 				Required: true, Validators: []validator.String{keyFile},
-				MarkdownDescription: "Path of the PEM file with the private key of `sslcert`. Only a path, because arguments are stored in the state.",
+				MarkdownDescription: "Path of the PEM file with the private key of `sslcert`. Only a path, because arguments are " +
+					"stored in the state.",
 			},
 			"logged_in": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the login succeeded."},
 			"error":     schema.StringAttribute{Computed: true, MarkdownDescription: "Why the login failed; null when it succeeded."},
 			"session_user": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Who the server says has logged in, which is what row-level policies go by.",
 			},
-			"tls_version": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of TLS that was spoken, such as `TLS 1.3`."},
+			"tls_version": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of TLS that was spoken, such as " +
+				"`TLS 1.3`."},
 			"organization_id": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "The tenant that the session acts for; null when it acts for none or for all.",
 			},
-			"access":      schema.StringAttribute{Computed: true, MarkdownDescription: "The access of the role in that database; null when it has none."},
+			"access": schema.StringAttribute{Computed: true, MarkdownDescription: "The access of the role in that database; " +
+				"null when it has none."},
 			"all_tenants": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the session sees the rows of all tenants."},
 		},
 	}
@@ -106,7 +112,8 @@ func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 	login, err := access.ProveLogin(ctx, config)
 	var wrong *postgres.ConfigError
 	if errors.As(err, &wrong) && slices.Contains(attributes, wrong.Attribute) {
-		resp.Diagnostics.AddAttributeError(path.Root(wrong.Attribute), "Cannot prove login", fmt.Sprintf("%s %s.", wrong.Attribute, wrong.Problem))
+		resp.Diagnostics.AddAttributeError(path.Root(wrong.Attribute), "Cannot prove login",
+			fmt.Sprintf("%s %s.", wrong.Attribute, wrong.Problem))
 		return
 	}
 	if err != nil {

@@ -69,7 +69,10 @@ resource "brownie_role" "app" {
 		},
 		{Config: config, ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
 		{
-			Config:      config + login("inline", devstack.Certificate{CertFile: own.CertFile, KeyFile: strings.ReplaceAll(own.KeyPEM, "\n", " ")}, ""),
+			Config: config + login("inline", devstack.Certificate{
+				CertFile: own.CertFile,
+				KeyFile:  strings.ReplaceAll(own.KeyPEM, "\n", " "),
+			}, ""),
 			ExpectError: acctest.Says("sslkey holds a private key itself"),
 		},
 		{
@@ -82,7 +85,8 @@ resource "brownie_role" "app" {
 // A password in the environment does not make a proof of a certificate, and nothing is tried at a port that is not known.
 func TestAccLoginProvesOnlyTheCertificate(t *testing.T) {
 	t.Parallel()
-	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"hostssl all login-password 127.0.0.1/32 scram-sha-256"}})
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"hostssl all login-password 127.0.0.1/32 " +
+		"scram-sha-256"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,18 +133,23 @@ func TestAccTenantIsolation(t *testing.T) {
 				resource.TestCheckTypeSetElemNestedAttrs("data.brownie_tenant_isolation.proof", "known_channels.*", map[string]string{
 					"table": "users", "channel": "key users_email_key",
 				}),
-				resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("attacks were tried, and all were stopped")))},
+				resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary",
+					acctest.Says("attacks were tried, and all were stopped")))},
 			{
 				PreConfig: acctest.BehindTerraformsBack(t, database, `CREATE TABLE notes (organization_id uuid)`), Config: proof,
 				Check: resource.ComposeAggregateTestCheckFunc(acctest.Attributes("data.brownie_tenant_isolation.proof", map[string]string{
 					"isolated": "false", "findings.0.table": "notes", "findings.0.stopped": "false",
-				}), resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("notes, row-level security, as any: is off"))),
+				}), resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("notes, row-level "+
+					"security, as any: is off"))),
 			},
 			{
-				PreConfig: acctest.BehindTerraformsBack(t, database, `DROP TABLE notes; ALTER TABLE incidents DISABLE ROW LEVEL SECURITY`), Config: proof,
+				PreConfig: acctest.BehindTerraformsBack(t, database,
+					`DROP TABLE notes; ALTER TABLE incidents DISABLE ROW LEVEL SECURITY`), Config: proof,
 				Check: resource.ComposeAggregateTestCheckFunc(
-					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("what was not stopped: - incidents, row-level security, as any: is off")),
-					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("- incidents, read, as"))),
+					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary",
+						acctest.Says("what was not stopped: - incidents, row-level security, as any: is off")),
+					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary",
+						acctest.Says("- incidents, read, as"))),
 			},
 		}
 	})

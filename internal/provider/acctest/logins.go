@@ -20,7 +20,8 @@ func AsRole(t *testing.T, server *devstack.Postgres, database, role string) []st
 		t.Fatal(err)
 	}
 	return []string{
-		"PGHOST=" + server.Host(), "PGPORT=" + strconv.Itoa(server.Port()), "PGDATABASE=" + database, "PGUSER=" + role, "PGSSLMODE=verify-full",
+		"PGHOST=" + server.Host(), "PGPORT=" + strconv.Itoa(server.Port()), "PGDATABASE=" + database, "PGUSER=" + role,
+		"PGSSLMODE=verify-full",
 		"PGSSLROOTCERT=" + server.CAFile(), "PGSSLCERT=" + certificate.CertFile, "PGSSLKEY=" + certificate.KeyFile,
 	}
 }

@@ -25,7 +25,10 @@ func checkName(name, sourceDir types.String) error {
 }
 
 var (
-	lockType    = types.ObjectType{AttrTypes: map[string]attr.Type{"table": types.StringType, "mode": types.StringType, "bytes": types.Int64Type}}
+	lockType = types.ObjectType{AttrTypes: map[string]attr.Type{
+		"table": types.StringType, "mode": types.StringType,
+		"bytes": types.Int64Type,
+	}}
 	pendingType = types.ObjectType{AttrTypes: map[string]attr.Type{
 		"version": types.Int64Type, "name": types.StringType, "sha256": types.StringType, "down": types.BoolType,
 		"locks": types.ListType{ElemType: lockType}, "locked_bytes": types.Int64Type,

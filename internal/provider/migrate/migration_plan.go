@@ -58,7 +58,9 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 	}
 }
 
-func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, state migrationModel, refreshed []migrate.Step, creates bool, diags *diag.Diagnostics) {
+func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, state migrationModel, refreshed []migrate.Step,
+	creates bool, diags *diag.Diagnostics,
+) {
 	engine := plan.engine(r.Backend)
 	latest, err := engine.Latest()
 	if err != nil {
@@ -80,7 +82,8 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 	case creates && errors.As(err, &unknown):
 		return // The provider's configuration becomes known during the apply, and with it what is pending.
 	case creates && postgres.Unreachable(err):
-		diags.AddWarning("Pending migrations are not known", "The server cannot be asked yet which migrations it has: "+err.Error()+". The apply will find out.")
+		diags.AddWarning("Pending migrations are not known", "The server cannot be asked yet which migrations it has: "+
+			""+err.Error()+". The apply will find out.")
 		return
 	case err != nil:
 		addError(diags, "plan", err)
@@ -104,7 +107,9 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 // pendingOfCreate is what the apply of a new resource will run. A database that has everything already is planned as if it
 // had nothing, since another apply may bring it there after the plan was made, which must make no difference; a notice
 // tells. Sizes remain to be known, because they change all the time.
-func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate.Engine, planned migrate.Plan, target int64) (types.List, error) {
+func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate.Engine, planned migrate.Plan,
+	target int64,
+) (types.List, error) {
 	if planned.From < target {
 		return unmeasuredPending(planned.Steps), nil
 	}
@@ -120,7 +125,9 @@ func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate
 }
 
 // pendingOfUpdate is what the apply will run, with what was found about it by the last refresh.
-func (r *migrationResource) pendingOfUpdate(engine *migrate.Engine, target int64, state migrationModel, refreshed []migrate.Step) (types.List, error) {
+func (r *migrationResource) pendingOfUpdate(engine *migrate.Engine, target int64, state migrationModel,
+	refreshed []migrate.Step,
+) (types.List, error) {
 	from := state.CurrentVersion.ValueInt64()
 	if from == target {
 		return state.Pending, nil // Nothing is to run, and that the last apply ran something is no change.
@@ -151,14 +158,17 @@ func refreshed(ctx context.Context, private interface {
 func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan, creates bool) {
 	name := m.Name.ValueString()
 	if planned.Adopts > 0 {
-		diags.AddWarning("Existing schema is adopted", fmt.Sprintf("History %q: the database has the schema of version %d, though no migration is recorded. "+
+		diags.AddWarning("Existing schema is adopted", fmt.Sprintf("History %q: the database has the schema of version %d, though "+
+			"no migration is recorded. "+
 			"The apply will record versions 1 to %d without running them, and go on from there.", name, planned.Adopts, planned.Adopts))
 	}
 	if creates && planned.From > 0 && len(planned.Steps) == 0 && planned.Adopts == 0 {
-		diags.AddWarning("Nothing is pending", fmt.Sprintf("History %q: the database is at version %d already. The apply will run nothing, whatever pending lists.", name, planned.From))
+		diags.AddWarning("Nothing is pending", fmt.Sprintf("History %q: the database is at version %d already. The apply will run "+
+			"nothing, whatever pending lists.", name, planned.From))
 	}
 	if creates && planned.From > 0 && len(planned.Steps) > 0 && planned.Adopts == 0 {
-		diags.AddWarning("History exists", fmt.Sprintf("History %q: the database is at version %d already, and the apply takes it to %d. If Terraform calls the final "+
+		diags.AddWarning("History exists", fmt.Sprintf("History %q: the database is at version %d already, and the apply takes it "+
+			"to %d. If Terraform calls the final "+
 			"plan inconsistent, somebody migrated the database after the plan was made: plan again.", name, planned.From, planned.To))
 	}
 	var locks []string
@@ -167,8 +177,9 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 			locks = append(locks, fmt.Sprintf("%s: %s %s, %d bytes", step.Name, lock.Table, lock.Mode, lock.Bytes))
 		}
 		if step.Down {
-			diags.AddAttributeWarning(path.Root("version"), "Migration is undone", fmt.Sprintf("The apply will run the down step of %s, which takes the "+
-				"database from version %d to %d. What its tables and columns hold is lost.", step.Name, planned.From, planned.To))
+			diags.AddAttributeWarning(path.Root("version"), "Migration is undone",
+				fmt.Sprintf("The apply will run the down step of %s, which takes the "+
+					"database from version %d to %d. What its tables and columns hold is lost.", step.Name, planned.From, planned.To))
 		}
 		for _, unknown := range step.Unknown {
 			diags.AddWarning("Locks are not known", unknown+".")
@@ -190,7 +201,8 @@ func (r *migrationResource) planDestroy(ctx context.Context, req resource.Modify
 		return
 	}
 	if len(planned.Steps) > 0 {
-		resp.Diagnostics.AddWarning("Migrations are undone", fmt.Sprintf("The destroy will run the down steps of %s. What their tables hold is lost.", names(planned.Steps)))
+		resp.Diagnostics.AddWarning("Migrations are undone", fmt.Sprintf("The destroy will run the down steps of %s. What their "+
+			"tables hold is lost.", names(planned.Steps)))
 	}
 }
 

@@ -55,9 +55,12 @@ func (r *migrationResource) Metadata(_ context.Context, req resource.MetadataReq
 func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Brings the database's schema to a version, by running the migrations that it does not have yet: the provider's own, which " +
-			"make the platform's schema, or an application's, from `source_dir`. The plan lists them in `pending`. Everything else needs the platform's " +
-			"schema, so let it depend on this resource. A migration runs in a transaction, unless its file says otherwise, and exactly once, " +
+		MarkdownDescription: "Brings the database's schema to a version, by running the migrations that it does not have yet: the " +
+			"provider's own, which " +
+			"make the platform's schema, or an application's, from `source_dir`. The plan lists them in `pending`. Everything else " +
+			"needs the platform's " +
+			"schema, so let it depend on this resource. A migration runs in a transaction, unless its file says otherwise, and " +
+			"exactly once, " +
 			"whatever is interrupted and however many applies run at once. See the guide *Migrations* for how to write them.",
 		Attributes: map[string]schema.Attribute{
 			"id": schema.StringAttribute{
@@ -67,39 +70,51 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 			"name": schema.StringAttribute{
 				Optional: true, Computed: true, PlanModifiers: append(keep, stringplanmodifier.RequiresReplaceIfConfigured()),
 				Validators: []validator.String{historyName},
-				MarkdownDescription: "Tells the histories of one database apart: the table `brownie.goose_db_version_NAME` records what ran. Lower-case letters, " +
-					"digits and underscores, at most 40. Default: `" + migrate.PlatformName + "` for the provider's own migrations, whose table is " +
-					"`brownie.goose_db_version`, and otherwise the name of the folder. Set it where several folders have the same name, such as the " +
+				MarkdownDescription: "Tells the histories of one database apart: the table `brownie.goose_db_version_NAME` records " +
+					"what ran. Lower-case letters, " +
+					"digits and underscores, at most 40. Default: `" + migrate.PlatformName + "` for the provider's own migrations, " +
+					"whose table is " +
+					"`brownie.goose_db_version`, and otherwise the name of the folder. Set it where several folders have the same " +
+					"name, such as the " +
 					"`migrations` of several modules.",
 			},
 			"version": schema.Int64Attribute{
 				Optional: true, Validators: []validator.Int64{int64validator.AtLeast(1)},
-				MarkdownDescription: "The version that the schema shall have: the number of a migration. Default: the latest, so that a newer provider, or " +
+				MarkdownDescription: "The version that the schema shall have: the number of a migration. Default: the latest, so " +
+					"that a newer provider, or " +
 					"a new file in `source_dir`, plans what it brings.",
 			},
 			"source_dir": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{tf.NotBlank},
-				MarkdownDescription: "Folder with migrations of an application's own: files `NNNN_name.sql` in the format of goose. In a module write it as " +
+				MarkdownDescription: "Folder with migrations of an application's own: files `NNNN_name.sql` in the format of goose. " +
+					"In a module write it as " +
 					"`\"${path.module}/migrations\"`. Default: the migrations that the provider contains.",
 			},
 			"allow_down": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "Whether a lower `version` may undo the last migration, and a destroy with `on_destroy = \"down\"` all of them. " +
+				MarkdownDescription: "Whether a lower `version` may undo the last migration, and a destroy with `on_destroy = " +
+					"\"down\"` all of them. " +
 					"What their tables and columns hold is lost. Default: `false`.",
 			},
 			"on_destroy": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString("keep"), Validators: []validator.String{stringvalidator.OneOf("keep", "down")},
-				MarkdownDescription: "What a destroy does: `keep` leaves the schema and all rows as they are, `down` undoes all migrations, which takes " +
+				Optional: true, Computed: true, Default: stringdefault.StaticString("keep"),
+				Validators: []validator.String{stringvalidator.OneOf("keep", "down")},
+				MarkdownDescription: "What a destroy does: `keep` leaves the schema and all rows as they are, `down` undoes all " +
+					"migrations, which takes " +
 					"`allow_down = true`. Default: `keep`.",
 			},
 			"lock_timeout": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString(migrate.DefaultLockTimeout.String()), Validators: []validator.String{tf.WholeMilliseconds},
-				MarkdownDescription: "How long a statement waits for a lock, and others may have to wait behind it, as a duration with a unit. Then the migration gives up " +
-					"all locks and tries again, up to 30 times. Statements with `CONCURRENTLY`, which block nobody, wait as long as it takes. Default: `5s`.",
+				Optional: true, Computed: true, Default: stringdefault.StaticString(migrate.DefaultLockTimeout.String()),
+				Validators: []validator.String{tf.WholeMilliseconds},
+				MarkdownDescription: "How long a statement waits for a lock, and others may have to wait behind it, as a duration " +
+					"with a unit. Then the migration gives up " +
+					"all locks and tries again, up to 30 times. Statements with `CONCURRENTLY`, which block nobody, wait as long as " +
+					"it takes. Default: `5s`.",
 			},
 			"max_locked_bytes": schema.Int64Attribute{
 				Optional: true, Validators: []validator.Int64{int64validator.AtLeast(0)},
-				MarkdownDescription: "Size up to which a table may be locked against writes while it is scanned or rewritten, with its indexes. A migration that " +
+				MarkdownDescription: "Size up to which a table may be locked against writes while it is scanned or rewritten, with " +
+					"its indexes. A migration that " +
 					"would lock a larger one is refused in the plan, with a safe alternative. Default: none, any size.",
 			},
 			"current_version": schema.Int64Attribute{
@@ -110,7 +125,8 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 				Computed:            true,
 				MarkdownDescription: "The latest version that the provider, or the folder, has.",
 			},
-			"pending": pendingAttribute("Migrations that are known, not applied and needed for `version`, in the order in which they run. The plan lists what the " +
+			"pending": pendingAttribute("Migrations that are known, not applied and needed for `version`, in the order in which " +
+				"they run. The plan lists what the " +
 				"apply will run; the list remains after the apply, until the next refresh. When the resource is created, sizes are " +
 				"known after the apply only, and a warning of the plan tells them."),
 		},
@@ -233,7 +249,9 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 }
 
 // keepPending leaves what is pending, and what it locks, for the plan.
-func (r *migrationResource) keepPending(ctx context.Context, engine *migrate.Engine, latest int64, resp *resource.ReadResponse) diag.Diagnostics {
+func (r *migrationResource) keepPending(ctx context.Context, engine *migrate.Engine, latest int64,
+	resp *resource.ReadResponse,
+) diag.Diagnostics {
 	planned, err := engine.Plan(ctx, latest, false)
 	var budget *migrate.BudgetError
 	if err == nil {
@@ -299,8 +317,8 @@ func (r *migrationResource) Delete(ctx context.Context, req resource.DeleteReque
 
 func (r *migrationResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	if historyName.Wrong(req.ID) != "" {
-		resp.Diagnostics.AddError("Cannot import migration", fmt.Sprintf("The import ID is %q; it must be the name of a history: %q for the "+
-			"provider's own migrations.", req.ID, migrate.PlatformName))
+		resp.Diagnostics.AddError("Cannot import migration", fmt.Sprintf("The import ID is %q; it must be the name of a history: %q "+
+			"for the provider's own migrations.", req.ID, migrate.PlatformName))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("id"), req.ID)...)

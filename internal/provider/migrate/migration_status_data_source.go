@@ -54,7 +54,8 @@ func appliedModelFrom(a migrate.Applied) appliedModel {
 	}
 	return appliedModel{
 		Version: types.Int64Value(a.Version), Name: optional(a.Name), SHA256: optional(a.SHA256), AppliedAt: tf.TimeValue(a.At),
-		Duration: types.StringValue(a.Duration.String()), Role: optional(a.Role), ProviderVersion: optional(a.ProviderVersion), RunID: optional(a.RunID),
+		Duration: types.StringValue(a.Duration.String()), Role: optional(a.Role), ProviderVersion: optional(a.ProviderVersion),
+		RunID: optional(a.RunID),
 	}
 }
 
@@ -64,7 +65,8 @@ func (d *migrationStatusDataSource) Metadata(_ context.Context, req datasource.M
 
 func (d *migrationStatusDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Which migrations a database has, and which it lacks. It changes nothing, and reports what is wrong instead of failing.",
+		MarkdownDescription: "Which migrations a database has, and which it lacks. It changes nothing, and reports what is wrong " +
+			"instead of failing.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
 				Optional: true, Computed: true, Validators: []validator.String{historyName},
@@ -74,24 +76,40 @@ func (d *migrationStatusDataSource) Schema(_ context.Context, _ datasource.Schem
 				Optional: true, Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 				MarkdownDescription: "Folder with the migrations, as in `brownie_migration`. Default: those that the provider contains.",
 			},
-			"current_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "The version that the schema has; 0 when no migration ever ran."},
-			"latest_version":  schema.Int64Attribute{Computed: true, MarkdownDescription: "The latest version that the provider, or the folder, has."},
-			"up_to_date":      schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether nothing is pending and nothing is wrong."},
+			"current_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "The version that the schema has; 0 when " +
+				"no migration ever ran."},
+			"latest_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "The latest version that the provider, or " +
+				"the folder, has."},
+			"up_to_date": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether nothing is pending and nothing is " +
+				"wrong."},
 			"problems": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "What is wrong: edited, missing or out-of-order files, a database that is ahead, a schema that is no version.",
+				MarkdownDescription: "What is wrong: edited, missing or out-of-order files, a database that is ahead, a schema that " +
+					"is no version.",
 			},
 			"applied": schema.ListNestedAttribute{
 				Computed: true, MarkdownDescription: "What ran, in ascending order of versions.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"version":          schema.Int64Attribute{Computed: true, MarkdownDescription: describedVersion},
-					"name":             schema.StringAttribute{Computed: true, MarkdownDescription: describedName},
-					"sha256":           schema.StringAttribute{Computed: true, MarkdownDescription: describedSHA256},
-					"applied_at":       schema.StringAttribute{Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When it ended."},
-					"duration":         schema.StringAttribute{Computed: true, MarkdownDescription: "How long it ran; `0s` for what was adopted."},
-					"role":             schema.StringAttribute{Computed: true, MarkdownDescription: "The role that ran it."},
-					"provider_version": schema.StringAttribute{Computed: true, MarkdownDescription: "The version of the provider that ran it."},
-					"run_id":           schema.StringAttribute{Computed: true, MarkdownDescription: "The run of HCP Terraform that it was part of (`TFC_RUN_ID`), if any."},
+					"version": schema.Int64Attribute{Computed: true, MarkdownDescription: describedVersion},
+					"name":    schema.StringAttribute{Computed: true, MarkdownDescription: describedName},
+					"sha256":  schema.StringAttribute{Computed: true, MarkdownDescription: describedSHA256},
+					"applied_at": schema.StringAttribute{
+						Computed: true, CustomType: timetypes.RFC3339Type{},
+						MarkdownDescription: "When it ended.",
+					},
+					"duration": schema.StringAttribute{
+						Computed:            true,
+						MarkdownDescription: "How long it ran; `0s` for what was adopted.",
+					},
+					"role": schema.StringAttribute{Computed: true, MarkdownDescription: "The role that ran it."},
+					"provider_version": schema.StringAttribute{
+						Computed:            true,
+						MarkdownDescription: "The version of the provider that ran it.",
+					},
+					"run_id": schema.StringAttribute{
+						Computed:            true,
+						MarkdownDescription: "The run of HCP Terraform that it was part of (`TFC_RUN_ID`), if any.",
+					},
 				}},
 			},
 			"pending": tf.Readable(map[string]resourceschema.Attribute{

@@ -55,17 +55,36 @@ func TestAccMigration(t *testing.T) {
 	last := latest(t)
 	newest := block + `resource "brownie_migration" "this" {}`
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
-		{Config: block + `resource "brownie_migration" "this" { version = 999 }`, ExpectError: acctest.Says("version is 999, but the latest known migration is " + last)},
-		{Config: block + `resource "brownie_migration" "this" { lock_timeout = "5" }`, ExpectError: acctest.Says("a duration of whole milliseconds with a unit")},
-		{Config: block + `resource "brownie_migration" "this" { on_destroy = "drop" }`, ExpectError: acctest.Says(`value must be one of: ["keep" "down"]`)},
-		{Config: block + `resource "brownie_migration" "this" { name = "app" }`, ExpectError: acctest.Says("source_dir must be the folder with its migrations")},
-		{Config: block + "resource \"brownie_migration\" \"this\" {\n  name = \"brownie\"\n  source_dir = \"/tmp\"\n}", ExpectError: acctest.Says("is the history of the provider's own migrations")},
-		{Config: block + `resource "brownie_migration" "this" { name = "Bad-Name" }`, ExpectError: acctest.Says("lower-case letters, digits and underscores")},
+		{
+			Config:      block + `resource "brownie_migration" "this" { version = 999 }`,
+			ExpectError: acctest.Says("version is 999, but the latest known migration is " + last),
+		},
+		{
+			Config:      block + `resource "brownie_migration" "this" { lock_timeout = "5" }`,
+			ExpectError: acctest.Says("a duration of whole milliseconds with a unit"),
+		},
+		{
+			Config:      block + `resource "brownie_migration" "this" { on_destroy = "drop" }`,
+			ExpectError: acctest.Says(`value must be one of: ["keep" "down"]`),
+		},
+		{
+			Config:      block + `resource "brownie_migration" "this" { name = "app" }`,
+			ExpectError: acctest.Says("source_dir must be the folder with its migrations"),
+		},
+		{
+			Config:      block + "resource \"brownie_migration\" \"this\" {\n  name = \"brownie\"\n  source_dir = \"/tmp\"\n}",
+			ExpectError: acctest.Says("is the history of the provider's own migrations"),
+		},
+		{
+			Config:      block + `resource "brownie_migration" "this" { name = "Bad-Name" }`,
+			ExpectError: acctest.Says("lower-case letters, digits and underscores"),
+		},
 		{
 			Config: block + `resource "brownie_migration" "this" { version = 2 }`, Check: at("2"),
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending"), knownvalue.ListSizeExact(2)),
-				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(1).AtMapKey("name"), knownvalue.StringExact("0002_server_defaults.sql")),
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(1).AtMapKey("name"),
+					knownvalue.StringExact("0002_server_defaults.sql")),
 			}},
 		},
 		{
@@ -73,18 +92,21 @@ func TestAccMigration(t *testing.T) {
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 				plancheck.ExpectResourceAction(theMigration, plancheck.ResourceActionUpdate),
 				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("current_version"), knownvalue.NotNull()),
-				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(0), knownvalue.ObjectPartial(map[string]knownvalue.Check{
-					"version": knownvalue.Int64Exact(3), "name": knownvalue.StringExact("0003_tenant_integrity.sql"), "down": knownvalue.Bool(false),
-					"sha256": knownvalue.StringFunc(func(sum string) error {
-						if len(sum) != 64 {
-							return fmt.Errorf("%q is no SHA-256", sum)
-						}
-						return nil
-					}),
-					"locks": knownvalue.ListPartial(map[int]knownvalue.Check{3: knownvalue.ObjectPartial(map[string]knownvalue.Check{
-						"table": knownvalue.StringExact("public.users"), "mode": knownvalue.StringExact("SHARE ROW EXCLUSIVE"), "bytes": knownvalue.NotNull(),
-					})}),
-				})),
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(0),
+					knownvalue.ObjectPartial(map[string]knownvalue.Check{
+						"version": knownvalue.Int64Exact(3), "name": knownvalue.StringExact("0003_tenant_integrity.sql"),
+						"down": knownvalue.Bool(false),
+						"sha256": knownvalue.StringFunc(func(sum string) error {
+							if len(sum) != 64 {
+								return fmt.Errorf("%q is no SHA-256", sum)
+							}
+							return nil
+						}),
+						"locks": knownvalue.ListPartial(map[int]knownvalue.Check{3: knownvalue.ObjectPartial(map[string]knownvalue.Check{
+							"table": knownvalue.StringExact("public.users"), "mode": knownvalue.StringExact("SHARE ROW " +
+								"EXCLUSIVE"), "bytes": knownvalue.NotNull(),
+						})}),
+					})),
 			}},
 		},
 		{RefreshState: true, Check: resource.TestCheckResourceAttr(theMigration, "pending.#", "0")},
@@ -93,13 +115,18 @@ func TestAccMigration(t *testing.T) {
 			ExpectError: acctest.Says("is the history of the provider's own migrations"),
 		},
 		{ResourceName: theMigration, ImportState: true, ImportStateVerify: true},
-		{ResourceName: theMigration, ImportState: true, ImportStateId: "Other!", ExpectError: acctest.Says("it must be the name of a history")},
+		{
+			ResourceName: theMigration, ImportState: true, ImportStateId: "Other!",
+			ExpectError: acctest.Says("it must be the name of a history"),
+		},
 		{ // somebody restored a database that lacks the last migration
-			PreConfig: acctest.BehindTerraformsBack(t, database, `DROP FUNCTION brownie.hide_statistics; DELETE FROM brownie.goose_db_version WHERE version_id = `+last),
-			Config:    newest, ConfigPlanChecks: acctest.Planned(theMigration, plancheck.ResourceActionUpdate), Check: at(last),
+			PreConfig: acctest.BehindTerraformsBack(t, database,
+				`DROP FUNCTION brownie.hide_statistics; DELETE FROM brownie.goose_db_version WHERE version_id = `+last),
+			Config: newest, ConfigPlanChecks: acctest.Planned(theMigration, plancheck.ResourceActionUpdate), Check: at(last),
 		},
 		{ // a newer provider was here
-			PreConfig:   acctest.BehindTerraformsBack(t, database, `INSERT INTO brownie.goose_db_version (version_id, is_applied) VALUES (999, true)`),
+			PreConfig: acctest.BehindTerraformsBack(t, database,
+				`INSERT INTO brownie.goose_db_version (version_id, is_applied) VALUES (999, true)`),
 			Config:      newest,
 			ExpectError: acctest.Says("the database is at version 999, but the latest known migration is " + last),
 		},
@@ -108,7 +135,8 @@ func TestAccMigration(t *testing.T) {
 			Config:    newest, ConfigPlanChecks: acctest.Planned(theMigration, plancheck.ResourceActionCreate), Check: at(last),
 		},
 		{ // somebody changed a file, here: what is recorded of it
-			PreConfig:   acctest.BehindTerraformsBack(t, database, `UPDATE brownie.goose_db_version SET sha256 = 'abc' WHERE version_id = 3`),
+			PreConfig: acctest.BehindTerraformsBack(t, database,
+				`UPDATE brownie.goose_db_version SET sha256 = 'abc' WHERE version_id = 3`),
 			Config:      newest,
 			ExpectError: acctest.Says("0003_tenant_integrity.sql is not the file that was applied as version 3"),
 		},
@@ -142,7 +170,10 @@ func fill(t *testing.T, dir string, files map[string]string) {
 // Two applications and the platform have their migrations in one database, each with a history of its own.
 func TestAccMigrationsOfApplications(t *testing.T) {
 	database := testdb.Empty(t)
-	shop := folder(t, "shop-schema", map[string]string{"001_orders.sql": "CREATE TABLE orders (n int);", "002_items.sql": "CREATE TABLE items (n int);"})
+	shop := folder(t, "shop-schema", map[string]string{
+		"001_orders.sql": "CREATE TABLE orders (n int);",
+		"002_items.sql":  "CREATE TABLE items (n int);",
+	})
 	blog := folder(t, "blog", map[string]string{"001_posts.sql": "CREATE TABLE posts (n int);"})
 	config := acctest.ProviderBlock(t, database, "") + fmt.Sprintf(`
 resource "brownie_migration" "this" {}
@@ -155,7 +186,8 @@ resource "brownie_migration" "blog" {
 		{
 			Config: config,
 			Check: resource.ComposeAggregateTestCheckFunc(at(latest(t)),
-				acctest.Attributes("brownie_migration.shop", map[string]string{"id": "shop_schema", "name": "shop_schema", "current_version": "2", "latest_version": "2"}),
+				acctest.Attributes("brownie_migration.shop",
+					map[string]string{"id": "shop_schema", "name": "shop_schema", "current_version": "2", "latest_version": "2"}),
 				acctest.Attributes("brownie_migration.blog", map[string]string{"id": "journal", "current_version": "1"})),
 		},
 		{Config: config, ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
@@ -181,7 +213,8 @@ resource "brownie_migration" "blog" {
 		{ // Each bad file is named, with the line.
 			PreConfig: func() {
 				fill(t, shop, map[string]string{
-					"001_orders.sql": "CREATE TABLE orders (n int);", "002_again.sql": "SELECT 1;", "four.sql": "SELECT 1;", "005_empty.sql": "-- nothing",
+					"001_orders.sql": "CREATE TABLE orders (n int);", "002_again.sql": "SELECT 1;", "four.sql": "SELECT " +
+						"1;", "005_empty.sql": "-- nothing",
 					"006_unfinished.sql": "SELECT 1;\n\nSELECT 2", "007_open.sql": "-- +goose StatementBegin\nSELECT 1;",
 				})
 				if err := os.WriteFile(filepath.Join(shop, "008_no_up.sql"), []byte("SELECT 1;\n"), 0o600); err != nil {
@@ -198,7 +231,10 @@ resource "brownie_migration" "blog" {
 		{Config: config, ExpectError: acctest.Says("008_no_up.sql, line 1:")},
 		{
 			PreConfig: func() {
-				for _, name := range []string{"002_again.sql", "four.sql", "005_empty.sql", "006_unfinished.sql", "007_open.sql", "008_no_up.sql"} {
+				for _, name := range []string{
+					"002_again.sql", "four.sql", "005_empty.sql", "006_unfinished.sql", "007_open.sql",
+					"008_no_up.sql",
+				} {
 					if err := os.Remove(filepath.Join(shop, name)); err != nil {
 						t.Fatal(err)
 					}
@@ -238,12 +274,15 @@ func TestAccMigrationGoesDown(t *testing.T) {
 		"004_d.sql": "CREATE TABLE d (n int);\n-- +goose Down\nDROP TABLE d;",
 	})
 	config := func(arguments string) string {
-		return acctest.ProviderBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = %q\n%s\n}", dir, arguments)
+		return acctest.ProviderBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = "+
+			"%q\n%s\n}", dir, arguments)
 	}
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
 		{Config: config(""), Check: at("4")},
-		{Config: config("version = 3"), ExpectError: acctest.Says("the database is at version 4, and going down to version 3 undoes migrations")},
-		{Config: config("version = 2\nallow_down = true"), ExpectError: acctest.Says("is done one version at a time. Set version to 3 first")},
+		{Config: config("version = 3"), ExpectError: acctest.Says("the database is at version 4, and going down to version 3 undoes " +
+			"migrations")},
+		{Config: config("version = 2\nallow_down = true"), ExpectError: acctest.Says("is done one version at a time. Set version to " +
+			"3 first")},
 		{
 			Config: config("version = 3\nallow_down = true"), Check: at("3"),
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
@@ -253,13 +292,17 @@ func TestAccMigrationGoesDown(t *testing.T) {
 		{Config: config("version = 2\nallow_down = true"), Check: at("2")},
 		{Config: config("version = 1\nallow_down = true"), ExpectError: acctest.Says("needs a down step, which 002_b.sql lacks")},
 		{Config: config("version = 2\non_destroy = \"down\""), Check: at("2")},
-		{Config: config("version = 2\non_destroy = \"down\"\nallow_down = true"), Destroy: true, ExpectError: acctest.Says("needs a down step, which 002_b.sql lacks")},
+		{
+			Config: config("version = 2\non_destroy = \"down\"\nallow_down = true"), Destroy: true,
+			ExpectError: acctest.Says("needs a down step, which 002_b.sql lacks"),
+		},
 		{
 			PreConfig: func() {
 				fill(t, dir, map[string]string{"002_b.sql": "CREATE TABLE b (n int);\n-- +goose Down\nDROP TABLE b;"})
 				testdb.Exec(t, database, `UPDATE brownie.goose_db_version_app SET sha256 = NULL WHERE version_id = 2`)
 			},
-			Config: config("version = 2\non_destroy = \"down\""), Destroy: true, ExpectError: acctest.Says("going down to version 0 undoes all migrations"),
+			Config: config("version = 2\non_destroy = \"down\""), Destroy: true, ExpectError: acctest.Says("going down to version 0 " +
+				"undoes all migrations"),
 		},
 		{Config: config("version = 2\non_destroy = \"down\"\nallow_down = true")},
 	}})
@@ -272,7 +315,8 @@ func TestAccMigrationGoesDown(t *testing.T) {
 func TestAccMigrationShowsLocksWhenCreated(t *testing.T) {
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, `CREATE TABLE big AS SELECT i AS n FROM generate_series(1, 10000) i`)
-	dir := folder(t, "app", map[string]string{"001_index.sql": "CREATE INDEX big_n_idx ON big (n);\nCREATE TABLE small (n int);\nCREATE INDEX small_n_idx ON small (n);"})
+	dir := folder(t, "app", map[string]string{"001_index.sql": "CREATE INDEX big_n_idx ON big (n);\nCREATE TABLE small (n " +
+		"int);\nCREATE INDEX small_n_idx ON small (n);"})
 	locks := tfjsonpath.New("pending").AtSliceIndex(0).AtMapKey("locks")
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{{
 		Config: acctest.ProviderBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" { source_dir = %q }", dir),
@@ -283,7 +327,8 @@ func TestAccMigrationShowsLocksWhenCreated(t *testing.T) {
 			plancheck.ExpectKnownValue(theMigration, locks.AtSliceIndex(0).AtMapKey("mode"), knownvalue.StringExact("SHARE")),
 			plancheck.ExpectUnknownValue(theMigration, locks.AtSliceIndex(0).AtMapKey("bytes")),
 		}},
-		Check: resource.ComposeAggregateTestCheckFunc(at("1"), resource.TestMatchResourceAttr(theMigration, "pending.0.locks.0.bytes", regexp.MustCompile(`^[1-9]\d{5,}$`))),
+		Check: resource.ComposeAggregateTestCheckFunc(at("1"),
+			resource.TestMatchResourceAttr(theMigration, "pending.0.locks.0.bytes", regexp.MustCompile(`^[1-9]\d{5,}$`))),
 	}}})
 }
 
@@ -292,7 +337,8 @@ func TestAccMigrationLockBudget(t *testing.T) {
 	testdb.Exec(t, database, `CREATE TABLE big AS SELECT i AS n FROM generate_series(1, 10000) i`)
 	dir := folder(t, "app", map[string]string{"001_index.sql": "CREATE INDEX big_n_idx ON big (n);"})
 	config := func(limit int) string {
-		return acctest.ProviderBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = %q\n  max_locked_bytes = %d\n}", dir, limit)
+		return acctest.ProviderBlock(t, database, "") + fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = %q\n "+
+			" max_locked_bytes = %d\n}", dir, limit)
 	}
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
 		{Config: config(100000), ExpectError: acctest.Says("001_index.sql, line 2 builds an index while it locks public.big, of")},
@@ -305,7 +351,10 @@ func TestAccMigrationLockBudget(t *testing.T) {
 func TestAccMigrationOfAStalePlan(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
-	dir := folder(t, "app", map[string]string{"001_a.sql": "CREATE TABLE a (n int);", "002_b.sql": "CREATE TABLE b (n int);", "003_c.sql": "CREATE TABLE c (n int);"})
+	dir := folder(t, "app", map[string]string{
+		"001_a.sql": "CREATE TABLE a (n int);", "002_b.sql": "CREATE TABLE b (n int);",
+		"003_c.sql": "CREATE TABLE c (n int);",
+	})
 	resourceWith := func(version int) string {
 		return fmt.Sprintf("resource \"brownie_migration\" \"this\" {\n  source_dir = %q\n  version = %d\n}", dir, version)
 	}
@@ -314,7 +363,8 @@ func TestAccMigrationOfAStalePlan(t *testing.T) {
 	first.MustRun("plan", "-out=saved")
 	other.MustRun("apply", "-auto-approve")
 	output, err := first.Run("apply", "saved")
-	if err == nil || !acctest.Says("inconsistent final plan").MatchString(output) || !acctest.Says("the database is at version 2 already, and the apply takes it to 3").MatchString(output) {
+	if err == nil || !acctest.Says("inconsistent final plan").MatchString(output) ||
+		!acctest.Says("the database is at version 2 already, and the apply takes it to 3").MatchString(output) {
 		t.Errorf("a stale plan: %v\n%s", err, output)
 	}
 	if output, err := first.Apply(); err != nil {
@@ -357,16 +407,19 @@ func TestAccMigrationAdoptsTheExistingPlatform(t *testing.T) {
 	_, sql, _ := strings.Cut(string(baseline), "-- +goose Up")
 	sql, _, _ = strings.Cut(sql, "-- +goose Down")
 	testdb.Exec(t, database, sql)
-	testdb.Exec(t, database, `INSERT INTO organizations (id, name, slug, is_active, max_teams, max_users_per_team) VALUES (gen_random_uuid(), 'Acme', 'acme', true, 1, 1)`)
+	testdb.Exec(t, database, `INSERT INTO organizations (id, name, slug, is_active, max_teams, max_users_per_team)
+		VALUES (gen_random_uuid(), 'Acme', 'acme', true, 1, 1)`)
 	config := acctest.ProviderBlock(t, database, "") + `resource "brownie_migration" "this" {}`
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
 		{
-			PreConfig:   acctest.BehindTerraformsBack(t, database, `ALTER TABLE teams ADD COLUMN extra int; DROP INDEX ix_users_email`),
-			Config:      config,
-			ExpectError: acctest.Says("It resembles version 1, with 2 differences: - missing: index public.users CREATE INDEX ix_users_email"),
+			PreConfig: acctest.BehindTerraformsBack(t, database, `ALTER TABLE teams ADD COLUMN extra int; DROP INDEX ix_users_email`),
+			Config:    config,
+			ExpectError: acctest.Says("It resembles version 1, with 2 differences: - missing: index public.users CREATE INDEX " +
+				"ix_users_email"),
 		},
 		{
-			PreConfig: acctest.BehindTerraformsBack(t, database, `ALTER TABLE teams DROP COLUMN extra; CREATE INDEX ix_users_email ON users (email);
+			PreConfig: acctest.BehindTerraformsBack(t, database,
+				`ALTER TABLE teams DROP COLUMN extra; CREATE INDEX ix_users_email ON users (email);
 				UPDATE alembic_version SET version_num = 'abcdef'`),
 			Config:      config,
 			ExpectError: acctest.Says("Alembic's revision there is abcdef; it must be d607e412e7b0"),
@@ -375,7 +428,8 @@ func TestAccMigrationAdoptsTheExistingPlatform(t *testing.T) {
 			PreConfig: acctest.BehindTerraformsBack(t, database, `UPDATE alembic_version SET version_num = 'd607e412e7b0'`),
 			Config:    config, Check: at(latest(t)),
 			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
-				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(0).AtMapKey("version"), knownvalue.Int64Exact(2)),
+				plancheck.ExpectKnownValue(theMigration, tfjsonpath.New("pending").AtSliceIndex(0).AtMapKey("version"),
+					knownvalue.Int64Exact(2)),
 			}},
 		},
 	}})
@@ -435,10 +489,12 @@ output "platform" { value = data.brownie_migration_status.platform }
 	if app.Current != 1 || app.Latest != 2 || app.UpToDate || len(app.Problems) != 0 || len(app.Applied) != 1 || len(app.Pending) != 1 {
 		t.Fatalf("got %+v", app)
 	}
-	if a := app.Applied[0]; a.Name != "001_a.sql" || len(a.SHA256) != 64 || a.Role != "postgres" || a.RunID != "run-abc" || a.ProviderVersion == "" || a.AppliedAt == "" {
+	if a := app.Applied[0]; a.Name != "001_a.sql" || len(a.SHA256) != 64 || a.Role != "postgres" || a.RunID != "run-abc" ||
+		a.ProviderVersion == "" || a.AppliedAt == "" {
 		t.Errorf("recorded is %+v", a)
 	}
-	if p := app.Pending[0]; p.Name != "002_b.sql" || len(p.Locks) != 1 || p.Locks[0].Table != "public.a" || p.Locks[0].Mode != "ACCESS EXCLUSIVE" {
+	if p := app.Pending[0]; p.Name != "002_b.sql" || len(p.Locks) != 1 || p.Locks[0].Table != "public.a" ||
+		p.Locks[0].Mode != "ACCESS EXCLUSIVE" {
 		t.Errorf("pending is %+v", p)
 	}
 	if platform.Current != 0 || strconv.Itoa(len(platform.Pending)) != latest(t) || platform.UpToDate {
@@ -487,7 +543,8 @@ resource "brownie_migration" "shop" { source_dir = "${path.module}/migrations" }
 	w.MustRun("get") // "init" would look for the provider in the registry
 	w.MustRun("apply", "-auto-approve")
 	w.NoChanges()
-	if !testdb.Value[bool](t, database, `SELECT to_regclass('orders') IS NOT NULL AND to_regclass('brownie.goose_db_version_migrations') IS NOT NULL`) {
+	if !testdb.Value[bool](t, database, `SELECT to_regclass('orders') IS NOT NULL
+		AND to_regclass('brownie.goose_db_version_migrations') IS NOT NULL`) {
 		t.Error("the module's migration did not run")
 	}
 }
@@ -529,7 +586,8 @@ func TestAccMigrationOfAnUnknownDatabase(t *testing.T) {
 }`},
 		{
 			Config: with(2, "terraform_data.database.output") + `resource "brownie_migration" "this" {}`, Check: at(latest(t)),
-			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectUnknownValue(theMigration, tfjsonpath.New("pending"))}},
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectUnknownValue(theMigration,
+				tfjsonpath.New("pending"))}},
 		},
 	}})
 }
@@ -540,7 +598,8 @@ func TestAccMigrationThatWarns(t *testing.T) {
 	files := folder(t, "warns", map[string]string{"001_warns.sql": raise + "\n" + raise})
 	w := acctest.NewWorkspace(t, testdb.Empty(t), fmt.Sprintf("resource \"brownie_migration\" \"this\" { source_dir = %q }", files))
 	output := testdb.Must(w.Apply())(t)
-	if count := strings.Count(output, "row 7 has no owner. Give it one."); count != 1 || !strings.Contains(output, "Warning: Migration 001_warns.sql warns") {
+	if count := strings.Count(output, "row 7 has no owner. Give it one."); count != 1 || !strings.Contains(output,
+		"Warning: Migration 001_warns.sql warns") {
 		t.Errorf("the warning is shown %d times:\n%s", count, output)
 	}
 	if strings.Contains(output, "all is well") {

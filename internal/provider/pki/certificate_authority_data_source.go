@@ -50,18 +50,24 @@ func (d *certificateAuthorityDataSource) Schema(_ context.Context, _ datasource.
 		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
 	}
 	moment := func(description string) schema.StringAttribute {
-		return schema.StringAttribute{Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: description + " (RFC 3339, UTC)."}
+		return schema.StringAttribute{
+			Computed: true, CustomType: timetypes.RFC3339Type{},
+			MarkdownDescription: description + " (RFC 3339, UTC).",
+		}
 	}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "The authority of a Vault PKI mount, its default issuer, and whether it and its revocation list are in order: for a `check` block, and " +
+		MarkdownDescription: "The authority of a Vault PKI mount, its default issuer, and whether it and its revocation list are in " +
+			"order: for a `check` block, and " +
 			"for the configuration of servers. It is an error when the mount has none.",
 		Attributes: map[string]schema.Attribute{
 			"mount": schema.StringAttribute{
-				Optional: true, Computed: true, Validators: []validator.String{vaultPath}, MarkdownDescription: requestDescriptions["mount"],
+				Optional: true, Computed: true, Validators: []validator.String{vaultPath},
+				MarkdownDescription: requestDescriptions["mount"],
 			},
 			"alarm_before": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{tf.PositiveDuration},
-				MarkdownDescription: "How long before it expires a certificate or list is a problem, as a duration with a unit. Default: `\"24h\"`.",
+				MarkdownDescription: "How long before it expires a certificate or list is a problem, as a duration with a unit. " +
+					"Default: `\"24h\"`.",
 			},
 			"common_name":        text("Common name of the authority."),
 			"certificate_pem":    text("Its certificate in PEM."),
@@ -72,15 +78,17 @@ func (d *certificateAuthorityDataSource) Schema(_ context.Context, _ datasource.
 			"crl": schema.SingleNestedAttribute{
 				Computed: true, MarkdownDescription: "Its certificate revocation list (RFC 5280, section 5); null when it has none.",
 				Attributes: map[string]schema.Attribute{
-					"this_update":   moment("When the list was made"),
-					"next_update":   moment("When the list expires, from when on servers that read it refuse all certificates of the authority"),
+					"this_update": moment("When the list was made"),
+					"next_update": moment("When the list expires, from when on servers that read it refuse all certificates of " +
+						"the authority"),
 					"revoked_count": schema.Int64Attribute{Computed: true, MarkdownDescription: "How many certificates the list names."},
 				},
 			},
 			"healthy": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether there are no `problems`."},
 			"problems": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "What is wrong: a certificate of the chain, or a revocation list, that has expired or expires within `alarm_before`; a list that is missing, or another authority's.",
+				MarkdownDescription: "What is wrong: a certificate of the chain, or a revocation list, that has expired or expires " +
+					"within `alarm_before`; a list that is missing, or another authority's.",
 			},
 		},
 	}
@@ -102,13 +110,18 @@ func (d *certificateAuthorityDataSource) Read(ctx context.Context, req datasourc
 		return
 	}
 	model = certificateAuthorityModel{
-		Mount: types.StringValue(mount), AlarmBefore: model.AlarmBefore, CommonName: types.StringValue(authority.CommonName), CertificatePEM: types.StringValue(authority.PEM),
-		CAChainPEM: types.StringValue(authority.ChainPEM()), NotBefore: tf.TimeValue(authority.NotBefore), NotAfter: tf.TimeValue(authority.NotAfter),
+		Mount: types.StringValue(mount), AlarmBefore: model.AlarmBefore, CommonName: types.StringValue(authority.CommonName),
+		CertificatePEM: types.StringValue(authority.PEM),
+		CAChainPEM:     types.StringValue(authority.ChainPEM()), NotBefore: tf.TimeValue(authority.NotBefore),
+		NotAfter:          tf.TimeValue(authority.NotAfter),
 		FingerprintSHA256: types.StringValue(authority.Fingerprint()), Healthy: types.BoolValue(len(authority.Problems) == 0),
 		Problems: append([]string{}, authority.Problems...), // Not nil, which would be null.
 	}
 	if list := authority.List; list != nil {
-		model.CRL = &revocationListModel{tf.TimeValue(list.ThisUpdate), tf.TimeValue(list.NextUpdate), types.Int64Value(int64(list.Revoked))}
+		model.CRL = &revocationListModel{
+			tf.TimeValue(list.ThisUpdate), tf.TimeValue(list.NextUpdate),
+			types.Int64Value(int64(list.Revoked)),
+		}
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
 }

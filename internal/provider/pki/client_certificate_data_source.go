@@ -45,7 +45,8 @@ func (d *clientCertificateDataSource) Metadata(_ context.Context, req datasource
 func (d *clientCertificateDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	attributes := clientCertificateAttributes()
 	for _, argument := range []string{
-		"role", "ttl", "key_type", "csr_pem", "store", "renew_before", "revoke_after", "revoke_on_destroy", "renewal_due", "renewal_reason", "store_version", "stored_at", "superseded",
+		"role", "ttl", "key_type", "csr_pem", "store", "renew_before", "revoke_after", "revoke_on_destroy", "renewal_due",
+		"renewal_reason", "store_version", "stored_at", "superseded",
 	} {
 		delete(attributes, argument) // Vault does not know them, or they are about Terraform's own work.
 	}
@@ -54,15 +55,23 @@ func (d *clientCertificateDataSource) Schema(_ context.Context, _ datasource.Sch
 		Optional: true, Computed: true, Validators: []validator.String{serialNumber}, MarkdownDescription: factDescriptions["id"],
 	}
 	read["store"] = schema.SingleNestedAttribute{
-		Optional: true, MarkdownDescription: "The secret of a KV secrets engine, version 2, that holds the certificate. Its key is not read into Terraform.",
+		Optional: true, MarkdownDescription: "The secret of a KV secrets engine, version 2, that holds the certificate. Its key is " +
+			"not read into Terraform.",
 		Attributes: map[string]schema.Attribute{
-			"mount": schema.StringAttribute{Required: true, Validators: []validator.String{vaultPath}, MarkdownDescription: "Mount of the KV secrets engine."},
-			"path":  schema.StringAttribute{Required: true, Validators: []validator.String{vaultPath}, MarkdownDescription: "Path of the secret."},
+			"mount": schema.StringAttribute{
+				Required: true, Validators: []validator.String{vaultPath},
+				MarkdownDescription: "Mount of the KV secrets engine.",
+			},
+			"path": schema.StringAttribute{
+				Required: true, Validators: []validator.String{vaultPath},
+				MarkdownDescription: "Path of the secret.",
+			},
 		},
 	}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Reads one client certificate by its `id`, or the one that a `store` holds. It is an error when there is none.",
-		Attributes:          read,
+		MarkdownDescription: "Reads one client certificate by its `id`, or the one that a `store` holds. It is an error when there " +
+			"is none.",
+		Attributes: read,
 	}
 }
 
@@ -87,8 +96,9 @@ func (d *clientCertificateDataSource) Read(ctx context.Context, req datasource.R
 	if err == nil {
 		found, err = d.Backend.Read(ctx, mount, serial, nil)
 		if model.Store != nil && errors.Is(err, problem.ErrNotFound) {
-			resp.Diagnostics.AddAttributeError(path.Root("mount"), "Cannot read "+clientCertificateNoun, fmt.Sprintf("%s holds the certificate with the serial number "+
-				"%s, which mount %s has not issued. Correct mount.", wanted.Value.ValueString(), serial, mount))
+			resp.Diagnostics.AddAttributeError(path.Root("mount"), "Cannot read "+clientCertificateNoun,
+				fmt.Sprintf("%s holds the certificate with the serial number "+
+					"%s, which mount %s has not issued. Correct mount.", wanted.Value.ValueString(), serial, mount))
 			return
 		}
 	}
@@ -100,7 +110,8 @@ func (d *clientCertificateDataSource) Read(ctx context.Context, req datasource.R
 		found.Chain = stored.Chain
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, clientCertificateDataModel{
-		certificateFacts: factsOf(found.Certificate), Mount: types.StringValue(mount), Store: model.Store, CommonName: types.StringValue(found.CommonName),
-		DNSNames: found.DNSNames, IPAddresses: found.IPAddresses, RevokedAt: revokedAt(found.Certificate),
+		certificateFacts: factsOf(found.Certificate), Mount: types.StringValue(mount), Store: model.Store,
+		CommonName: types.StringValue(found.CommonName),
+		DNSNames:   found.DNSNames, IPAddresses: found.IPAddresses, RevokedAt: revokedAt(found.Certificate),
 	})...)
 }

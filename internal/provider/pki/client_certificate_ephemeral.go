@@ -46,26 +46,42 @@ func (e *clientCertificateEphemeral) Metadata(_ context.Context, req ephemeral.M
 func (e *clientCertificateEphemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *ephemeral.SchemaResponse) {
 	described := requestDescriptions
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A client certificate with its key, in memory only: for another provider's configuration, or for a write-only argument. It is " +
+		MarkdownDescription: "A client certificate with its key, in memory only: for another provider's configuration, or for a " +
+			"write-only argument. It is " +
 			"revoked when Terraform needs it no longer. Needs Terraform 1.10, or OpenTofu 1.11.",
 		Attributes: addEphemeralFacts(map[string]schema.Attribute{
-			"mount": schema.StringAttribute{Optional: true, Validators: []validator.String{vaultPath}, MarkdownDescription: described["mount"]},
-			"role":  schema.StringAttribute{Required: true, Validators: []validator.String{tf.NotBlank}, MarkdownDescription: described["role"]},
+			"mount": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{vaultPath},
+				MarkdownDescription: described["mount"],
+			},
+			"role": schema.StringAttribute{
+				Required: true, Validators: []validator.String{tf.NotBlank},
+				MarkdownDescription: described["role"],
+			},
 			"common_name": schema.StringAttribute{
 				Required: true, Validators: []validator.String{tf.CommonName}, MarkdownDescription: described["common_name"],
 			},
-			"ttl": schema.StringAttribute{Optional: true, Validators: []validator.String{wholeSeconds}, MarkdownDescription: described["ttl"]},
+			"ttl": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{wholeSeconds},
+				MarkdownDescription: described["ttl"],
+			},
 			"dns_names": schema.SetAttribute{
-				Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.ValueStringsAre(tf.NotBlank)}, MarkdownDescription: described["dns_names"],
+				Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.ValueStringsAre(tf.NotBlank)},
+				MarkdownDescription: described["dns_names"],
 			},
 			"ip_addresses": schema.SetAttribute{
-				Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.ValueStringsAre(ipAddress)}, MarkdownDescription: described["ip_addresses"],
+				Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.ValueStringsAre(ipAddress)},
+				MarkdownDescription: described["ip_addresses"],
 			},
 			"key_type": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{stringvalidator.OneOf(pki.KeyTypes()...)},
-				MarkdownDescription: described["key_type"] + " One of " + tf.Alternatives(pki.KeyTypes()) + ". Default: `" + pki.DefaultKeyType + "`.",
+				MarkdownDescription: described["key_type"] + " One of " + tf.Alternatives(pki.KeyTypes()) + ". Default: " +
+					"`" + pki.DefaultKeyType + "`.",
 			},
-			"private_key_pem": schema.StringAttribute{Computed: true, Sensitive: true, MarkdownDescription: "Its private key in PEM (PKCS #8)."},
+			"private_key_pem": schema.StringAttribute{
+				Computed: true, Sensitive: true,
+				MarkdownDescription: "Its private key in PEM (PKCS #8).",
+			},
 		}),
 	}
 }

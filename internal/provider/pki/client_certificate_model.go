@@ -86,7 +86,10 @@ func (m *clientCertificateModel) show(ctx context.Context, i pki.Issued) {
 	}
 	m.RenewalDue, m.RenewalReason = types.BoolValue(false), types.StringNull()
 	superseded := tf.Each(i.Superseded, func(s pki.Superseded) supersededModel {
-		shown := supersededModel{types.StringValue(s.Mount), types.StringValue(s.Serial), types.StringValue(s.PEM), nil, tf.TimeValue(s.RevokeAt)}
+		shown := supersededModel{
+			types.StringValue(s.Mount), types.StringValue(s.Serial), types.StringValue(s.PEM), nil,
+			tf.TimeValue(s.RevokeAt),
+		}
 		if s.Store != nil {
 			shown.Store = &storeModel{types.StringValue(s.Store.Mount), types.StringValue(s.Store.Path)}
 		}
@@ -116,7 +119,10 @@ func (m clientCertificateModel) issued(ctx context.Context) (pki.Issued, error) 
 	m.Superseded.ElementsAs(ctx, &superseded, false)
 	for _, s := range superseded {
 		at, _ := s.RevokeAt.ValueRFC3339Time() // It is the provider's own.
-		known := pki.Superseded{Mount: s.Mount.ValueString(), Serial: s.Serial.ValueString(), PEM: s.CertificatePEM.ValueString(), RevokeAt: at}
+		known := pki.Superseded{
+			Mount: s.Mount.ValueString(), Serial: s.Serial.ValueString(), PEM: s.CertificatePEM.ValueString(),
+			RevokeAt: at,
+		}
 		if s.Store != nil {
 			known.Store = &pki.Store{Mount: s.Store.Mount.ValueString(), Path: s.Store.Path.ValueString()}
 		}
@@ -137,7 +143,8 @@ func certificatesOf(text string) []string {
 func (m clientCertificateModel) wanted(ctx context.Context) pki.Wanted {
 	w := pki.Wanted{Request: pki.Request{
 		Mount: m.Mount.ValueString(), Role: m.Role.ValueString(), CommonName: m.CommonName.ValueString(),
-		DNSNames: tf.StringsOf(m.DNSNames), IPAddresses: tf.StringsOf(m.IPAddresses), CSR: m.CSRPEM.ValueString(), KeyType: m.KeyType.ValueString(),
+		DNSNames: tf.StringsOf(m.DNSNames), IPAddresses: tf.StringsOf(m.IPAddresses), CSR: m.CSRPEM.ValueString(),
+		KeyType: m.KeyType.ValueString(),
 	}}
 	for _, setting := range []struct {
 		value types.String
@@ -171,7 +178,8 @@ func (m clientCertificateModel) differs(state clientCertificateModel) bool {
 	sameTTL := m.TTL.Equal(state.TTL) || tf.SameDuration(m.TTL.ValueString(), state.TTL.ValueString())
 	sameKey := tf.OrDefault(m.KeyType, pki.DefaultKeyType) == tf.OrDefault(state.KeyType, pki.DefaultKeyType)
 	sameRequest := strings.TrimSpace(m.CSRPEM.ValueString()) == strings.TrimSpace(state.CSRPEM.ValueString())
-	return !sameTTL || !sameKey || !sameRequest || !m.Role.Equal(state.Role) || !m.DNSNames.Equal(state.DNSNames) || !sameAddresses(m.IPAddresses, state.IPAddresses)
+	return !sameTTL || !sameKey || !sameRequest || !m.Role.Equal(state.Role) || !m.DNSNames.Equal(state.DNSNames) ||
+		!sameAddresses(m.IPAddresses, state.IPAddresses)
 }
 
 // sameAddresses tells whether two sets have the same IP addresses, however they are written.
@@ -214,10 +222,12 @@ var (
 
 // requestDescriptions are of what a certificate is asked for with, in the resource and in the ephemeral resource.
 var requestDescriptions = map[string]string{
-	"mount":        "Mount of Vault's PKI secrets engine. Default: `" + defaultPKIMount + "`.",
-	"role":         "The engine's role, which decides what may be issued.",
-	"common_name":  "Common name: the name of the PostgreSQL role that logs in with the certificate, of letters, digits, `_`, `.`, `@` and `-`, at most 63.",
-	"ttl":          "How long the certificate holds, as a duration with a unit, such as `\"720h\"`. More than the role's `max_ttl` is an error. Default: the role's `ttl`.",
+	"mount": "Mount of Vault's PKI secrets engine. Default: `" + defaultPKIMount + "`.",
+	"role":  "The engine's role, which decides what may be issued.",
+	"common_name": "Common name: the name of the PostgreSQL role that logs in with the certificate, of letters, digits, `_`, `.`, " +
+		"`@` and `-`, at most 63.",
+	"ttl": "How long the certificate holds, as a duration with a unit, such as `\"720h\"`. More than the role's `max_ttl` " +
+		"is an error. Default: the role's `ttl`.",
 	"dns_names":    "Alternative names. Leave them out for clients: PgBouncer would take one for the user's name.",
 	"ip_addresses": "Alternative IP addresses.",
 	"key_type":     "Kind of the private key.",
@@ -231,33 +241,47 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			MarkdownDescription: described["mount"] + " Another one replaces the resource.",
 		},
-		"role":        tf.RequiredString(described["role"]+" An import does not know it.", tf.NotBlank),
-		"common_name": tf.RequiredString(described["common_name"]+" The plan warns when the provider's database has no such role.", tf.CommonName),
+		"role": tf.RequiredString(described["role"]+" An import does not know it.", tf.NotBlank),
+		"common_name": tf.RequiredString(described["common_name"]+" The plan warns when the provider's database has no such role.",
+			tf.CommonName),
 		"ttl": schema.StringAttribute{
-			Optional: true, Validators: []validator.String{wholeSeconds}, PlanModifiers: []planmodifier.String{tf.SameMeaning(tf.SameDuration)},
+			Optional: true, Validators: []validator.String{wholeSeconds},
+			PlanModifiers:       []planmodifier.String{tf.SameMeaning(tf.SameDuration)},
 			MarkdownDescription: described["ttl"],
 		},
 		"dns_names": schema.SetAttribute{
-			Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(tf.NotBlank)},
+			Optional: true, ElementType: types.StringType,
+			Validators:          []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(tf.NotBlank)},
 			MarkdownDescription: described["dns_names"],
 		},
 		"ip_addresses": schema.SetAttribute{
-			Optional: true, ElementType: types.StringType, Validators: []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ipAddress)},
+			Optional: true, ElementType: types.StringType,
+			Validators:          []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(ipAddress)},
 			MarkdownDescription: described["ip_addresses"],
 		},
 		"key_type": schema.StringAttribute{
-			Optional:            true,
-			Validators:          []validator.String{stringvalidator.OneOf(pki.KeyTypes()...), stringvalidator.ConflictsWith(path.MatchRoot("csr_pem"))},
-			MarkdownDescription: described["key_type"] + " One of " + tf.Alternatives(pki.KeyTypes()) + ". Default: `" + pki.DefaultKeyType + "`.",
+			Optional: true,
+			Validators: []validator.String{
+				stringvalidator.OneOf(pki.KeyTypes()...),
+				stringvalidator.ConflictsWith(path.MatchRoot("csr_pem")),
+			},
+			MarkdownDescription: described["key_type"] + " One of " + tf.Alternatives(pki.KeyTypes()) + ". Default: " +
+				"`" + pki.DefaultKeyType + "`.",
 		},
-		"csr_pem": tf.OptionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of `csr_pem` and `store` is needed. "+
-			"Its common name must be that of the resource, or empty. Each renewal certifies the same key again, until you give another request. When an "+
-			"apply is killed, a certificate of that key may be left that Terraform does not know; it stays valid until it expires.", signingRequest),
+		"csr_pem": tf.OptionalString("A certificate signing request in PEM, for a key that somebody else keeps. Exactly one of "+
+			"`csr_pem` and `store` is needed. "+
+			"Its common name must be that of the resource, or empty. Each renewal certifies the same key again, until you give "+
+			"another request. When an "+
+			"apply is killed, a certificate of that key may be left that Terraform does not know; it stays valid until it expires.",
+			signingRequest),
 		"store": schema.SingleNestedAttribute{
 			Optional: true, PlanModifiers: []planmodifier.Object{objectplanmodifier.RequiresReplace()},
-			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets engine, version 2, with the fields " +
-				"`tls.key`, `tls.crt` (with the chain) and `ca.crt`, as in a Kubernetes TLS secret. The key is nowhere else. What somebody else " +
-				"has stored there is never overwritten unawares. Another store replaces the resource; with `create_before_destroy` the old pair is " +
+			MarkdownDescription: "Where to keep a key that the provider makes, and its certificate: a secret of a KV secrets " +
+				"engine, version 2, with the fields " +
+				"`tls.key`, `tls.crt` (with the chain) and `ca.crt`, as in a Kubernetes TLS secret. The key is nowhere else. What " +
+				"somebody else " +
+				"has stored there is never overwritten unawares. Another store replaces the resource; with `create_before_destroy` " +
+				"the old pair is " +
 				"deleted when the new one is there. " +
 				"Exactly one of `csr_pem` and `store` is needed.",
 			Attributes: map[string]schema.Attribute{
@@ -265,23 +289,29 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 				"path":  tf.RequiredString("Path of the secret, at most 512 characters.", vaultPath, stringvalidator.LengthAtMost(512)),
 			},
 		},
-		"renew_before": tf.OptionalString("How long before it expires the certificate is renewed, by the first apply from then on, as a duration with a unit. "+
+		"renew_before": tf.OptionalString("How long before it expires the certificate is renewed, by the first apply from then on, "+
+			"as a duration with a unit. "+
 			"Default: a third of `ttl`, or of the certificate's life.", tf.PositiveDuration),
-		"revoke_after": tf.OptionalString("How long a certificate that was renewed stays valid, as a duration with a unit; it is revoked by the first apply from "+
+		"revoke_after": tf.OptionalString("How long a certificate that was renewed stays valid, as a duration with a unit; it is "+
+			"revoked by the first apply from "+
 			"then on. Default: it is revoked at once, when the new one is published.", tf.PositiveDuration),
-		"revoke_on_destroy": tf.OptionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case, and what is `superseded` is revoked.", true),
+		"revoke_on_destroy": tf.OptionalBool("Whether a destroy revokes the certificate. What is stored is deleted in any case, and "+
+			"what is `superseded` is revoked.", true),
 		"revoked_at": schema.StringAttribute{
 			Computed: true, CustomType: timetypes.RFC3339Type{},
 			MarkdownDescription: "When somebody else revoked the certificate (RFC 3339, UTC); null if nobody did.",
 		},
 		"renewal_due": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the next apply renews the certificate."},
 		"renewal_reason": schema.StringAttribute{
-			Computed: true, MarkdownDescription: "Why: it is about to expire, was revoked, was removed from the store or replaced there, or the role has another " +
+			Computed: true, MarkdownDescription: "Why: it is about to expire, was revoked, was removed from the store or replaced " +
+				"there, or the role has another " +
 				"issuer now. Null when no renewal is due.",
 		},
-		"store_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "Version of the secret that holds the certificate; null without `store`."},
+		"store_version": schema.Int64Attribute{Computed: true, MarkdownDescription: "Version of the secret that holds the " +
+			"certificate; null without `store`."},
 		"stored_at": schema.StringAttribute{
-			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the secret was stored (RFC 3339, UTC); null without `store`.",
+			Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "When the secret was stored (RFC 3339, UTC); " +
+				"null without `store`.",
 		},
 		"superseded": supersededAttribute(),
 	})
@@ -295,14 +325,16 @@ func supersededAttribute() schema.Attribute {
 			"serial":          schema.StringAttribute{Computed: true, MarkdownDescription: "Serial number of the certificate."},
 			"certificate_pem": schema.StringAttribute{Computed: true, MarkdownDescription: "The certificate in PEM."},
 			"store": schema.SingleNestedAttribute{
-				Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, in states of versions that moved certificates; else null.",
+				Computed: true, MarkdownDescription: "Where the certificate is kept with its key, which is deleted with it, in " +
+					"states of versions that moved certificates; else null.",
 				Attributes: map[string]schema.Attribute{
 					"mount": schema.StringAttribute{Computed: true, MarkdownDescription: "Mount of the KV secrets engine."},
 					"path":  schema.StringAttribute{Computed: true, MarkdownDescription: "Path of the secret."},
 				},
 			},
 			"revoke_at": schema.StringAttribute{
-				Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "The first apply from then on revokes it (RFC 3339, UTC).",
+				Computed: true, CustomType: timetypes.RFC3339Type{}, MarkdownDescription: "The first apply from then on revokes it " +
+					"(RFC 3339, UTC).",
 			},
 		}},
 	}

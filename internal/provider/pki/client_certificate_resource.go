@@ -38,30 +38,38 @@ func (r *clientCertificateResource) Metadata(_ context.Context, req resource.Met
 
 func (r *clientCertificateResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A client certificate of Vault's PKI secrets engine. Its private key is made by the provider and kept in Vault only, or by " +
-			"you, who give a signing request: neither the state nor a plan ever holds it. The certificate is renewed in place by the first apply " +
+		MarkdownDescription: "A client certificate of Vault's PKI secrets engine. Its private key is made by the provider and kept " +
+			"in Vault only, or by " +
+			"you, who give a signing request: neither the state nor a plan ever holds it. The certificate is renewed in place by " +
+			"the first apply " +
 			"after `renew_before` is reached; the new one is published first, and the old one revoked then.",
 		Attributes: clientCertificateAttributes(),
 	}
 }
 
-func (r *clientCertificateResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+func (r *clientCertificateResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest,
+	resp *resource.ValidateConfigResponse,
+) {
 	var config clientCertificateModel
 	if resp.Diagnostics.Append(req.Config.Get(ctx, &config)...); resp.Diagnostics.HasError() {
 		return
 	}
 	if !config.Store.IsUnknown() && !config.CSRPEM.IsUnknown() && config.Store.IsNull() == config.CSRPEM.IsNull() {
-		resp.Diagnostics.AddAttributeError(path.Root("store"), "Invalid store", "Exactly one of store and csr_pem must be set: store, when the provider makes the "+
-			"key and Vault keeps it; csr_pem, when you keep the key and give a signing request.")
+		resp.Diagnostics.AddAttributeError(path.Root("store"), "Invalid store",
+			"Exactly one of store and csr_pem must be set: store, when the provider makes the "+
+				"key and Vault keeps it; csr_pem, when you keep the key and give a signing request.")
 	}
-	if name := pki.CSRCommonName(config.CSRPEM.ValueString()); name != "" && !config.CommonName.IsUnknown() && name != config.CommonName.ValueString() {
-		resp.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Invalid csr_pem", fmt.Sprintf("csr_pem is a request of %q and common_name is %q: whoever has "+
-			"that key would become %[2]s. Correct one of them.", name, config.CommonName.ValueString()))
+	if name := pki.CSRCommonName(config.CSRPEM.ValueString()); name != "" && !config.CommonName.IsUnknown() &&
+		name != config.CommonName.ValueString() {
+		resp.Diagnostics.AddAttributeError(path.Root("csr_pem"), "Invalid csr_pem",
+			fmt.Sprintf("csr_pem is a request of %q and common_name is %q: whoever has "+
+				"that key would become %[2]s. Correct one of them.", name, config.CommonName.ValueString()))
 	}
 	ttl, before := tf.Duration(config.TTL), tf.Duration(config.RenewBefore)
 	if ttl != nil && before != nil && *before >= *ttl {
-		resp.Diagnostics.AddAttributeError(path.Root("renew_before"), "Invalid renew_before", fmt.Sprintf("renew_before is %q and ttl is %q: each apply "+
-			"would renew the certificate. It must be less than ttl.", config.RenewBefore.ValueString(), config.TTL.ValueString()))
+		resp.Diagnostics.AddAttributeError(path.Root("renew_before"), "Invalid renew_before",
+			fmt.Sprintf("renew_before is %q and ttl is %q: each apply "+
+				"would renew the certificate. It must be less than ttl.", config.RenewBefore.ValueString(), config.TTL.ValueString()))
 	}
 }
 
@@ -96,7 +104,8 @@ func (r *clientCertificateResource) ModifyPlan(ctx context.Context, req resource
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
 
-// warnOfRenewal says why another certificate is made, and what becomes of this one. The name is in the summary because Terraform shows but one of
+// warnOfRenewal says why another certificate is made, and what becomes of this one. The name is in the summary because
+// Terraform shows but one of
 // several warnings with the same one.
 func (m clientCertificateModel) warnOfRenewal(state clientCertificateModel, diags *diag.Diagnostics) {
 	reason := "its arguments change"
@@ -105,16 +114,19 @@ func (m clientCertificateModel) warnOfRenewal(state clientCertificateModel, diag
 	}
 	then := "Once the new one is there, this one is revoked."
 	if !m.RevokeAfter.IsNull() {
-		then = fmt.Sprintf("This one stays valid for %s (revoke_after), and the first apply after that revokes it.", m.RevokeAfter.ValueString())
+		then = fmt.Sprintf("This one stays valid for %s (revoke_after), and the first apply after that revokes it.",
+			m.RevokeAfter.ValueString())
 	}
 	if !state.RevokedAt.IsNull() {
-		then = "If its key is compromised, also lock the role (locked in brownie_role): PgBouncer does not notice revocations, and open sessions go on."
+		then = "If its key is compromised, also lock the role (locked in brownie_role): PgBouncer does not notice revocations, and " +
+			"open sessions go on."
 		if m.CSRPEM.Equal(state.CSRPEM) && !m.CSRPEM.IsNull() {
 			then += " The same key is certified again. To have it shut out, give the signing request of another key."
 		}
 	}
-	diags.AddWarning(fmt.Sprintf("Certificate of %s is renewed", state.CommonName.ValueString()), fmt.Sprintf("The apply renews the certificate %s for %s, "+
-		"because %s. %s", state.ID.ValueString(), state.CommonName.ValueString(), reason, then))
+	diags.AddWarning(fmt.Sprintf("Certificate of %s is renewed", state.CommonName.ValueString()),
+		fmt.Sprintf("The apply renews the certificate %s for %s, "+
+			"because %s. %s", state.ID.ValueString(), state.CommonName.ValueString(), reason, then))
 }
 
 // renewed marks what another certificate changes.
@@ -142,8 +154,10 @@ func (r *clientCertificateResource) warnOfMissingRole(ctx context.Context, commo
 		return
 	}
 	if names, known := r.Backend.logins(ctx); known && !slices.Contains(names, commonName.ValueString()) {
-		diags.AddAttributeWarning(path.Root("common_name"), fmt.Sprintf("There is no role %q", commonName.ValueString()), fmt.Sprintf("The database has no role %q that may log in, so that the "+
-			"certificate opens nothing, unless the same apply makes the role. Names are compared letter by letter.", commonName.ValueString()))
+		diags.AddAttributeWarning(path.Root("common_name"), fmt.Sprintf("There is no role %q", commonName.ValueString()),
+			fmt.Sprintf("The database has no role %q that may log in, so that the "+
+				"certificate opens nothing, unless the same apply makes the role. Names are compared letter by "+
+				"letter.", commonName.ValueString()))
 	}
 }
 
@@ -171,8 +185,10 @@ func (r *clientCertificateResource) warnOfClock(diags *diag.Diagnostics) {
 		if skew < 0 {
 			word = "ahead of"
 		}
-		diags.AddWarning("This machine's clock is wrong, or Vault's is", fmt.Sprintf("This machine's clock is %s %s Vault's. Renewals are planned by Vault's "+
-			"clock. A server whose clock differs refuses certificates that are not valid yet: synchronize the clocks (NTP).", skew.Abs(), word))
+		diags.AddWarning("This machine's clock is wrong, or Vault's is",
+			fmt.Sprintf("This machine's clock is %s %s Vault's. Renewals are planned by Vault's "+
+				"clock. A server whose clock differs refuses certificates that are not valid yet: synchronize the clocks "+
+				"(NTP).", skew.Abs(), word))
 	}
 }
 
@@ -222,8 +238,9 @@ func (r *clientCertificateResource) Update(ctx context.Context, req resource.Upd
 		issued, revoked, err = r.Backend.Settle(ctx, issued)
 	}
 	if len(revoked) > 0 {
-		resp.Diagnostics.AddWarning("Certificates of "+plan.CommonName.ValueString()+" were revoked", fmt.Sprintf("Of %s, these serial numbers were revoked: %s. Servers learn it from the next "+
-			"certificate revocation list that they read.", plan.CommonName.ValueString(), strings.Join(revoked, ", ")))
+		resp.Diagnostics.AddWarning("Certificates of "+plan.CommonName.ValueString()+" were revoked",
+			fmt.Sprintf("Of %s, these serial numbers were revoked: %s. Servers learn it from the next "+
+				"certificate revocation list that they read.", plan.CommonName.ValueString(), strings.Join(revoked, ", ")))
 	}
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", clientCertificateNoun, plan.CommonName.ValueString(), err)
@@ -260,14 +277,17 @@ var certificateImport = regexp.MustCompile(`^([^@]+)/([0-9a-fA-F]{2}(?:[:-][0-9a
 func (r *clientCertificateResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	parts := certificateImport.FindStringSubmatch(req.ID)
 	if parts == nil {
-		resp.Diagnostics.AddError("Cannot import "+clientCertificateNoun, fmt.Sprintf("The import ID is %q; it must be the PKI mount and the serial number, "+
-			"such as pki/39:dd:2e:90, and for a stored certificate also the store's mount and path: pki/39:dd:2e:90@brownie:clients/acme-app.", req.ID))
+		resp.Diagnostics.AddError("Cannot import "+clientCertificateNoun,
+			fmt.Sprintf("The import ID is %q; it must be the PKI mount and the serial number, "+
+				"such as pki/39:dd:2e:90, and for a stored certificate also the store's mount and path: "+
+				"pki/39:dd:2e:90@brownie:clients/acme-app.", req.ID))
 		return
 	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("mount"), parts[1])...)
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("id"), strings.ToLower(strings.ReplaceAll(parts[2], "-", ":")))...)
 	if parts[3] != "" {
-		store, diags := types.ObjectValueFrom(ctx, storeType.AttrTypes, storeModel{types.StringValue(parts[3]), types.StringValue(parts[4])})
+		store, diags := types.ObjectValueFrom(ctx, storeType.AttrTypes,
+			storeModel{types.StringValue(parts[3]), types.StringValue(parts[4])})
 		resp.Diagnostics.Append(diags...)
 		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("store"), store)...)
 	}

@@ -117,8 +117,10 @@ data "brownie_client_certificate" "known" {
 }
 `, m.PKI),
 			Check: resource.ComposeAggregateTestCheckFunc(
-				sameAttributes("data.brownie_client_certificate.stored", theCertificate, "id", "common_name", "certificate_pem", "ca_chain_pem", "not_after", "fingerprint_sha256"),
-				sameAttributes("data.brownie_client_certificate.known", theCertificate, "id", "common_name", "certificate_pem", "ca_chain_pem", "not_after", "fingerprint_sha256"),
+				sameAttributes("data.brownie_client_certificate.stored", theCertificate, "id", "common_name", "certificate_pem",
+					"ca_chain_pem", "not_after", "fingerprint_sha256"),
+				sameAttributes("data.brownie_client_certificate.known", theCertificate, "id", "common_name", "certificate_pem",
+					"ca_chain_pem", "not_after", "fingerprint_sha256"),
 			),
 		},
 		{
@@ -134,7 +136,8 @@ data "brownie_client_certificate" "none" {
 		},
 		{
 			Config: block + certificate(m, `ttl = "12h"`), ConfigPlanChecks: inPlace,
-			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 1), remember, acctest.Attributes(theCertificate, map[string]string{"store_version": "2"})),
+			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 1), remember,
+				acctest.Attributes(theCertificate, map[string]string{"store_version": "2"})),
 		},
 		{
 			PreConfig: func() { m.Must(http.MethodPost, m.PKI+"/revoke", map[string]any{"serial_number": id}) },
@@ -155,11 +158,13 @@ data "brownie_client_certificate" "none" {
 				m.Must(http.MethodPost, m.KV+"/data/brownie/acme-app", map[string]any{"data": map[string]any{"x": "y"}})
 			},
 			Config: block + certificate(m, `ttl = "12h"`), ConfigPlanChecks: inPlace,
-			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 4), acctest.Attributes(theCertificate, map[string]string{"store_version": "3"})),
+			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 4),
+				acctest.Attributes(theCertificate, map[string]string{"store_version": "3"})),
 		},
 		{ // An old certificate stays valid for as long as is wanted.
 			Config: block + certificate(m, "ttl = \"6h\"\nrevoke_after = \"1h\""), ConfigPlanChecks: inPlace,
-			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(theCertificate, tfjsonpath.New("superseded"), knownvalue.ListSizeExact(1))},
+			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue(theCertificate, tfjsonpath.New("superseded"),
+				knownvalue.ListSizeExact(1))},
 		},
 		{
 			Config: strings.Replace(block, m.Address, later(t, m, 2*time.Hour), 1) + certificate(m, "ttl = \"6h\"\nrevoke_after = \"1h\""),
@@ -218,7 +223,8 @@ func TestAccBadClientCertificates(t *testing.T) {
 		bad(`csr_pem = "x"`, `csr_pem is no certificate signing request in PEM`),
 		bad(fmt.Sprintf("csr_pem = <<-EOT\n%s\nEOT", signingRequest(t)), `Exactly one of store and csr_pem must be set`),
 		{
-			Config:   block + strings.Replace(strings.Replace(whole, "store ", "# store ", 1), `"acme-app"`, `"globex-app"`+"\n  csr_pem = <<-EOT\n"+signingRequest(t)+"\n  EOT", 1),
+			Config: block + strings.Replace(strings.Replace(whole, "store ", "# store ", 1), `"acme-app"`,
+				`"globex-app"`+"\n  csr_pem = <<-EOT\n"+signingRequest(t)+"\n  EOT", 1),
 			PlanOnly: true, ExpectError: acctest.Says(`csr_pem is a request of "acme-app" and common_name is "globex-app"`),
 		},
 		fails(block+certificate(m, `renew_before = "800h"`), `so that each apply would renew it`),
@@ -234,13 +240,18 @@ func TestAccBadClientCertificates(t *testing.T) {
 			ExpectError: acctest.Says(`common_name is "Public", which is a keyword of PostgreSQL's and no role`),
 		},
 		bad(`ip_addresses = ["10.0.0"]`, `it must be an IP address`),
-		{Config: block + strings.Replace(whole, "store ", "# store ", 1), PlanOnly: true, ExpectError: acctest.Says(`Exactly one of store and csr_pem must be set`)},
+		{
+			Config: block + strings.Replace(whole, "store ", "# store ", 1), PlanOnly: true,
+			ExpectError: acctest.Says(`Exactly one of store and csr_pem must be set`),
+		},
 		fails(block+certificate(m, `ttl = "7200h"`), `raise max_ttl`),
-		fails(block+strings.ReplaceAll(whole, m.PKI, "nowhere"), `Vault cannot sign a certificate for acme-app with role app of mount nowhere`),
+		fails(block+strings.ReplaceAll(whole, m.PKI, "nowhere"),
+			`Vault cannot sign a certificate for acme-app with role app of mount nowhere`),
 		fails(block+strings.ReplaceAll(whole, m.KV, "nowhere"), `Vault cannot store certificate`),
 		fails(block+strings.Replace(whole, `"app"`+"\n", `"other"`+"\n", 1), `unknown role`),
 		fails(strings.Replace(block, m.Token(), "wrong", 1)+whole, `permission denied`),
-		fails("provider \"brownie\" {\n  vault = { address = \"http://127.0.0.1:1\", token = \"x\" }\n}\n"+whole, `127.0.0.1:1 does not answer`),
+		fails("provider \"brownie\" {\n  vault = { address = \"http://127.0.0.1:1\", token = \"x\" }\n}\n"+whole,
+			`127.0.0.1:1 does not answer`),
 	}...)
 	if valid, _ := m.Serials(); len(valid) != 0 {
 		t.Errorf("failed applies left %v", valid)
@@ -308,7 +319,8 @@ resource "brownie_client_certificate" "app" {
 	acctest.RunSearched(t, m, []resource.TestStep{
 		{
 			Config: config(first),
-			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 0), resource.TestCheckNoResourceAttr(theCertificate, "store_version"),
+			Check: resource.ComposeAggregateTestCheckFunc(onlyValid(m, 0),
+				resource.TestCheckNoResourceAttr(theCertificate, "store_version"),
 				acctest.Attributes(theCertificate, map[string]string{"common_name": "acme-app"})),
 		},
 		{Config: config(second), ConfigPlanChecks: acctest.Planned(theCertificate, plancheck.ResourceActionUpdate), Check: onlyValid(m, 1)},
@@ -413,7 +425,8 @@ func later(t *testing.T, m *testvault.Mounts, by time.Duration) string {
 func signingRequest(t *testing.T) string {
 	t.Helper()
 	key := testdb.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	der := testdb.Must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "acme-app"}}, key))(t)
+	der := testdb.Must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "acme-app"}},
+		key))(t)
 	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})))
 }
 
@@ -444,7 +457,8 @@ func ownLogin(t *testing.T, m *testvault.Mounts, ttl, config string) (acctest.Wo
 		t.Fatal(err)
 	}
 	w := acctest.NewWorkspaceWith(t, m.Env(), loginBlock(m.PKI, m.Role, ttl)+config)
-	w.Env = append(w.Env, "PGHOST="+server.Host(), fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres", "PGSSLROOTCERT="+server.CAFile())
+	w.Env = append(w.Env, "PGHOST="+server.Host(), fmt.Sprintf("PGPORT=%d", server.Port()), "PGDATABASE=postgres",
+		"PGSSLROOTCERT="+server.CAFile())
 	return w, server
 }
 
@@ -471,7 +485,10 @@ resource "brownie_organization" "acme" {
 	w, _ := ownLogin(t, m, "15m", config)
 	testdb.Must(w.Apply())(t)
 	w.MustRun("state", "rm", "brownie_migration.this") // It would be asked first, and fail.
-	m.Must(http.MethodPost, m.PKI+"/roles/short", map[string]any{"allow_any_name": true, "enforce_hostnames": false, "key_type": "any", "max_ttl": "5m"})
+	m.Must(http.MethodPost, m.PKI+"/roles/short", map[string]any{
+		"allow_any_name": true, "enforce_hostnames": false, "key_type": "any",
+		"max_ttl": "5m",
+	})
 	for words, block := range map[string]string{
 		`no handler for route`: loginBlock("nowhere", m.Role, "15m"),
 		`unknown role`:         loginBlock(m.PKI, "nobody", "15m"),
@@ -480,7 +497,8 @@ resource "brownie_organization" "acme" {
 		w.Write(block + config)
 		for _, command := range [][]string{{"plan", "-input=false"}, {"destroy", "-auto-approve", "-input=false"}} {
 			output, err := w.Run(command...)
-			if err == nil || !acctest.Says("the provider's own login certificate (vault.client_certificate) cannot be made").MatchString(output) || !acctest.Says(words).MatchString(output) {
+			if err == nil || !acctest.Says("the provider's own login certificate (vault.client_certificate) cannot be "+
+				"made").MatchString(output) || !acctest.Says(words).MatchString(output) {
 				t.Errorf("%s: %v\n%s", command[0], err, output)
 			}
 		}
@@ -592,7 +610,8 @@ resource "brownie_organization" "acme" {
 			time.Sleep(9 * time.Second)
 			conn, err := pgx.Connect(context.Background(), server.URL("postgres"))
 			if err == nil {
-				_, err = conn.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'terraform%'`)
+				_, err = conn.Exec(context.Background(),
+					`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'terraform%'`)
 				_ = conn.Close(context.Background())
 			}
 			ended <- err
@@ -620,14 +639,16 @@ func TestAccVaultLoginWithoutASecret(t *testing.T) {
 	})
 	m.Must(http.MethodPut, "sys/policies/acl/"+mount, map[string]any{"policy": modulesPolicy(t, m)})
 	m.Must(http.MethodPost, "auth/"+mount+"/role/terraform", map[string]any{
-		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault.example"}, "token_policies": []string{mount}, "token_ttl": "1m",
+		"role_type": "jwt", "user_claim": "sub", "bound_audiences": []string{"vault.example"}, "token_policies": []string{mount},
+		"token_ttl":    "1m",
 		"bound_claims": map[string]any{"terraform_workspace_name": "prod"},
 	})
 	token := func(workspace string) string {
 		return issuer.WorkloadToken(t, "vault.example", "acme", "platform", workspace, "apply")
 	}
 	config := fmt.Sprintf("provider \"brownie\" {\n  vault = { jwt = { mount = %q, role = \"terraform\" } }\n}\n", mount)
-	w := acctest.NewWorkspaceWith(t, []string{"VAULT_ADDR=" + m.Address, "TFC_WORKLOAD_IDENTITY_TOKEN=" + token("prod")}, config+certificate(m, ""))
+	w := acctest.NewWorkspaceWith(t, []string{"VAULT_ADDR=" + m.Address, "TFC_WORKLOAD_IDENTITY_TOKEN=" + token("prod")},
+		config+certificate(m, ""))
 	testdb.Must(w.Apply())(t)
 	w.NoChanges()
 	w.Write(config + certificate(m, `ttl = "1h"`))

@@ -50,8 +50,8 @@ const defaultPKIMount = "pki"
 func VaultAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "Vault, or what talks like it (OpenBao), for client certificates. Nothing is asked of it before a resource needs it. " +
-			"Without this block Vault's own environment variables decide.",
+		MarkdownDescription: "Vault, or what talks like it (OpenBao), for client certificates. Nothing is asked of it before a " +
+			"resource needs it. Without this block Vault's own environment variables decide.",
 		Attributes: map[string]schema.Attribute{
 			"address": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "URL of the server. Default: `VAULT_ADDR`. There is no fallback to localhost.",
@@ -64,28 +64,32 @@ func VaultAttribute() schema.Attribute {
 			},
 			"ca_cert": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text or the path of a PEM file. Default: " +
+				MarkdownDescription: "Certificate authorities that may sign the server's certificate: PEM text or the path of a PEM " +
+					"file. Default: " +
 					"`VAULT_CACERT`, else those of the operating system.",
 			},
 			"jwt": schema.SingleNestedAttribute{
 				Optional: true,
-				MarkdownDescription: "Log in with a signed identity, such as that of an HCP Terraform run, so that no secret is stored anywhere. The " +
-					"login is renewed while Terraform runs.",
+				MarkdownDescription: "Log in with a signed identity, such as that of an HCP Terraform run, so that no secret is " +
+					"stored anywhere. The login is renewed while Terraform runs.",
 				Attributes: map[string]schema.Attribute{
 					"mount": schema.StringAttribute{Optional: true, MarkdownDescription: "Where Vault's JWT method is. Default: `jwt`."},
 					"role":  schema.StringAttribute{Required: true, MarkdownDescription: "The method's role."},
 					"token": schema.StringAttribute{
-						Optional: true, Sensitive: true, MarkdownDescription: "The signed token. Default: `" + workloadToken + "`, which HCP Terraform sets.",
+						Optional: true, Sensitive: true, MarkdownDescription: "The signed token. Default: `" + workloadToken + "`, " +
+							"which HCP Terraform sets.",
 					},
 				},
 			},
 			"client_certificate": schema.SingleNestedAttribute{
 				Optional: true,
-				MarkdownDescription: "Make the provider's own login certificate for PostgreSQL, in memory only, in place of `sslcert` and `sslkey`. It is " +
+				MarkdownDescription: "Make the provider's own login certificate for PostgreSQL, in memory only, in place of " +
+					"`sslcert` and `sslkey`. It is " +
 					"made anew before it expires, and revoked at the end.",
 				Attributes: map[string]schema.Attribute{
-					"mount": schema.StringAttribute{Optional: true, MarkdownDescription: "Mount of the PKI secrets engine. Default: `" + defaultPKIMount + "`."},
-					"role":  schema.StringAttribute{Required: true, MarkdownDescription: "The engine's role."},
+					"mount": schema.StringAttribute{Optional: true, MarkdownDescription: "Mount of the PKI secrets engine. Default: " +
+						"`" + defaultPKIMount + "`."},
+					"role": schema.StringAttribute{Required: true, MarkdownDescription: "The engine's role."},
 					"common_name": schema.StringAttribute{
 						Required: true, Validators: []validator.String{tf.CommonName},
 						MarkdownDescription: "Common name, which is the login role. It is the default of `username`.",
@@ -110,12 +114,16 @@ func Configure(ctx context.Context, object types.Object, diags *diag.Diagnostics
 		diags.Append(object.As(ctx, &m, basetypes.ObjectAsOptions{})...)
 	}
 	config := pki.Config{
-		Address: m.Address.ValueString(), Token: m.Token.ValueString(), Namespace: m.Namespace.ValueString(), CACert: m.CACert.ValueString(),
+		Address: m.Address.ValueString(), Token: m.Token.ValueString(), Namespace: m.Namespace.ValueString(),
+		CACert: m.CACert.ValueString(),
 	}
 	var jwt jwtModel
 	if !m.JWT.IsNull() && !m.JWT.IsUnknown() {
 		diags.Append(m.JWT.As(ctx, &jwt, basetypes.ObjectAsOptions{})...)
-		config.JWT = &pki.JWT{Mount: tf.OrDefault(jwt.Mount, "jwt"), Role: jwt.Role.ValueString(), Token: tf.OrDefault(jwt.Token, os.Getenv(workloadToken))}
+		config.JWT = &pki.JWT{
+			Mount: tf.OrDefault(jwt.Mount, "jwt"), Role: jwt.Role.ValueString(),
+			Token: tf.OrDefault(jwt.Token, os.Getenv(workloadToken)),
+		}
 	}
 	var certificate loginCertificateModel
 	if !m.ClientCertificate.IsNull() && !m.ClientCertificate.IsUnknown() {
@@ -130,7 +138,10 @@ func Configure(ctx context.Context, object types.Object, diags *diag.Diagnostics
 		{"namespace", []attr.Value{m.Namespace}},
 		{"ca_cert", []attr.Value{m.CACert}},
 		{"jwt", []attr.Value{m.JWT, jwt.Mount, jwt.Role, jwt.Token}},
-		{"client_certificate", []attr.Value{m.ClientCertificate, certificate.Mount, certificate.Role, certificate.CommonName, certificate.TTL}},
+		{"client_certificate", []attr.Value{
+			m.ClientCertificate, certificate.Mount, certificate.Role, certificate.CommonName,
+			certificate.TTL,
+		}},
 	} {
 		if slices.ContainsFunc(known.values, attr.Value.IsUnknown) {
 			config.Unknown = append(config.Unknown, known.name)
@@ -142,7 +153,8 @@ func Configure(ctx context.Context, object types.Object, diags *diag.Diagnostics
 		return v, nil
 	}
 	request := pki.Request{
-		Mount: tf.OrDefault(certificate.Mount, defaultPKIMount), Role: certificate.Role.ValueString(), CommonName: certificate.CommonName.ValueString(), TTL: 15 * time.Minute,
+		Mount: tf.OrDefault(certificate.Mount, defaultPKIMount), Role: certificate.Role.ValueString(),
+		CommonName: certificate.CommonName.ValueString(), TTL: 15 * time.Minute,
 	}
 	if ttl := tf.Duration(certificate.TTL); ttl != nil {
 		request.TTL = *ttl

@@ -81,14 +81,15 @@ func agentConfigAttributes() map[string]schema.Attribute {
 			PlanModifiers:       []planmodifier.String{tf.SameMeaning(tf.SameJSON)},
 			MarkdownDescription: "Configuration of the agent. A JSON object or array as text; texts that mean the same are the same.",
 		},
-		"triggers":                  tf.OptionalJSON("The events that start the agent."),
-		"conditions":                tf.OptionalJSON("The conditions under which a trigger counts."),
-		"tags":                      tf.OptionalSet("Labels to find the agent config by."),
-		"execution_timeout_seconds": tf.OptionalInt("After how many seconds a run is ended, at least 1. Default: `300`.", 300, tf.AtLeast(1)),
-		"max_retries":               tf.OptionalInt("How often a failed run is tried again. Default: `3`.", 3, tf.AtLeast(0)),
-		"retry_delay_seconds":       tf.OptionalInt("How many seconds lie between two tries. Default: `60`.", 60, tf.AtLeast(0)),
-		"is_active":                 tf.OptionalBool("Whether the agent runs.", true),
-		"version":                   versionAttribute("agent config"),
+		"triggers":   tf.OptionalJSON("The events that start the agent."),
+		"conditions": tf.OptionalJSON("The conditions under which a trigger counts."),
+		"tags":       tf.OptionalSet("Labels to find the agent config by."),
+		"execution_timeout_seconds": tf.OptionalInt("After how many seconds a run is ended, at least 1. Default: `300`.", 300,
+			tf.AtLeast(1)),
+		"max_retries":         tf.OptionalInt("How often a failed run is tried again. Default: `3`.", 3, tf.AtLeast(0)),
+		"retry_delay_seconds": tf.OptionalInt("How many seconds lie between two tries. Default: `60`.", 60, tf.AtLeast(0)),
+		"is_active":           tf.OptionalBool("Whether the agent runs.", true),
+		"version":             versionAttribute("agent config"),
 	})
 }
 

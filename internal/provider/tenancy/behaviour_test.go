@@ -294,7 +294,8 @@ func TestAccOrganizationWithIncidents(t *testing.T) {
 			},
 			{
 				PreConfig: func() {
-					if n := testdb.Value[int](t, database, `SELECT (SELECT count(*) FROM incidents) * 100 + (SELECT count(*) FROM teams) * 10
+					if n := testdb.Value[int](t, database,
+						`SELECT (SELECT count(*) FROM incidents) * 100 + (SELECT count(*) FROM teams) * 10
 						+ (SELECT count(*) FROM organizations)`); n != 211 {
 						t.Errorf("after the refused destroy the counts are %d, want 2 incidents, 1 team, 1 organization", n)
 					}
@@ -368,6 +369,7 @@ func TestAccSchemaIsNotMigrated(t *testing.T) {
 	block := acctest.ProviderBlock(t, testdb.Empty(t), "")
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
 		{Config: block + acctest.Acme, ExpectError: acctest.Says("schema is not migrated: add a brownie_migration resource")},
-		{Config: block + `data "brownie_users" "all" {}`, ExpectError: acctest.Says("schema is not migrated: add a brownie_migration resource")},
+		{Config: block + `data "brownie_users" "all" {}`, ExpectError: acctest.Says("schema is not migrated: add a " +
+			"brownie_migration resource")},
 	}})
 }

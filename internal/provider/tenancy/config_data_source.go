@@ -28,7 +28,8 @@ func newConfigDataSource() datasource.DataSource {
 				found, err := store.Config(ctx, asked.ID.ValueString())
 				return configModelFrom(found), err
 			}
-			found, err := store.ConfigByName(ctx, asked.OrganizationID.ValueString(), asked.TeamID.ValueStringPointer(), asked.Name.ValueString())
+			found, err := store.ConfigByName(ctx, asked.OrganizationID.ValueString(), asked.TeamID.ValueStringPointer(),
+				asked.Name.ValueString())
 			return configModelFrom(found), err
 		},
 	}

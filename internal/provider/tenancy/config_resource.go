@@ -62,7 +62,8 @@ func (m configModel) config() tenancy.Config {
 		Name: m.Name.ValueString(), Description: m.Description.ValueStringPointer(), ConfigType: m.ConfigType.ValueString(),
 		Status: m.Status.ValueString(), Priority: tf.Int32Of(m.Priority), NamePattern: m.NamePattern.ValueStringPointer(),
 		SeverityPattern: m.SeverityPattern.ValueStringPointer(), TeamPattern: m.TeamPattern.ValueStringPointer(),
-		ConfigJSON: jsonDocument(m.ConfigJSON), Tags: tf.StringsOf(m.Tags), IsGlobal: m.IsGlobal.ValueBool(), IsActive: m.IsActive.ValueBool(),
+		ConfigJSON: jsonDocument(m.ConfigJSON), Tags: tf.StringsOf(m.Tags), IsGlobal: m.IsGlobal.ValueBool(),
+		IsActive: m.IsActive.ValueBool(),
 	}
 }
 
@@ -72,28 +73,33 @@ func (r *configResource) Metadata(_ context.Context, req resource.MetadataReques
 
 func configAttributes() map[string]schema.Attribute {
 	return withRow("config", map[string]schema.Attribute{
-		"organization_id":  tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
-		"team_id":          tf.OptionalString("UUID of a team of the same organization. Without it the config is the organization's.", tf.UUIDFormat),
-		"name":             tf.RequiredString("Name, unique in the team or, without one, in the organization; at most 255 characters.", tf.DisplayName...),
-		"description":      tf.OptionalString("What the config is for."),
-		"config_type":      tf.RequiredEnum("What the config applies to.", "organization", "team", "alert", "agent", "global"),
-		"status":           tf.OptionalEnum("Where the config is in its life.", "draft", "draft", "active", "deprecated", "archived"),
-		"priority":         tf.OptionalInt("Order among configs that match; the highest wins. Default: `0`.", 0, tf.AtLeast(math.MinInt32)),
-		"name_pattern":     tf.OptionalString("Regular expression for names that the config applies to, at most 500 characters.", tf.PatternFormat, stringvalidator.LengthAtMost(500)),
-		"severity_pattern": tf.OptionalString("Regular expression for severities, at most 500 characters.", tf.PatternFormat, stringvalidator.LengthAtMost(500)),
-		"team_pattern":     tf.OptionalString("Regular expression for teams, at most 500 characters.", tf.PatternFormat, stringvalidator.LengthAtMost(500)),
-		"config_json":      tf.OptionalJSON("The configuration itself."),
-		"tags":             tf.OptionalSet("Labels to find the config by."),
-		"is_global":        tf.OptionalBool("Whether the config applies to all teams of the organization.", false),
-		"is_active":        tf.OptionalBool("Whether the config is in use.", true),
-		"version":          versionAttribute("config"),
+		"organization_id": tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
+		"team_id": tf.OptionalString("UUID of a team of the same organization. Without it the config is the organization's.",
+			tf.UUIDFormat),
+		"name": tf.RequiredString("Name, unique in the team or, without one, in the organization; at most 255 characters.",
+			tf.DisplayName...),
+		"description": tf.OptionalString("What the config is for."),
+		"config_type": tf.RequiredEnum("What the config applies to.", "organization", "team", "alert", "agent", "global"),
+		"status":      tf.OptionalEnum("Where the config is in its life.", "draft", "draft", "active", "deprecated", "archived"),
+		"priority":    tf.OptionalInt("Order among configs that match; the highest wins. Default: `0`.", 0, tf.AtLeast(math.MinInt32)),
+		"name_pattern": tf.OptionalString("Regular expression for names that the config applies to, at most 500 characters.",
+			tf.PatternFormat, stringvalidator.LengthAtMost(500)),
+		"severity_pattern": tf.OptionalString("Regular expression for severities, at most 500 characters.", tf.PatternFormat,
+			stringvalidator.LengthAtMost(500)),
+		"team_pattern": tf.OptionalString("Regular expression for teams, at most 500 characters.", tf.PatternFormat,
+			stringvalidator.LengthAtMost(500)),
+		"config_json": tf.OptionalJSON("The configuration itself."),
+		"tags":        tf.OptionalSet("Labels to find the config by."),
+		"is_global":   tf.OptionalBool("Whether the config applies to all teams of the organization.", false),
+		"is_active":   tf.OptionalBool("Whether the config is in use.", true),
+		"version":     versionAttribute("config"),
 	})
 }
 
 func (r *configResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A configuration of an organization or of one of its teams. Of those whose patterns match, the one with the highest " +
-			"priority holds.",
+		MarkdownDescription: "A configuration of an organization or of one of its teams. Of those whose patterns match, the one " +
+			"with the highest priority holds.",
 		Attributes: configAttributes(),
 	}
 }
@@ -153,9 +159,10 @@ func (r *configResource) Delete(ctx context.Context, req resource.DeleteRequest,
 }
 
 func (r *configResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	tf.ImportByKey(ctx, "config", "organization-slug/team-slug/name (organization-slug//name without a team)", req, resp, func(key string) (string, error) {
-		organizationSlug, teamSlug, name := splitKey(key)
-		config, err := r.Backend.ConfigByKey(ctx, organizationSlug, teamSlug, name)
-		return config.ID, err
-	})
+	tf.ImportByKey(ctx, "config", "organization-slug/team-slug/name (organization-slug//name without a team)", req, resp,
+		func(key string) (string, error) {
+			organizationSlug, teamSlug, name := splitKey(key)
+			config, err := r.Backend.ConfigByKey(ctx, organizationSlug, teamSlug, name)
+			return config.ID, err
+		})
 }

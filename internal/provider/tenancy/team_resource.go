@@ -59,8 +59,8 @@ func teamAttributes() map[string]schema.Attribute {
 	return withRow("team", map[string]schema.Attribute{
 		"organization_id": tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
 		"name":            tf.RequiredString("Display name, at most 255 characters.", tf.DisplayName...),
-		"slug": tf.RequiredString("Short name, unique in the organization: lower-case letters, digits, hyphens and underscores, at most 100 "+
-			"characters.", tf.SlugFormat, stringvalidator.LengthAtMost(100)),
+		"slug": tf.RequiredString("Short name, unique in the organization: lower-case letters, digits, hyphens and underscores, at "+
+			"most 100 characters.", tf.SlugFormat, stringvalidator.LengthAtMost(100)),
 		"description": tf.OptionalString("What the team does."),
 		"is_active":   tf.OptionalBool("Whether the team is in use.", true),
 		"permissions": tf.OptionalJSON("What the team's members may do."),
@@ -70,7 +70,8 @@ func teamAttributes() map[string]schema.Attribute {
 
 func (r *teamResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A team of an organization. The organization's `max_teams` limits how many there can be. A team that still has " +
+		MarkdownDescription: "A team of an organization. The organization's `max_teams` limits how many there can be. A team that " +
+			"still has " +
 			"users, incidents or configurations is not deleted, unless the organization has `force_destroy`.",
 		Attributes: teamAttributes(),
 	}

@@ -69,21 +69,26 @@ func userAttributes() map[string]schema.Attribute {
 	return withRow("user", map[string]schema.Attribute{
 		"organization_id": tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
 		"team_id":         tf.RequiredString("UUID of a team of the same organization.", tf.UUIDFormat),
-		"email":           tf.RequiredString("E-mail address, unique among all organizations, at most 255 characters. Capitals count: the platform looks it up as it is written.", tf.EmailFormat, stringvalidator.LengthAtMost(255)),
-		"username":        tf.RequiredString("Login name, unique among all organizations, at most 100 characters without white space.", tf.NoSpaces, stringvalidator.LengthBetween(1, 100)),
-		"full_name":       tf.OptionalString("Name of the person, at most 255 characters.", stringvalidator.LengthAtMost(255)),
-		"role":            tf.OptionalEnum("What the user may do in the platform.", "member", userRoles...),
-		"is_active":       tf.OptionalBool("Whether the user may log in to the platform.", true),
-		"is_verified":     tf.OptionalBool("Whether the e-mail address is verified.", false),
-		"oidc_provider":   tf.OptionalString("OpenID Connect provider that the user logs in with, at most 100 characters.", stringvalidator.LengthBetween(1, 100)),
-		"oidc_subject":    tf.OptionalString("The provider's identifier (claim `sub`) of the user, unique, at most 255 characters.", stringvalidator.LengthBetween(1, 255)),
-		"preferences":     tf.OptionalJSON("Preferences of the user."),
+		"email": tf.RequiredString("E-mail address, unique among all organizations, at most 255 characters. Capitals "+
+			"count: the platform looks it up as it is written.", tf.EmailFormat, stringvalidator.LengthAtMost(255)),
+		"username": tf.RequiredString("Login name, unique among all organizations, at most 100 characters without white space.",
+			tf.NoSpaces, stringvalidator.LengthBetween(1, 100)),
+		"full_name":   tf.OptionalString("Name of the person, at most 255 characters.", stringvalidator.LengthAtMost(255)),
+		"role":        tf.OptionalEnum("What the user may do in the platform.", "member", userRoles...),
+		"is_active":   tf.OptionalBool("Whether the user may log in to the platform.", true),
+		"is_verified": tf.OptionalBool("Whether the e-mail address is verified.", false),
+		"oidc_provider": tf.OptionalString("OpenID Connect provider that the user logs in with, at most 100 characters.",
+			stringvalidator.LengthBetween(1, 100)),
+		"oidc_subject": tf.OptionalString("The provider's identifier (claim `sub`) of the user, unique, at most 255 characters.",
+			stringvalidator.LengthBetween(1, 255)),
+		"preferences": tf.OptionalJSON("Preferences of the user."),
 	})
 }
 
 func (r *userResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A person of a team. The organization's `max_users_per_team` limits how many a team can have. A user that the platform " +
+		MarkdownDescription: "A person of a team. The organization's `max_users_per_team` limits how many a team can have. A user " +
+			"that the platform " +
 			"marked as deleted counts as gone; creating it again in the same organization revives it. Destroying deletes the " +
 			"user for good: incidents assigned to it stay, without an assignee.",
 		Attributes: userAttributes(),

@@ -17,7 +17,8 @@ import (
 func AddError(diags *diag.Diagnostics, verb, noun, name string, err error) {
 	summary := fmt.Sprintf("Cannot %s %s", verb, noun)
 	detail := Explain(noun, err)
-	if subject := fmt.Sprintf("%s %q", noun, name); name != "" && !errors.Is(err, postgres.ErrNotMigrated) && !strings.HasPrefix(detail, subject) {
+	if subject := fmt.Sprintf("%s %q", noun, name); name != "" && !errors.Is(err, postgres.ErrNotMigrated) && !strings.HasPrefix(detail,
+		subject) {
 		detail = subject + ": " + detail
 	}
 	var told problem.Error

@@ -95,12 +95,13 @@ var (
 		return ""
 	})
 	// WholeMilliseconds is for a setting, which is a number of milliseconds of type integer.
-	WholeMilliseconds = Check("it must be a duration of whole milliseconds with a unit, such as \"30s\", and less than 24 days", func(value string) string {
-		if d, err := time.ParseDuration(value); err != nil || d <= 0 || d%time.Millisecond != 0 || d.Milliseconds() > math.MaxInt32 {
-			return fmt.Sprintf("is %q", value)
-		}
-		return ""
-	})
+	WholeMilliseconds = Check("it must be a duration of whole milliseconds with a unit, such as \"30s\", and less than 24 days",
+		func(value string) string {
+			if d, err := time.ParseDuration(value); err != nil || d <= 0 || d%time.Millisecond != 0 || d.Milliseconds() > math.MaxInt32 {
+				return fmt.Sprintf("is %q", value)
+			}
+			return ""
+		})
 	// YearOne is for times, beside timetypes, which reports what is no time at all. PostgreSQL's calendar has no year 0.
 	YearOne = Check("it must be a time after the year 0", func(value string) string {
 		if t, err := time.Parse(time.RFC3339, value); err == nil && t.UTC().Year() < 1 {
