@@ -121,7 +121,8 @@ func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 		return
 	}
 	model.LoggedIn, model.AllTenants = types.BoolValue(login.LoggedIn), types.BoolValue(login.AllTenants)
-	model.Error, model.SessionUser, model.TLSVersion = tf.TextOrNull(login.Problem), tf.TextOrNull(login.SessionUser), tf.TextOrNull(login.TLSVersion)
+	model.Error, model.SessionUser = tf.TextOrNull(login.Problem), tf.TextOrNull(login.SessionUser)
+	model.TLSVersion = tf.TextOrNull(login.TLSVersion)
 	model.OrganizationID, model.Access = types.StringPointerValue(login.OrganizationID), types.StringPointerValue(login.Access)
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
 }
