@@ -44,8 +44,9 @@ func TestLoginCertificate(t *testing.T) {
 	t.Parallel()
 	m := testvault.New(t)
 	m.SetRole(map[string]any{"not_before_duration": "1s"})
-	v := client(m)
-	login := v.LoginCertificate(pki.Request{Mount: m.PKI, Role: m.Role, CommonName: "brownie-terraform", TTL: 12 * time.Second})
+	clock := &clock{}
+	v := pki.New(pki.Config{Address: m.Address, Token: m.Token(), Now: clock.now})
+	login := v.LoginCertificate(pki.Request{Mount: m.PKI, Role: m.Role, CommonName: "brownie-terraform", TTL: 12 * time.Minute})
 	serial := func() string {
 		pair, err := login.Get(t.Context())
 		if err != nil {
@@ -70,7 +71,7 @@ func TestLoginCertificate(t *testing.T) {
 	if err := group.Wait(); err != nil || serial() != first {
 		t.Errorf("many connections: %v; another certificate was made: %v", err, serial() != first)
 	}
-	time.Sleep(8500 * time.Millisecond)
+	clock.advance(9 * time.Minute)
 	second := serial()
 	if second == first {
 		t.Error("the certificate is about to expire, and was not made anew")

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path"
 	"sync"
@@ -160,4 +163,21 @@ func (m *Mounts) Serials() (valid, revoked []string) {
 		}
 	}
 	return valid, revoked
+}
+
+// Later is the address of a way to the server on which it is later than it is.
+func (m *Mounts) Later(by time.Duration) string {
+	m.t.Helper()
+	target, err := url.Parse(m.Address)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(by).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	m.t.Cleanup(server.Close)
+	return server.URL
 }
