@@ -96,8 +96,8 @@ func (c crowded) works(t *testing.T, role string) {
 		t.Fatalf("%s cannot log in: %s", role, err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	if _, err := conn.Exec(t.Context(), `INSERT INTO teams (organization_id, name, slug) SELECT id, now(), now()
-		FROM organizations`); err != nil {
+	_, err = conn.Exec(t.Context(), `INSERT INTO teams (organization_id, name, slug) SELECT id, now(), now() FROM organizations`)
+	if err != nil {
 		t.Errorf("%s cannot work: %s", role, err)
 	}
 }
@@ -151,8 +151,7 @@ func TestNamesThatCertificatesAreMappedFrom(t *testing.T) {
 		}
 	}
 	for _, line := range []string{
-		"brownie gateway +brownie_pooled", "brownie same same", "machines deploy postgres",
-		"unused stray postgres",
+		"brownie gateway +brownie_pooled", "brownie same same", "machines deploy postgres", "unused stray postgres",
 	} {
 		appendLine(line)
 	}

@@ -16,12 +16,10 @@ type DuplicateError struct{ *problem.Problem }
 func duplicateError(name, existing string) *DuplicateError {
 	if existing != name {
 		return &DuplicateError{problem.New(fmt.Sprintf("role %q exists already and differs by case alone: to PgBouncer, which "+
-			"compares the "+
-			"names in certificates without regard to case, the two would be the same", existing), "").On("name")}
+			"compares the names in certificates without regard to case, the two would be the same", existing), "").On("name")}
 	}
-	return &DuplicateError{problem.New(fmt.Sprintf("a role named %q exists already; roles belong to the whole cluster, so that it "+
-		"may have "+
-		"been made for another database", name), "").On("name").Importable(name)}
+	return &DuplicateError{problem.New(fmt.Sprintf("a role named %q exists already; roles belong to the whole cluster, so that it may "+
+		"have been made for another database", name), "").On("name").Importable(name)}
 }
 
 // MappedNameError says that a certificate of the role's name would open other roles, too.
@@ -63,16 +61,13 @@ var raised = map[string]func(before, role Role, object string, server *pgconn.Pg
 			before.Name), "Nothing was changed; plan again")}
 	},
 	"role_is_own": func(before, _ Role, _ string, _ *pgconn.PgError) error {
-		return &OwnRoleError{problem.New(fmt.Sprintf("role %q is the one that this connection logs in with, and the change would "+
-			"take away "+
-			"the rights it is made with", before.Name), "Manage it with another role, or not at all")}
+		return &OwnRoleError{problem.New(fmt.Sprintf("role %q is the one that this connection logs in with, and the change would take "+
+			"away the rights it is made with", before.Name), "Manage it with another role, or not at all")}
 	},
 	"role_has_sessions": func(before, _ Role, _ string, _ *pgconn.PgError) error {
 		return &SessionsError{problem.New(fmt.Sprintf("role %q has open sessions, which would suddenly see another tenant's rows. "+
-			"Nothing was "+
-			"changed", before.Name), "Stop its clients (a pooler keeps idle sessions for a while: KILL the database in its console, "+
-			"or wait), "+
-			"and apply again").On("organization_id")}
+			"Nothing was changed", before.Name), "Stop its clients (a pooler keeps idle sessions for a while: KILL the database in "+
+			"its console, or wait), and apply again").On("organization_id")}
 	},
 	"role_name_mapped": func(_, _ Role, _ string, server *pgconn.PgError) error {
 		return &MappedNameError{problem.New(server.Message+". Nothing was changed", "Only the pooler's role may have such a name; choose "+
@@ -85,8 +80,8 @@ var raised = map[string]func(before, role Role, object string, server *pgconn.Pg
 		return errors.New("objects of the role appeared while it was being dropped; plan again to see what they are")
 	},
 	"role_bindings_organization_id_fkey": func(_, role Role, _ string, _ *pgconn.PgError) error {
-		return &MissingError{problem.New(fmt.Sprintf("there is no organization with id %s", *role.OrganizationID),
-			"").On("organization_id")}
+		return &MissingError{problem.New(fmt.Sprintf("there is no organization with id %s", *role.OrganizationID), "").
+			On("organization_id")}
 	},
 }
 

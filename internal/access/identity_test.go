@@ -64,8 +64,8 @@ func TestModulesTakeTheSameNames(t *testing.T) {
 			t.Errorf("%s or %s: postgres-auth and the provider differ about who may be called that", name, free)
 		}
 	}
-	for _, word := range regexp.MustCompile(`[a-z_]+`).FindAllString(strings.NewReplacer("pg_.*", "", "postgres",
-		"").Replace(reserved.String()), -1) {
+	names := strings.NewReplacer("pg_.*", "", "postgres", "").Replace(reserved.String())
+	for _, word := range regexp.MustCompile(`[a-z_]+`).FindAllString(names, -1) {
 		if access.ReservedName(word) == "" && access.ReservedName("brownie_"+word) == "" && word != "brownie_" {
 			t.Errorf("postgres-auth reserves %s, the provider does not", word)
 		}

@@ -89,10 +89,12 @@ func (s *Store) ProveIsolation(ctx context.Context) (Isolation, error) {
 	}
 	// A proof does not wait for long behind others' locks, nor do they behind its own.
 	statements := []postgres.Statement{
-		{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, {
-			SQL:  wantedSQL,
-			Args: []any{string(given)},
-		}, {SQL: ownerSQL}, {SQL: rowSecuritySQL},
+		{SQL: queueSQL},
+		{SQL: lockSQL},
+		{SQL: patienceSQL},
+		{SQL: wantedSQL, Args: []any{string(given)}},
+		{SQL: ownerSQL},
+		{SQL: rowSecuritySQL},
 	}
 	files, err := fs.Glob(isolationSQL, "isolation/*.sql")
 	if err != nil {

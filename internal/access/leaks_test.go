@@ -34,10 +34,8 @@ func probes(a tenantAdmin) []probe {
 		}
 		literal := func(value string) string { return "'{" + `"` + value + `"` + "}'" }
 		all = append(all,
-			probe{
-				column.table, column.name + " = ANY (" + literal(column.existing) + ")",
-				column.name + " = ANY (" + literal(column.missing) + ")",
-			},
+			probe{column.table, column.name + " = ANY (" + literal(column.existing) + ")", column.name + " = ANY (" +
+				literal(column.missing) + ")"},
 			probe{
 				column.table, fmt.Sprintf("%s > ANY (%s) AND %[1]s < ANY (%s)", column.name, literal(column.below), literal(column.above)),
 				fmt.Sprintf("%s > ANY (%s) AND %[1]s < ANY (%s)", column.name, literal(column.above), literal(column.above)),
@@ -51,10 +49,8 @@ func probes(a tenantAdmin) []probe {
 		probe{"users", "is_verified", "deleted_at IS NOT NULL"},
 		probe{"users", "is_verified IS TRUE", "deleted_at IS NOT NULL"},
 		// Subscripts cost the planner nothing.
-		probe{
-			"incidents", `('{"secret of globex": 1}'::jsonb)[title] IS NOT NULL`,
-			`('{"secret of nobody": 1}'::jsonb)[title] IS NOT NULL`,
-		},
+		probe{"incidents", `('{"secret of globex": 1}'::jsonb)[title] IS NOT NULL`, `('{"secret of nobody": 1}'::jsonb)[title] IS NOT ` +
+			`NULL`},
 		probe{"incidents", `('[4711:4711]={t}'::bool[])[response_time_minutes]`, `('[4712:4712]={t}'::bool[])[response_time_minutes]`},
 	)
 }
@@ -63,13 +59,13 @@ func probes(a tenantAdmin) []probe {
 func newProbedTenants(t *testing.T) tenantAdmin {
 	t.Helper()
 	a := newTenantAdmin(t)
-	testdb.Exec(t, a.database, `UPDATE incidents SET description = 'deep secret', response_time_minutes = 4711,
-		started_at = '2020-02-02 02:02:02Z', tags = '[]' WHERE id = $1`, a.other["incidents"])
+	testdb.Exec(t, a.database, `UPDATE incidents SET description = 'deep secret', response_time_minutes = 4711, started_at = `+
+		`'2020-02-02 02:02:02Z', tags = '[]' WHERE id = $1`, a.other["incidents"])
 	testdb.Exec(t, a.database, `UPDATE organizations SET description = 'of globex' WHERE id = $1`, a.other["organizations"])
-	testdb.Exec(t, a.database, `UPDATE users SET full_name = 'Grace Globex', is_verified = true, password_hash = 'hash of globex'
-		WHERE id = $1`, a.other["users"])
-	testdb.Exec(t, a.database, `INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id,
-		'u' || i || slug || organization_id, 'u' || i || slug || organization_id FROM teams, generate_series(1, 50) i`)
+	testdb.Exec(t, a.database, `UPDATE users SET full_name = 'Grace Globex', is_verified = true, password_hash = 'hash of globex' `+
+		`WHERE id = $1`, a.other["users"])
+	testdb.Exec(t, a.database, `INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'u' || i || `+
+		`slug || organization_id, 'u' || i || slug || organization_id FROM teams, generate_series(1, 50) i`)
 	testdb.Exec(t, a.database, `ANALYZE`)
 	organization := a.own["organizations"]
 	role := testdb.Must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(),
@@ -85,15 +81,14 @@ func TestConditionsRunAfterThePolicy(t *testing.T) {
 	a := newProbedTenants(t)
 	shapes := map[string]string{
 		"plain": `SELECT 1 FROM TABLE WHERE CONDITION`,
-		"lazy sub-select": `SELECT 1 FROM TABLE WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes',
-			false)) IS NULL ELSE false END`,
-		"or": `SELECT 1 FROM TABLE WHERE (CONDITION) AND ((SELECT set_config('probe.reached', 'yes', false)) IS NULL
-			OR (CONDITION))`,
-		"union all": `SELECT 1 FROM (SELECT * FROM TABLE UNION ALL SELECT * FROM TABLE) AS TABLE
-			WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END`,
-		"lateral": `SELECT 1 FROM generate_series(1, 2) g, LATERAL (SELECT 1 FROM TABLE
-			WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END
-				AND g > 0 OFFSET 0) AS s`,
+		"lazy sub-select": `SELECT 1 FROM TABLE WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached', 'yes', false)) IS ` +
+			`NULL ELSE false END`,
+		"or": `SELECT 1 FROM TABLE WHERE (CONDITION) AND ((SELECT set_config('probe.reached', 'yes', false)) IS NULL OR ` +
+			`(CONDITION))`,
+		"union all": `SELECT 1 FROM (SELECT * FROM TABLE UNION ALL SELECT * FROM TABLE) AS TABLE WHERE CASE WHEN CONDITION THEN ` +
+			`(SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END`,
+		"lateral": `SELECT 1 FROM generate_series(1, 2) g, LATERAL (SELECT 1 FROM TABLE WHERE CASE WHEN CONDITION THEN ` +
+			`(SELECT set_config('probe.reached', 'yes', false)) IS NULL ELSE false END AND g > 0 OFFSET 0) AS s`,
 		// Equalities are merged into classes, whose members are then compared with the policy's own value.
 		"merged": `SELECT 1 FROM TABLE WHERE (CASE WHEN CONDITION THEN REACHED END) = (CASE WHEN TENANT IS NOT NULL THEN TENANT END)
 			AND (CASE WHEN TENANT IS NOT NULL THEN TENANT END) = TENANT`,
@@ -115,8 +110,8 @@ func TestConditionsRunAfterThePolicy(t *testing.T) {
 		}
 		for shape, query := range shapes {
 			for _, p := range probes(a) {
-				users := strings.ReplaceAll(query, "SELECT * FROM TABLE",
-					"SELECT title, description, response_time_minutes, team_id, started_at, tags, closed_at, incident_metadata FROM TABLE")
+				users := strings.ReplaceAll(query, "SELECT * FROM TABLE", "SELECT title, description, response_time_minutes, team_id, "+
+					"started_at, tags, closed_at, incident_metadata FROM TABLE")
 				switch p.table {
 				case "users":
 					users = strings.ReplaceAll(query, "SELECT * FROM TABLE", "SELECT full_name, is_verified, deleted_at FROM TABLE")
@@ -125,8 +120,8 @@ func TestConditionsRunAfterThePolicy(t *testing.T) {
 				}
 				holds, fails := a.told(t, users, p.table, p.holds), a.told(t, users, p.table, p.fails)
 				if holds != fails {
-					t.Errorf("%s, %s, %s:\n%s\nfor a row of another tenant:\n%s\nfor no row:\n%s", scans, shape, p.table, p.holds,
-						holds, fails)
+					t.Errorf("%s, %s, %s:\n%s\nfor a row of another tenant:\n%s\nfor no row:\n%s", scans, shape, p.table, p.holds, holds,
+						fails)
 				}
 				if strings.Contains(holds, "reached") {
 					t.Errorf("%s, %s, %s: %s is evaluated for rows of another tenant", scans, shape, p.table, p.holds)
@@ -157,7 +152,8 @@ func (a tenantAdmin) told(t *testing.T, query, table, condition string) string {
 	}
 	tenant := map[bool]string{true: "id", false: table + ".organization_id"}[table == "organizations"]
 	sql := `EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) ` + strings.NewReplacer("TABLE", table, "TENANT", tenant,
-		"CONDITION", qualified(table, condition), "REACHED", `(SELECT CASE WHEN set_config('probe.reached', 'yes', false) <> '' THEN gen_random_uuid() END)`).Replace(query)
+		"CONDITION", qualified(table, condition), "REACHED", `(SELECT CASE WHEN set_config('probe.reached', 'yes', false) <> '' THEN `+
+			`gen_random_uuid() END)`).Replace(query)
 	rows, err := a.conn.Query(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		t.Fatal(err)
@@ -169,8 +165,8 @@ func (a tenantAdmin) told(t *testing.T, query, table, condition string) string {
 	var plan strings.Builder
 	for _, line := range lines {
 		name, _, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		if name == "Filter" || strings.HasSuffix(name, " Cond") || strings.HasSuffix(name, "Filter") && !strings.Contains(line,
-			"Rows Removed") {
+		if name == "Filter" || strings.HasSuffix(name, " Cond") || strings.HasSuffix(name, "Filter") && !strings.Contains(line, "Rows "+
+			"Removed") {
 			continue // It repeats the condition.
 		}
 		if strings.Contains(line, "Index Searches") {
@@ -196,8 +192,8 @@ func TestTheBindingViewHidesOtherRoles(t *testing.T) {
 		"organization_id = ANY ('{" + a.other["organizations"] + "}')", "access = ANY ('{admin}')",
 		"organization_id IS NOT NULL AND access = ANY ('{admin}')",
 	} {
-		if told := a.told(t, `SELECT 1 FROM brownie.current_binding WHERE CASE WHEN CONDITION THEN (SELECT set_config('probe.reached',
-			'yes', false)) IS NULL ELSE false END`, "", condition); strings.Contains(told, "reached") {
+		if told := a.told(t, `SELECT 1 FROM brownie.current_binding WHERE CASE WHEN CONDITION THEN (SELECT `+
+			`set_config('probe.reached', 'yes', false)) IS NULL ELSE false END`, "", condition); strings.Contains(told, "reached") {
 			t.Errorf("%s is evaluated for other roles' rows", condition)
 		}
 	}
@@ -209,25 +205,25 @@ func TestIndexesBeginWithTheTenant(t *testing.T) {
 	a := newProbedTenants(t)
 	if others := testdb.Value[string](t, a.database, `
 		SELECT coalesce(string_agg(indexrelid::regclass::text, ', '), '') FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-		WHERE c.relnamespace = 'public'::regnamespace AND pg_get_indexdef(indexrelid, 1, true) <> 'organization_id'
-			AND c.relname <> 'alembic_version'
+		WHERE c.relnamespace = 'public'::regnamespace AND pg_get_indexdef(indexrelid, 1, true) <> 'organization_id' AND c.relname <>
+			'alembic_version'
 			AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conname IN ('organizations_pkey',
 				'organizations_name_key', 'organizations_slug_key',
 				'teams_pkey', 'users_pkey', 'users_email_key', 'users_username_key', 'users_oidc_subject_key', 'agent_configs_pkey',
 					'configs_pkey', 'incidents_pkey', 'stats_pkey'))
-			AND pg_get_expr(i.indpred, i.indrelid) IS DISTINCT
-				FROM '(organization_id OPERATOR(brownie_service.>=) ''00000000-0000-0000-0000-000000000000''::uuid)'`); others != "" {
+			AND pg_get_expr(i.indpred, i.indrelid) IS DISTINCT FROM '(organization_id OPERATOR(brownie_service.>=) '
+				'''00000000-0000-0000-0000-000000000000''::uuid)'`); others != "" {
 		t.Errorf("these do not begin with organization_id: %s", others)
 	}
-	if _, err := a.conn.Exec(t.Context(), `SELECT FROM incidents
-		WHERE organization_id OPERATOR(brownie_service.>=) organization_id`); err == nil || !strings.Contains(err.Error(), "permission denied for schema brownie_service") {
+	_, err := a.conn.Exec(t.Context(), `SELECT FROM incidents WHERE organization_id OPERATOR(brownie_service.>=) organization_id`)
+	if err == nil || !strings.Contains(err.Error(), "permission denied for schema brownie_service") {
 		t.Errorf("a tenant speaks of the service roles' indexes: %v", err)
 	}
 
-	testdb.Exec(t, a.database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT id, 'm' || i, 'gauge', i
-		FROM organizations, generate_series(1, 500) i`)
-	testdb.Exec(t, a.database, `INSERT INTO configs (organization_id, name, config_type) SELECT id, 'c' || i, 'TEAM'
-		FROM organizations, generate_series(1, 500) i`)
+	testdb.Exec(t, a.database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT id, 'm' || i, 'gauge', i `+
+		`FROM organizations, generate_series(1, 500) i`)
+	testdb.Exec(t, a.database, `INSERT INTO configs (organization_id, name, config_type) SELECT id, 'c' || i, 'TEAM' FROM `+
+		`organizations, generate_series(1, 500) i`)
 	testdb.Exec(t, a.database, `ANALYZE`)
 	server := testdb.Must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(), newRole(t, a.database, "server", "admin", nil)))(t)
 	conn := login(t, a.database, server.Name)
@@ -235,15 +231,16 @@ func TestIndexesBeginWithTheTenant(t *testing.T) {
 		t.Fatal(err)
 	}
 	for search, index := range map[string]string{
-		"incidents WHERE team_id = '" + a.other["teams"] + "'": "incidents_team_id_service_idx", "incidents WHERE assigned_to = " +
-			"'" + a.other["users"] + "'": "incidents_assigned_to_service_idx",
-		"incidents WHERE idempotency_key = 'key of globex'": "incidents_idempotency_key_service_idx", "users WHERE email = " +
-			"'x'": "users_email_key",
-		"users WHERE team_id = '" + a.other["teams"] + "'": "users_team_id_service_idx", "stats ORDER BY timestamp DESC LIMIT " +
-			"10": "stats_timestamp_service_idx",
-		"stats WHERE metric_name = 'x'": "stats_metric_name_service_idx", "configs WHERE status = 'ACTIVE'": "configs_status_service_idx",
-		"organizations WHERE slug = 'globex'": "organizations_slug_key", "teams WHERE org_id = " +
-			"'" + a.other["organizations"] + "'": "teams_org_id_service_idx",
+		"incidents WHERE team_id = '" + a.other["teams"] + "'": "incidents_team_id_service_idx", "incidents WHERE assigned_to = '" +
+			a.other["users"] + "'": "incidents_assigned_to_service_idx",
+		"incidents WHERE idempotency_key = 'key of globex'": "incidents_idempotency_key_service_idx",
+		"users WHERE email = 'x'":                           "users_email_key",
+		"users WHERE team_id = '" + a.other["teams"] + "'":  "users_team_id_service_idx",
+		"stats ORDER BY timestamp DESC LIMIT 10":            "stats_timestamp_service_idx",
+		"stats WHERE metric_name = 'x'":                     "stats_metric_name_service_idx",
+		"configs WHERE status = 'ACTIVE'":                   "configs_status_service_idx",
+		"organizations WHERE slug = 'globex'":               "organizations_slug_key", "teams WHERE org_id = '" +
+			a.other["organizations"] + "'": "teams_org_id_service_idx",
 	} {
 		rows, err := conn.Query(t.Context(), `EXPLAIN SELECT * FROM `+search)
 		if err != nil {
@@ -261,10 +258,10 @@ func TestCountersTellTenantsNothing(t *testing.T) {
 	t.Parallel()
 	a := newProbedTenants(t)
 	for _, sql := range []string{
-		`SELECT pg_stat_get_xact_tuples_fetched('users'::regclass)`, `SELECT pg_stat_get_tuples_fetched('users'::regclass)`,
-		`SELECT pg_stat_get_numscans('users_email_key'::regclass)`,
-		`SELECT * FROM pg_stat_xact_all_tables`, `SELECT * FROM pg_stat_user_indexes`, `SELECT * FROM pg_statio_all_tables`,
-		`SELECT * FROM pg_stat_database`,
+		`SELECT pg_stat_get_xact_tuples_fetched('users'::regclass)`, `SELECT pg_stat_get_tuples_fetched('users'::regclass)`, `SELECT ` +
+			`pg_stat_get_numscans('users_email_key'::regclass)`,
+		`SELECT * FROM pg_stat_xact_all_tables`, `SELECT * FROM pg_stat_user_indexes`, `SELECT * FROM pg_statio_all_tables`, `SELECT ` +
+			`* FROM pg_stat_database`,
 		`SELECT lo_from_bytea(0, 'x')`, `SELECT lo_create(0)`, `SELECT lo_creat(-1)`, `SELECT lo_put(1, 0, 'x')`,
 		`SELECT password_hash FROM users`, `SELECT * FROM users`, `SELECT u FROM users u`,
 	} {
@@ -275,8 +272,8 @@ func TestCountersTellTenantsNothing(t *testing.T) {
 	server := testdb.Must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(), newRole(t, a.database, "server", "reader", nil)))(t)
 	conn := login(t, a.database, server.Name)
 	var hash string
-	if err := conn.QueryRow(t.Context(), `SELECT u.password_hash FROM (SELECT * FROM users) u
-		WHERE password_hash IS NOT NULL`).Scan(&hash); err != nil || hash != "hash of globex" {
+	err := conn.QueryRow(t.Context(), `SELECT u.password_hash FROM (SELECT * FROM users) u WHERE password_hash IS NOT NULL`).Scan(&hash)
+	if err != nil || hash != "hash of globex" {
 		t.Errorf("a service role reads %q: %v", hash, err)
 	}
 }
@@ -295,10 +292,10 @@ func TestWhatATenantCanStillFindOut(t *testing.T) {
 		column string
 	}{
 		"sign-in names": {probe{"users", "email >= 'globex@' AND email < 'globexa'", "email >= 'nobody@' AND email < 'nobodya'"}, "email"},
-		"user names": {probe{
-			"users", "username >= 'globex' AND username < 'globexa'",
-			"username >= 'nobody' AND username < 'nobodya'",
-		}, "username"},
+		"user names": {
+			probe{"users", "username >= 'globex' AND username < 'globexa'", "username >= 'nobody' AND username < 'nobodya'"},
+			"username",
+		},
 		"slugs": {probe{"organizations", "slug = 'globex'", "slug = 'nobody'"}, "slug"},
 		"IDs":   {probe{"incidents", "id = '" + a.other["incidents"] + "'", "id = '00000000-0000-4000-8000-000000000000'"}, "id"},
 	} {
@@ -308,20 +305,20 @@ func TestWhatATenantCanStillFindOut(t *testing.T) {
 		}
 	}
 	var known, sizes, removed bool
-	if err := a.conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'brownie_all_tenants'),
-		(SELECT relpages > 0 FROM pg_class WHERE relname = 'incidents')`).Scan(&known, &sizes); err != nil || !known || !sizes {
+	if err := a.conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'brownie_all_tenants'), (SELECT `+
+		`relpages > 0 FROM pg_class WHERE relname = 'incidents')`).Scan(&known, &sizes); err != nil || !known || !sizes {
 		t.Errorf("names of roles and sizes: %t, %t, %v", known, sizes, err)
 	}
 	if _, err := a.conn.Exec(t.Context(), `RESET enable_seqscan; SET enable_indexscan = off`); err != nil {
 		t.Fatal(err)
 	}
-	if removed = strings.Contains(a.told(t, `SELECT 1 FROM TABLE WHERE CONDITION`, "incidents", "title <> ''"),
-		"Rows Removed by Filter: 501"); !removed {
+	if removed = strings.Contains(a.told(t, `SELECT 1 FROM TABLE WHERE CONDITION`, "incidents", "title <> ''"), "Rows Removed by "+
+		"Filter: 501"); !removed {
 		t.Error("sizes: EXPLAIN ANALYZE no longer counts the rows of others")
 	}
 	estimate := func(operator string) string {
-		return strings.ReplaceAll(a.answer(t, `EXPLAIN SELECT FROM incidents CROSS JOIN generate_series(1, 1000000)
-			WHERE created_at `+operator+` '2020-01-01'`, nil), operator, "")
+		return strings.ReplaceAll(a.answer(t, `EXPLAIN SELECT FROM incidents CROSS JOIN generate_series(1, 1000000) WHERE created_at `+
+			operator+` '2020-01-01'`, nil), operator, "")
 	}
 	if estimate("<") == estimate(">") {
 		t.Error("frequencies: estimates of times no longer differ")
@@ -336,17 +333,20 @@ func TestRowsInTheWayOfAnInsertAreHidden(t *testing.T) {
 	role := testdb.Must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(),
 		newRole(t, a.database, "acme-writer", "writer", &organization)))(t)
 	a.conn = login(t, a.database, role.Name)
-	testdb.Exec(t, a.database, `CREATE SCHEMA app; CREATE TABLE app.notes (id int PRIMARY KEY, organization_id uuid NOT NULL,
-		body text); SELECT brownie.isolate_table('app.notes');
+	testdb.Exec(t, a.database, `CREATE SCHEMA app; CREATE TABLE app.notes (id int PRIMARY KEY, organization_id uuid NOT NULL, body
+		text); SELECT brownie.isolate_table('app.notes');
 		GRANT USAGE ON SCHEMA app TO brownie_writer; GRANT SELECT, INSERT, UPDATE ON app.notes TO brownie_writer`)
 	testdb.Exec(t, a.database, `INSERT INTO app.notes VALUES (1, $1, 'note of globex')`, a.other["organizations"])
 	users := `INSERT INTO users (organization_id, team_id, id, email, username) SELECT organization_id, id, `
 	for _, sql := range []string{
-		users + `gen_random_uuid(), 'globex@example.com', 'x' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`,
-		users + `gen_random_uuid(), 'x@example.com', 'globex' FROM teams ON CONFLICT (username) DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`,
-		users + `'` + a.other["users"] + `', 'x@example.com', 'x' FROM teams ON CONFLICT ON CONSTRAINT users_pkey DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`,
-		`INSERT INTO incidents (organization_id, team_id, id, title) SELECT organization_id, id,
-			'` + a.other["incidents"] + `', 'x' FROM teams ON CONFLICT (id) DO UPDATE SET title = 'x' WHERE incidents.description::int = 1`,
+		users + `gen_random_uuid(), 'globex@example.com', 'x' FROM teams ON CONFLICT (email) DO UPDATE SET full_name = 'x' WHERE ` +
+			`users.full_name::int = 1`,
+		users + `gen_random_uuid(), 'x@example.com', 'globex' FROM teams ON CONFLICT (username) DO UPDATE SET full_name = 'x' WHERE ` +
+			`users.full_name::int = 1`,
+		users + `'` + a.other["users"] + `', 'x@example.com', 'x' FROM teams ON CONFLICT ON CONSTRAINT users_pkey DO UPDATE SET ` +
+			`full_name = 'x' WHERE users.full_name::int = 1`,
+		`INSERT INTO incidents (organization_id, team_id, id, title) SELECT organization_id, id, '` + a.other["incidents"] + `', 'x' ` +
+			`FROM teams ON CONFLICT (id) DO UPDATE SET title = 'x' WHERE incidents.description::int = 1`,
 		`INSERT INTO app.notes SELECT 1, id, 'x' FROM organizations ON CONFLICT (id) DO UPDATE SET body = 'x' WHERE notes.body::int = 1`,
 	} {
 		var refused *pgconn.PgError
@@ -356,8 +356,10 @@ func TestRowsInTheWayOfAnInsertAreHidden(t *testing.T) {
 		}
 	}
 	for _, sql := range []string{
-		users + `'00000000-0000-4000-8000-000000000001', 'new@example.com', 'new' FROM teams ON CONFLICT (id) DO UPDATE SET full_name = 'again'`,
-		users + `'00000000-0000-4000-8000-000000000001', 'new@example.com', 'new' FROM teams ON CONFLICT (id) DO UPDATE SET full_name = 'again'`,
+		users + `'00000000-0000-4000-8000-000000000001', 'new@example.com', 'new' FROM teams ON CONFLICT (id) DO UPDATE SET full_name ` +
+			`= 'again'`,
+		users + `'00000000-0000-4000-8000-000000000001', 'new@example.com', 'new' FROM teams ON CONFLICT (id) DO UPDATE SET full_name ` +
+			`= 'again'`,
 	} {
 		if tag, err := a.conn.Exec(t.Context(), sql); err != nil || tag.RowsAffected() != 1 {
 			t.Errorf("an own row in the way: %s, %v", tag, err)
@@ -370,11 +372,11 @@ func TestRowsInTheWayOfAnInsertAreHidden(t *testing.T) {
 func TestIndexesAreAskedForTheOwnTenantOnly(t *testing.T) {
 	t.Parallel()
 	a := newProbedTenants(t)
-	testdb.Exec(t, a.database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT $1, 'cpu-globex-' || i,
-		'gauge', i FROM generate_series(1, 100) i`, a.other["organizations"])
+	testdb.Exec(t, a.database, `INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT $1, 'cpu-globex-' || i, `+
+		`'gauge', i FROM generate_series(1, 100) i`, a.other["organizations"])
 	testdb.Exec(t, a.database, `ANALYZE`)
-	if _, err := a.conn.Exec(t.Context(), `SET enable_seqscan = off; SET enable_bitmapscan = off; SET join_collapse_limit = 1;
-		SET enable_hashjoin = off; SET enable_mergejoin = off`); err != nil {
+	if _, err := a.conn.Exec(t.Context(), `SET enable_seqscan = off; SET enable_bitmapscan = off; SET join_collapse_limit = 1; SET `+
+		`enable_hashjoin = off; SET enable_mergejoin = off`); err != nil {
 		t.Fatal(err)
 	}
 	for _, query := range []string{
@@ -408,8 +410,8 @@ func TestRowsThatAreBeingMadeAreHidden(t *testing.T) {
 	victim := login(t, a.database, testdb.Must(store.CreateRole(t.Context(),
 		newRole(t, a.database, "globex-writer", "writer", &other)))(t).Name)
 	a.conn = login(t, a.database, testdb.Must(store.CreateRole(t.Context(), newRole(t, a.database, "acme-writer", "writer", &own)))(t).Name)
-	if _, err := victim.Exec(t.Context(), `BEGIN; INSERT INTO users (organization_id, team_id, email, username, full_name,
-		oidc_subject) SELECT organization_id, id, 'newhire@globex.example', 'newhire', 'New Hire', 'subject' FROM teams`); err != nil {
+	if _, err := victim.Exec(t.Context(), `BEGIN; INSERT INTO users (organization_id, team_id, email, username, full_name, `+
+		`oidc_subject) SELECT organization_id, id, 'newhire@globex.example', 'newhire', 'New Hire', 'subject' FROM teams`); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"(email)", "(username)", "(oidc_subject)", "ON CONSTRAINT users_email_key"} {
@@ -418,8 +420,8 @@ func TestRowsThatAreBeingMadeAreHidden(t *testing.T) {
 			ON CONFLICT ` + key + ` DO UPDATE SET full_name = 'x' WHERE users.full_name::int = 1`
 		for _, sql := range []string{
 			insert,
-			`WITH u AS (UPDATE users SET full_name = full_name WHERE false RETURNING 1),
-				i AS (` + insert + ` RETURNING 1) SELECT (SELECT count(*) FROM u), (SELECT count(*) FROM i)`,
+			`WITH u AS (UPDATE users SET full_name = full_name WHERE false RETURNING 1), i AS (` + insert + ` RETURNING 1) SELECT ` +
+				`(SELECT count(*) FROM u), (SELECT count(*) FROM i)`,
 		} {
 			var refused *pgconn.PgError
 			if _, err := a.conn.Exec(t.Context(), sql); !errors.As(err, &refused) || !strings.Contains(refused.Message, "as arbiters") {
@@ -431,15 +433,17 @@ func TestRowsThatAreBeingMadeAreHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sql := range []string{
-		`INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'newhire@acme.example', 'acmehire'
-			FROM teams`,
+		`INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'newhire@acme.example', 'acmehire' ` +
+			`FROM teams`,
 		`UPDATE users SET full_name = 'x' WHERE email = 'newhire@acme.example'`,
-		`INSERT INTO users (organization_id, team_id, id, email, username) SELECT organization_id, team_id, id, email, username
-			FROM users WHERE email = 'newhire@acme.example' ON CONFLICT (id) DO UPDATE SET full_name = 'y'`,
-		`INSERT INTO incidents (organization_id, team_id, title, idempotency_key) SELECT organization_id, id, 'x', 'k'
-			FROM teams ON CONFLICT (organization_id, idempotency_key) DO UPDATE SET title = 'y'`,
-		`MERGE INTO users u USING (SELECT organization_id, id FROM teams) t ON u.email = 'merged@acme.example' WHEN MATCHED THEN UPDATE SET full_name = 'z'
-			WHEN NOT MATCHED THEN INSERT (organization_id, team_id, email, username) VALUES (t.organization_id, t.id, 'merged@acme.example', 'merged')`,
+		`INSERT INTO users (organization_id, team_id, id, email, username) SELECT organization_id, team_id, id, email, username FROM ` +
+			`users WHERE email = 'newhire@acme.example' ON CONFLICT (id) DO UPDATE SET full_name = 'y'`,
+		`INSERT INTO incidents (organization_id, team_id, title, idempotency_key) SELECT organization_id, id, 'x', 'k' FROM teams ON ` +
+			`CONFLICT (organization_id, idempotency_key) DO UPDATE SET title = 'y'`,
+		`MERGE INTO users u USING (SELECT organization_id, id FROM teams) t ON u.email = 'merged@acme.example' WHEN MATCHED THEN UPDATE
+			SET full_name = 'z'
+			WHEN NOT MATCHED THEN INSERT (organization_id, team_id, email, username) VALUES (t.organization_id, t.id,
+				'merged@acme.example', 'merged')`,
 	} {
 		if _, err := a.conn.Exec(t.Context(), sql); err != nil {
 			t.Errorf("%s: %v", sql, err)

@@ -38,8 +38,8 @@ func TestLevelsAreThoseOfTheDatabase(t *testing.T) {
 		},
 		"levels of all tenants": {column("all_tenants"), access.LevelNames(func(l access.Level) bool { return l.AllTenants })},
 		"group roles": {
-			testdb.Value[[]string](t, database, `SELECT array_agg(rolname::text)
-				FROM pg_roles JOIN pg_shdescription d ON d.objoid = pg_roles.oid
+			testdb.Value[[]string](t, database, `SELECT array_agg(rolname::text) FROM pg_roles JOIN pg_shdescription d ON d.objoid =
+				pg_roles.oid
 				WHERE rolname LIKE 'brownie\_%' AND NOT rolcanlogin`), access.GroupRoles(),
 		},
 	} {

@@ -29,8 +29,8 @@ func newHardened(t *testing.T) hardened {
 	h.owner = "owner-" + h.database
 	testdb.Exec(t, h.database, `CREATE ROLE "`+h.owner+`" LOGIN CREATEROLE`)
 	testdb.Exec(t, h.database, `ALTER DATABASE `+h.database+` OWNER TO "`+h.owner+`"`)
-	testdb.Exec(t, h.database, `ALTER SCHEMA public OWNER TO CURRENT_USER; REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT CREATE,
-		USAGE ON SCHEMA public TO "`+h.owner+`"`)
+	testdb.Exec(t, h.database, `ALTER SCHEMA public OWNER TO CURRENT_USER; REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT CREATE, `+
+		`USAGE ON SCHEMA public TO "`+h.owner+`"`)
 	// As the guide says where several owners share a cluster.
 	testdb.Exec(t, h.database, `GRANT brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, brownie_migrator, brownie_monitor,
 		brownie_backup, brownie_pooler, brownie_pooled TO "`+h.owner+`" WITH ADMIN OPTION`)
@@ -39,7 +39,8 @@ func newHardened(t *testing.T) hardened {
 		// Other tests change memberships in the group roles at the same moment.
 		var err error
 		for range 10 {
-			if err = testdb.TryExec(t, h.database, `REASSIGN OWNED BY "`+h.owner+`" TO CURRENT_USER; DROP OWNED BY "`+h.owner+`" CASCADE; DROP ROLE "`+h.owner+`"`); err == nil {
+			if err = testdb.TryExec(t, h.database, `REASSIGN OWNED BY "`+h.owner+`" TO CURRENT_USER; DROP OWNED BY "`+h.owner+`" `+
+				`CASCADE; DROP ROLE "`+h.owner+`"`); err == nil {
 				return
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -61,8 +62,8 @@ func TestGrantsWithoutEffectAreErrors(t *testing.T) {
 		t.Fatal("the migration went through, but tenants may not use the schema")
 	}
 	for _, words := range []string{
-		h.owner, "brownie_reader lacks USAGE on schema public", "As postgres (the owner) or a " +
-			"superuser", `GRANT USAGE ON SCHEMA public TO brownie_reader;`,
+		h.owner, "brownie_reader lacks USAGE on schema public", "As postgres (the owner) or a superuser", `GRANT USAGE ON SCHEMA ` +
+			`public TO brownie_reader;`,
 	} {
 		if !strings.Contains(err.Error(), words) {
 			t.Errorf("the error does not say %q: %s", words, err)
@@ -94,8 +95,8 @@ func TestTheGuidesGrantsAreEnough(t *testing.T) {
 	}
 	// Nobody but a superuser can take these from tenants, so the proof and the guide name them.
 	var counters, objects int
-	if err := login(t, h.database, tenant.Name).QueryRow(t.Context(),
-		`SELECT pg_stat_get_xact_tuples_fetched('users'::regclass), lo_create(0)::int`).Scan(&counters, &objects); err != nil {
+	if err := login(t, h.database, tenant.Name).QueryRow(t.Context(), `SELECT pg_stat_get_xact_tuples_fetched('users'::regclass), `+
+		`lo_create(0)::int`).Scan(&counters, &objects); err != nil {
 		t.Errorf("the guide says that a tenant can read counters and store large objects; mend the guide: %v", err)
 	}
 	told := testdb.Must(store.ProveIsolation(t.Context()))(t).KnownChannels
@@ -110,8 +111,8 @@ func TestTheGuidesGrantsAreEnough(t *testing.T) {
 func TestPoliciesDoNotRecurse(t *testing.T) {
 	t.Parallel()
 	h := newHardened(t)
-	testdb.Exec(t, h.database, `GRANT USAGE ON SCHEMA public TO brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants,
-		brownie_backup`)
+	testdb.Exec(t, h.database, `GRANT USAGE ON SCHEMA public TO brownie_reader, brownie_writer, brownie_admin, brownie_all_tenants, `+
+		`brownie_backup`)
 	testdb.Migrate(t, h.config)
 	store := access.New(h.db)
 	acme := newOrganization(t, h.database, "acme")

@@ -75,8 +75,8 @@ func (p pooled) testInterleavedTenants(t *testing.T) {
 		organization := newOrganization(t, p.database, fmt.Sprintf("tenant-%d", n))
 		testdb.Exec(t, p.database, `INSERT INTO incidents (organization_id, team_id, title)
 			SELECT organization_id, id, 'old ' || n FROM teams, generate_series(1, 20) AS n WHERE organization_id = $1`, organization)
-		role := testdb.Must(p.store.CreateRole(t.Context(),
-			newRole(t, p.database, fmt.Sprintf("tenant-%d", n), "writer", &organization)))(t)
+		role := testdb.Must(p.store.CreateRole(t.Context(), newRole(t, p.database, fmt.Sprintf("tenant-%d", n), "writer",
+			&organization)))(t)
 		for range clientsOfEach {
 			clients = append(clients, client{role.Name, organization, true})
 		}
@@ -117,8 +117,8 @@ func (p pooled) testInterleavedTenants(t *testing.T) {
 	if int(busy.Load()) != len(clients) {
 		t.Errorf("only %d of %d clients sent statements", busy.Load(), len(clients))
 	}
-	if mixed := testdb.Value[int](t, p.database, `SELECT count(*) FROM incidents WHERE title LIKE 'by %'
-		AND title <> 'by ' || organization_id`); mixed != 0 {
+	if mixed := testdb.Value[int](t, p.database, `SELECT count(*) FROM incidents WHERE title LIKE 'by %' AND title <> 'by ' || `+
+		`organization_id`); mixed != 0 {
 		t.Errorf("%d rows were written into another tenant", mixed)
 	}
 }
@@ -153,16 +153,16 @@ func (s tenantSession) step() error {
 		return s.want(ctx, s.own, `INSERT INTO incidents (organization_id, team_id, title)
 			SELECT organization_id, id, 'by ' || organization_id FROM teams RETURNING organization_id::text`)
 	case 4:
-		return s.want(ctx, s.own, `WITH u AS (UPDATE incidents SET description = 'x' WHERE id IN (SELECT id
-			FROM incidents LIMIT 3 FOR UPDATE SKIP LOCKED)
+		return s.want(ctx, s.own, `WITH u AS (UPDATE incidents SET description = 'x' WHERE id IN (SELECT id FROM incidents LIMIT 3 FOR
+			UPDATE SKIP LOCKED)
 			RETURNING organization_id) SELECT coalesce(string_agg(DISTINCT organization_id::text, ','), $1) FROM u`, s.own)
 	case 5:
 		return s.want(ctx, "0", `WITH d AS (DELETE FROM incidents WHERE organization_id = $1 RETURNING 1) SELECT count(*)::text FROM d`,
 			s.foreign)
 	case 6:
 		// The setting of one client must not become that of another.
-		return s.want(ctx, s.own, `SELECT organization_id::text FROM (SELECT set_config('app.organization_id', $1, false)) AS spoof,
-			organizations AS o (organization_id)`, s.foreign)
+		return s.want(ctx, s.own, `SELECT organization_id::text FROM (SELECT set_config('app.organization_id', $1, false)) AS spoof, `+
+			`organizations AS o (organization_id)`, s.foreign)
 	default:
 		_, err := s.conn.Exec(ctx, `INSERT INTO incidents (organization_id, team_id, title) SELECT $1, id, 'theft' FROM teams`, s.foreign)
 		var refused *pgconn.PgError
@@ -208,14 +208,20 @@ func (p pooled) testRefusedLogins(t *testing.T) {
 		{"password", func(c *postgres.Config) { c.Password, c.SSLCert, c.SSLKey = "secret", "", "" }},
 		{"no TLS", func(c *postgres.Config) { c.SSLMode, c.Password, c.SSLCert, c.SSLKey = "disable", "secret", "", "" }},
 		{"no certificate", func(c *postgres.Config) { c.SSLCert, c.SSLKey = "", "" }},
-		{"expired", issue(devstack.CertificateRequest{
-			CommonName: role, NotBefore: time.Now().Add(-2 * time.Hour),
-			NotAfter: time.Now().Add(-time.Hour),
-		})},
-		{"not valid yet", issue(devstack.CertificateRequest{
-			CommonName: role, NotBefore: time.Now().Add(time.Hour),
-			NotAfter: time.Now().Add(2 * time.Hour),
-		})},
+		{
+			"expired",
+			issue(devstack.CertificateRequest{
+				CommonName: role, NotBefore: time.Now().Add(-2 * time.Hour),
+				NotAfter: time.Now().Add(-time.Hour),
+			}),
+		},
+		{
+			"not valid yet",
+			issue(devstack.CertificateRequest{
+				CommonName: role, NotBefore: time.Now().Add(time.Hour),
+				NotAfter: time.Now().Add(2 * time.Hour),
+			}),
+		},
 		{"another CA", issue(devstack.CertificateRequest{CommonName: role, ForeignCA: true})},
 		{"for servers only", issue(devstack.CertificateRequest{CommonName: role, ServerUsage: true})},
 		{"another role's", issue(devstack.CertificateRequest{CommonName: direct.Name})},
@@ -225,8 +231,10 @@ func (p pooled) testRefusedLogins(t *testing.T) {
 		{"space in front", issue(devstack.CertificateRequest{CommonName: " " + role})},
 		{"comma", issue(devstack.CertificateRequest{CommonName: role + ",CN=x"})},
 		{"64 characters", issue(devstack.CertificateRequest{CommonName: role + strings.Repeat("x", 64-len(role))})},
-		// a Cyrillic letter that looks the same
-		{"Unicode", issue(devstack.CertificateRequest{CommonName: strings.Replace(role, "e", "е", 1)})},
+		{
+			"Unicode",
+			issue(devstack.CertificateRequest{CommonName: strings.Replace(role, "e", "е", 1)}),
+		}, // a Cyrillic letter that looks the same
 		{"newline", issue(devstack.CertificateRequest{CommonName: role + "\nx"})},
 		{"group", issue(devstack.CertificateRequest{CommonName: "+brownie_pooled"})},
 		{"all", issue(devstack.CertificateRequest{CommonName: "all"})},
@@ -320,7 +328,8 @@ func (p pooled) testExpiredRole(t *testing.T) {
 	if login := p.wantLogin(t, role.Name, false, true); login.OrganizationID != nil {
 		t.Errorf("an expired role still sees organization %s", *login.OrganizationID)
 	}
-	testdb.Exec(t, p.database, `ALTER ROLE `+pgx.Identifier{role.Name}.Sanitize()+` VALID UNTIL 'infinity' NOLOGIN; UPDATE brownie.role_bindings SET valid_until = NULL`)
+	testdb.Exec(t, p.database, `ALTER ROLE `+pgx.Identifier{role.Name}.Sanitize()+` VALID UNTIL 'infinity' NOLOGIN; UPDATE `+
+		`brownie.role_bindings SET valid_until = NULL`)
 	p.wantLogin(t, role.Name, true, false)
 	p.wantLogin(t, role.Name, false, false)
 }

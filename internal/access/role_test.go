@@ -134,46 +134,40 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 	testdb.Exec(t, database, `GRANT `+onward+` TO `+name)
 	testdb.Exec(t, database, `GRANT SELECT ON alembic_version TO `+name)
 	keeps := func() bool {
-		return testdb.Value[bool](t, database, `SELECT pg_has_role($1, $2, 'MEMBER') AND has_table_privilege($1, 'alembic_version',
-			'SELECT')`,
+		return testdb.Value[bool](t, database, `SELECT pg_has_role($1, $2, 'MEMBER') AND has_table_privilege($1, 'alembic_version', `+
+			`'SELECT')`,
 			role.Name, other.Name)
 	}
+	has := func(attribute string) func(access.Role) bool {
+		return func(r access.Role) bool { return slices.Contains(r.Attributes, attribute) }
+	}
 	for drift, check := range map[string]func(access.Role) bool{
-		`ALTER ROLE ` + name + ` PASSWORD 'secret'`: func(r access.Role) bool {
-			return slices.Contains(r.Attributes,
-				"PASSWORD")
+		`ALTER ROLE ` + name + ` PASSWORD 'secret'`:               has("PASSWORD"),
+		`ALTER ROLE ` + name + ` NOLOGIN`:                         func(r access.Role) bool { return !has("LOGIN")(r) },
+		`ALTER ROLE ` + name + ` SUPERUSER BYPASSRLS CREATEROLE`:  func(r access.Role) bool { return len(r.Attributes) == 6 },
+		`ALTER ROLE ` + name + ` REPLICATION CREATEDB NOINHERIT`:  has("REPLICATION"),
+		`ALTER ROLE ` + name + ` VALID UNTIL '2020-01-01'`:        func(r access.Role) bool { return r.ValidUntil != nil },
+		`ALTER ROLE ` + name + ` SET statement_timeout = '2min'`:  func(r access.Role) bool { return *r.StatementTimeout == 2*time.Minute },
+		`GRANT brownie_admin, brownie_all_tenants TO ` + name:     func(r access.Role) bool { return len(r.MemberOf) == 4 },
+		`REVOKE brownie_reader, brownie_pooled FROM ` + name:      func(r access.Role) bool { return len(r.MemberOf) == 0 && !r.Pooled },
+		`GRANT brownie_reader TO ` + name + ` WITH INHERIT FALSE`: has("brownie_reader WITH NOINHERIT"),
+		`GRANT brownie_migrator TO ` + name + ` WITH INHERIT FALSE, SET TRUE`: func(r access.Role) bool {
+			return slices.Contains(r.MemberOf, "brownie_migrator")
 		},
-		`ALTER ROLE ` + name + ` NOLOGIN`: func(r access.Role) bool {
-			return !slices.Contains(r.Attributes,
-				"LOGIN")
+		`GRANT brownie_reader TO ` + name + ` WITH ADMIN OPTION; SET ROLE ` + name + `; GRANT brownie_reader TO ` + onward +
+			`; RESET ROLE`: has("brownie_reader WITH ADMIN"),
+		`ALTER ROLE ` + name + ` IN DATABASE ` + database + ` SET statement_timeout = '0x3e8'`: func(r access.Role) bool {
+			return *r.StatementTimeout == time.Second
 		},
-		`ALTER ROLE ` + name + ` SUPERUSER BYPASSRLS CREATEROLE`: func(r access.Role) bool { return len(r.Attributes) == 6 },
-		`ALTER ROLE ` + name + ` REPLICATION CREATEDB NOINHERIT`: func(r access.Role) bool {
-			return slices.Contains(r.Attributes,
-				"REPLICATION")
+		`ALTER ROLE ` + name + ` VALID UNTIL '-infinity'`:          func(r access.Role) bool { return r.ValidUntil.Year() == 1 },
+		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:        func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
+		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + name: func(r access.Role) bool { return !has("CONNECT")(r) },
+		`DELETE FROM brownie.role_bindings WHERE organization_id IS NOT NULL`: func(r access.Role) bool {
+			return r.Access == "" && r.OrganizationID == nil
 		},
-		`ALTER ROLE ` + name + ` VALID UNTIL '2020-01-01'`:       func(r access.Role) bool { return r.ValidUntil != nil },
-		`ALTER ROLE ` + name + ` SET statement_timeout = '2min'`: func(r access.Role) bool { return *r.StatementTimeout == 2*time.Minute },
-		`GRANT brownie_admin, brownie_all_tenants TO ` + name:    func(r access.Role) bool { return len(r.MemberOf) == 4 },
-		`REVOKE brownie_reader, brownie_pooled FROM ` + name: func(r access.Role) bool {
-			return len(r.MemberOf) == 0 &&
-				!r.Pooled
+		`UPDATE brownie.role_bindings SET valid_until = now()`: func(r access.Role) bool {
+			return !slices.Equal(r.Attributes, access.Role{}.WantedAttributes())
 		},
-		`GRANT brownie_reader TO ` + name + ` WITH INHERIT FALSE`: func(r access.Role) bool {
-			return slices.Contains(r.Attributes,
-				"brownie_reader WITH NOINHERIT")
-		},
-		`GRANT brownie_migrator TO ` + name + ` WITH INHERIT FALSE,
-			SET TRUE`: func(r access.Role) bool { return slices.Contains(r.MemberOf, "brownie_migrator") },
-		`GRANT brownie_reader TO ` + name + ` WITH ADMIN OPTION; SET ROLE ` + name + `; GRANT brownie_reader TO ` + onward + `; RESET ROLE`: func(r access.Role) bool {
-			return slices.Contains(r.Attributes, "brownie_reader WITH ADMIN")
-		},
-		`ALTER ROLE ` + name + ` IN DATABASE ` + database + ` SET statement_timeout = '0x3e8'`: func(r access.Role) bool { return *r.StatementTimeout == time.Second },
-		`ALTER ROLE ` + name + ` VALID UNTIL '-infinity'`:                                      func(r access.Role) bool { return r.ValidUntil.Year() == 1 },
-		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:                                    func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
-		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + name:                             func(r access.Role) bool { return !slices.Contains(r.Attributes, "CONNECT") },
-		`DELETE FROM brownie.role_bindings WHERE organization_id IS NOT NULL`:                  func(r access.Role) bool { return r.Access == "" && r.OrganizationID == nil },
-		`UPDATE brownie.role_bindings SET valid_until = now()`:                                 func(r access.Role) bool { return !slices.Equal(r.Attributes, access.Role{}.WantedAttributes()) },
 	} {
 		testdb.Exec(t, database, drift)
 		if drifted := testdb.Must(store.Role(t.Context(), role.Name))(t); !check(drifted) {
@@ -296,17 +290,15 @@ func TestOddNames(t *testing.T) {
 	store := access.New(testdb.DB(t, database))
 	acme := newOrganization(t, database, "acme")
 	suffix := strings.TrimPrefix(database, "brownie_test_")
-	for _, name := range []string{
-		"Acme_" + suffix, "a.b_" + suffix, strings.ReplaceAll(suffix, "_", "0"), "select." + suffix,
-		"x@y-" + suffix,
-	} {
+	for _, name := range []string{"Acme_" + suffix, "a.b_" + suffix, strings.ReplaceAll(suffix, "_", "0"), "select." + suffix, "x@y-" +
+		suffix} {
 		forget(t, database, name)
 		role := access.Role{Name: name, Access: "reader", OrganizationID: &acme, Pooled: true, ConnectionLimit: -1}
 		testdb.Must(store.CreateRole(t.Context(), role))(t)
 		changed := role
 		changed.Access = "admin"
-		if got := testdb.Must(store.UpdateRole(t.Context(), role, changed))(t); !slices.Equal(got.MemberOf,
-			changed.Groups()) || !slices.Equal(got.Attributes, access.Role{}.WantedAttributes()) {
+		if got := testdb.Must(store.UpdateRole(t.Context(), role, changed))(t); !slices.Equal(got.MemberOf, changed.Groups()) ||
+			!slices.Equal(got.Attributes, access.Role{}.WantedAttributes()) {
 			t.Errorf("%s: changed to %+v", name, got)
 		}
 	}
@@ -424,7 +416,8 @@ func TestWhatElseKeepsARoleFromBeingDropped(t *testing.T) {
 	name, group := pgx.Identifier{role.Name}.Sanitize(), pgx.Identifier{other.Name}.Sanitize()
 	testdb.Exec(t, elsewhere, `DROP OWNED BY `+name)
 	// It has handed out a membership.
-	testdb.Exec(t, database, `GRANT pg_signal_backend TO `+name+` WITH ADMIN OPTION; SET ROLE `+name+`; GRANT pg_signal_backend TO `+group+`; RESET ROLE`)
+	testdb.Exec(t, database, `GRANT pg_signal_backend TO `+name+` WITH ADMIN OPTION; SET ROLE `+name+`; GRANT pg_signal_backend TO `+
+		group+`; RESET ROLE`)
 	wantBlocked("pg_signal_backend")
 	testdb.Exec(t, database, `REVOKE pg_signal_backend FROM `+name+` CASCADE`)
 	// A temporary table, which goes away by itself, does not block.

@@ -33,8 +33,8 @@ func newTenantAdmin(t *testing.T) tenantAdmin {
 		return ids
 	}
 	a.own, a.other = fill("acme"), fill("globex")
-	testdb.Exec(t, a.database, `INSERT INTO incidents (organization_id, team_id, title) SELECT organization_id, team_id, title
-		FROM incidents, generate_series(1, 500)`)
+	testdb.Exec(t, a.database, `INSERT INTO incidents (organization_id, team_id, title) SELECT organization_id, team_id, title FROM `+
+		`incidents, generate_series(1, 500)`)
 	testdb.Exec(t, a.database, `ANALYZE`)
 	organization := a.own["organizations"]
 	role := testdb.Must(access.New(testdb.DB(t, a.database)).CreateRole(t.Context(),
@@ -49,13 +49,13 @@ func TestWhatATenantAdminMayDo(t *testing.T) {
 	for _, sql := range []string{
 		`UPDATE organizations SET description = 'ours', settings = '{}', config_json = '{}'`,
 		`INSERT INTO teams (organization_id, name, slug) SELECT id, 'new', 'new' FROM organizations`,
-		`INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'new@example.com', 'new'
-			FROM teams LIMIT 1`,
+		`INSERT INTO users (organization_id, team_id, email, username) SELECT organization_id, id, 'new@example.com', 'new' FROM ` +
+			`teams LIMIT 1`,
 		`INSERT INTO configs (organization_id, name, config_type) SELECT id, 'new', 'TEAM' FROM organizations`,
 		`INSERT INTO agent_configs (organization_id, team_id, name, agent_type) SELECT organization_id, id, 'new', 'CUSTOM' FROM teams`,
 		`INSERT INTO stats (organization_id, metric_name, metric_type, value) SELECT id, 'new', 'gauge', 1 FROM organizations`,
-		`INSERT INTO incidents (organization_id, team_id, title, idempotency_key) SELECT organization_id, id, 'new', 'key of globex'
-			FROM teams LIMIT 1`,
+		`INSERT INTO incidents (organization_id, team_id, title, idempotency_key) SELECT organization_id, id, 'new', 'key of globex' ` +
+			`FROM teams LIMIT 1`,
 		`UPDATE incidents SET assigned_to = (SELECT id FROM users LIMIT 1) WHERE title = 'new'`,
 		`DELETE FROM incidents WHERE title = 'new'`,
 		`DELETE FROM users WHERE username = 'new'`,
@@ -117,8 +117,8 @@ func TestWhatATenantAdminMayNotDo(t *testing.T) {
 		_, _ = a.conn.Exec(t.Context(), `RESET row_security`)
 	}
 	var refused *pgconn.PgError
-	if _, err := a.conn.Exec(t.Context(), `UPDATE brownie.current_binding SET organization_id = NULL`); !errors.As(err,
-		&refused) || refused.Code != "55000" {
+	if _, err := a.conn.Exec(t.Context(), `UPDATE brownie.current_binding SET organization_id = NULL`); !errors.As(err, &refused) ||
+		refused.Code != "55000" {
 		t.Errorf("the binding view was changed: %v", err)
 	}
 }
@@ -139,8 +139,8 @@ func TestAnswersDoNotRevealOtherTenants(t *testing.T) {
 		`INSERT INTO incidents (organization_id, team_id, title, assigned_to) SELECT organization_id, id, 'x', '{users}' FROM teams`,
 		`INSERT INTO incidents (organization_id, team_id, title, created_by) SELECT organization_id, id, 'x', '{users}' FROM teams`,
 		`INSERT INTO users (organization_id, team_id, email, username) VALUES ('{own}', '{teams}', 'x@x.example', 'x')`,
-		`INSERT INTO users (organization_id, org_id, team_id, email, username) SELECT organization_id, '{organizations}', id,
-			'x@x.example', 'x' FROM teams`,
+		`INSERT INTO users (organization_id, org_id, team_id, email, username) SELECT organization_id, '{organizations}', id, ` +
+			`'x@x.example', 'x' FROM teams`,
 		`INSERT INTO configs (organization_id, team_id, name, config_type) VALUES ('{own}', '{teams}', 'x', 'TEAM')`,
 		`INSERT INTO agent_configs (organization_id, team_id, name, agent_type) VALUES ('{own}', '{teams}', 'x', 'CUSTOM')`,
 		`INSERT INTO stats (organization_id, team_id, metric_name, metric_type, value) VALUES ('{own}', '{teams}', 'x', 'x', 1)`,
@@ -150,7 +150,8 @@ func TestAnswersDoNotRevealOtherTenants(t *testing.T) {
 		`UPDATE incidents SET org_id = '{organizations}'`,
 		`UPDATE users SET team_id = '{teams}'`,
 		`DELETE FROM incidents WHERE id = '{incidents}'`,
-		`MERGE INTO incidents i USING (SELECT '{incidents}'::uuid AS id) AS s ON i.id = s.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN DO NOTHING`,
+		`MERGE INTO incidents i USING (SELECT '{incidents}'::uuid AS id) AS s ON i.id = s.id WHEN MATCHED THEN DELETE WHEN NOT ` +
+			`MATCHED THEN DO NOTHING`,
 	} {
 		existing, missing := a.answer(t, sql, a.other), a.answer(t, sql, nobody)
 		if existing != missing {
@@ -176,8 +177,8 @@ func TestPlansShowNoValuesOfOthers(t *testing.T) {
 	for _, sql := range []string{
 		`EXPLAIN (VERBOSE, ANALYZE) SELECT * FROM incidents ORDER BY created_at DESC LIMIT 20`,
 		`EXPLAIN (VERBOSE, ANALYZE) SELECT title, count(*) FROM incidents WHERE title LIKE 'secret%' GROUP BY title`,
-		`EXPLAIN (VERBOSE, ANALYZE) SELECT u.email, t.*, o.*
-			FROM users u JOIN teams t ON t.id = u.team_id JOIN organizations o ON o.id = t.organization_id`,
+		`EXPLAIN (VERBOSE, ANALYZE) SELECT u.email, t.*, o.* FROM users u JOIN teams t ON t.id = u.team_id JOIN organizations o ON ` +
+			`o.id = t.organization_id`,
 	} {
 		plan := a.answer(t, sql, nil)
 		for table, id := range a.other {
@@ -259,11 +260,11 @@ func TestTenantTablesHaveIndexesAndPrivileges(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t)
 	if missing := testdb.Value[string](t, database, `
-		SELECT coalesce(string_agg(c.relname, ', '), '') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-			AND a.attname = 'organization_id'
+		SELECT coalesce(string_agg(c.relname, ', '), '') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname =
+			'organization_id'
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT EXISTS (
-			SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indnatts > 1
-				AND i.indkey[0] = a.attnum)`); missing != "" {
+			SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indnatts > 1 AND i.indkey[0] =
+				a.attnum)`); missing != "" {
 		t.Errorf("no composite index begins with organization_id in %s", missing)
 	}
 	testdb.Exec(t, database, `CREATE TABLE later (organization_id uuid)`)

@@ -24,7 +24,8 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM set_config('role', owner, true);
-	EXECUTE format('CREATE FUNCTION %s RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS %L', function, block);
+	EXECUTE format('CREATE FUNCTION %s RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS '
+		'%L', function, block);
 	PERFORM set_config('role', login, true);
 	EXECUTE format('SELECT %s', function);
 	rows := pg_catalog.current_setting('brownie.rows');

@@ -8,7 +8,8 @@ BEGIN
 	PERFORM set_config('TimeZone', 'UTC', true), set_config('row_security', 'on', true);
 	FOR statement IN
 		SELECT value->>'sql' AS sql, i = json_array_length(run->'statements') AS is_last, coalesce((
-			SELECT '(' || string_agg(quote_nullable(CASE json_typeof(arg) WHEN 'array' THEN ARRAY(SELECT json_array_elements_text(arg))::text
+			SELECT '(' || string_agg(quote_nullable(CASE json_typeof(arg) WHEN 'array'
+				THEN ARRAY(SELECT json_array_elements_text(arg))::text
 				ELSE arg #>> '{}' END), ', ' ORDER BY n) || ')'
 			FROM json_array_elements(value->'args') WITH ORDINALITY AS args (arg, n)), '') AS args
 		FROM CAST(current_setting('brownie.run') AS json) AS run,

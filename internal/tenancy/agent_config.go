@@ -47,8 +47,8 @@ func (s *Store) AgentConfig(ctx context.Context, id string) (AgentConfig, error)
 // AgentConfigByName returns the agent config of a team with the name, or [postgres.ErrNotFound].
 func (s *Store) AgentConfigByName(ctx context.Context, teamID, name string) (AgentConfig, error) {
 	return onlyOne(postgres.Query[AgentConfig](ctx, s.db, agentConfigsSQL+`
-		WHERE a.organization_id = (SELECT organization_id FROM public.teams WHERE id = $1) AND a.team_id = $1
-			AND a.name = $2`, teamID, name))
+		WHERE a.organization_id = (SELECT organization_id FROM public.teams WHERE id = $1) AND a.team_id = $1 AND a.name =
+			$2`, teamID, name))
 }
 
 // AgentConfigByKey returns the agent config by its name and the slugs of its organization and team, or
@@ -131,8 +131,8 @@ func (s *Store) agentConfigError(ctx context.Context, a AgentConfig, err error) 
 	if err != nil {
 		return err
 	}
-	return duplicateError("agent config", "name", a.Name, fmt.Sprintf("in team %q of organization "+
-		"%q", existing.Team, existing.Organization),
+	return duplicateError("agent config", "name", a.Name, fmt.Sprintf("in team %q of organization %q", existing.Team,
+		existing.Organization),
 		Existing{ID: existing.ID, Key: existing.Organization + "/" + existing.Team + "/" + a.Name})
 }
 

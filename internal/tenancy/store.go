@@ -152,8 +152,8 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 
 // remove deletes a row by a statement that returns its ID, after the locks that its guards need. removed is false when nothing
 // matched or a guard held it back.
-func remove[T any](ctx context.Context, db *postgres.DB, id string, read reader[T], query string, locks ...string) (removed bool,
-	err error,
+func remove[T any](ctx context.Context, db *postgres.DB, id string, read reader[T], query string, locks ...string) (
+	removed bool, err error,
 ) {
 	var statements []postgres.Statement
 	for _, sql := range append(locks, query) {

@@ -224,15 +224,17 @@ func TestDeletedUserComesBackToLife(t *testing.T) {
 	if revived.ID != user.ID || revived.Username != "jane2" || revived.Role != "admin" {
 		t.Errorf("got %+v, want the row %s with the new attributes", revived, user.ID)
 	}
-	if !testdb.Value[bool](t, tenant.database, `SELECT deleted_at IS NULL AND deleted_by IS NULL AND password_hash = 'kept' FROM users
-		WHERE id = $1`, user.ID) {
+	if !testdb.Value[bool](t, tenant.database, `SELECT deleted_at IS NULL AND deleted_by IS NULL AND password_hash = 'kept' FROM `+
+		`users WHERE id = $1`, user.ID) {
 		t.Error("the revived row must lose deleted_at and deleted_by, and keep what is not managed")
 	}
 
 	// Another organization neither gets the row nor learns to import it.
 	testdb.Exec(t, tenant.database, `UPDATE users SET deleted_at = now() WHERE id = $1`, user.ID)
-	globex := testdb.Must(tenant.store.CreateOrganization(ctx,
-		tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	globex := testdb.Must(tenant.store.CreateOrganization(ctx, tenancy.Organization{
+		Name: "Globex", Slug: "globex", MaxTeams: 1,
+		MaxUsersPerTeam: 1,
+	}))(t)
 	team := testdb.Must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
 	var duplicate *tenancy.DuplicateError
 	if _, err := tenant.store.CreateUser(ctx, newUser(team, "jane")); !errors.As(err, &duplicate) || duplicate.DeletedAt == nil {
@@ -294,14 +296,14 @@ func TestTheDatabaseRefusesForeignTeams(t *testing.T) {
 	tenant := newTenant(t, nil)
 	ctx := t.Context()
 	user := testdb.Must(tenant.store.CreateUser(ctx, newUser(tenant.team, "jane")))(t)
-	globex := testdb.Must(tenant.store.CreateOrganization(ctx,
-		tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}))(t)
+	other := tenancy.Organization{Name: "Globex", Slug: "globex", MaxTeams: 1, MaxUsersPerTeam: 1}
+	globex := testdb.Must(tenant.store.CreateOrganization(ctx, other))(t)
 	foreign := testdb.Must(tenant.store.CreateTeam(ctx, newTeam(globex, "core")))(t)
 	for _, sql := range []string{
 		`UPDATE users SET team_id = $2 WHERE id = $1`,
 		`UPDATE users SET team_id = $2, organization_id = (SELECT organization_id FROM teams WHERE id = $2) WHERE id = $1`,
-		`UPDATE teams SET organization_id = (SELECT organization_id FROM teams WHERE id = $2) WHERE id = (SELECT team_id FROM users
-			WHERE id = $1)`,
+		`UPDATE teams SET organization_id = (SELECT organization_id FROM teams WHERE id = $2) WHERE id = (SELECT team_id FROM users ` +
+			`WHERE id = $1)`,
 	} {
 		if err := testdb.TryExec(t, tenant.database, sql, user.ID, foreign.ID); err == nil {
 			t.Errorf("the database accepted %s", sql)
@@ -403,7 +405,8 @@ func TestPlatformInserts(t *testing.T) {
 	database := testdb.Migrated(t, testdb.Certificates)
 	db := serviceRole(t, database, "brownie-fastapi-server", "writer")
 	ids := `'11111111-1111-1111-1111-111111111111'::uuid, now(), now()`
-	org, team, user := `'11111111-1111-1111-1111-111111111111'`, `'22222222-2222-2222-2222-222222222222'`, `'33333333-3333-3333-3333-333333333333'`
+	org, team, user := `'11111111-1111-1111-1111-111111111111'`, `'22222222-2222-2222-2222-222222222222'`,
+		`'33333333-3333-3333-3333-333333333333'`
 	for _, sql := range []string{
 		`INSERT INTO public.organizations (id, created_at, updated_at, name, slug, description, is_active, config_yaml, config_json,
 			config_version,
@@ -411,36 +414,42 @@ func TestPlatformInserts(t *testing.T) {
 		`INSERT INTO public.teams (id, created_at, updated_at, org_id, created_by, updated_by, name, slug, description, is_active,
 			config_yaml,
 			config_json, config_version, settings, permissions, organization_id)
-			VALUES (` + team + `, now(), now(), ` + org + `, NULL, NULL, 'Core', 'core', NULL, true, NULL, 'null', NULL, '{}', '["read"]', ` + org + `)`,
+			VALUES (` + team + `, now(), now(), ` + org + `, NULL, NULL, 'Core', 'core', NULL, true, NULL, 'null', NULL, '{}', ` +
+			`'["read"]', ` + org + `)`,
 		`INSERT INTO public.users (id, created_at, updated_at, org_id, created_by, updated_by, deleted_at, deleted_by, email, username,
 			full_name,
 			avatar_url, password_hash, is_active, is_verified, oidc_subject, oidc_provider, team_id, role, preferences, organization_id)
-			VALUES (` + user + `, now(), now(), ` + org + `, NULL, NULL, NULL, NULL, 'a@b.example', 'a', NULL, NULL, 'hash', true, false, NULL, NULL,
+			VALUES (` + user + `, now(), now(), ` + org + `, NULL, NULL, NULL, NULL, 'a@b.example', 'a', NULL, NULL, 'hash', true,
+				false, NULL, NULL,
 			` + team + `, 'MEMBER', 'null', ` + org + `)`,
 		`INSERT INTO public.agent_configs (id, created_at, updated_at, org_id, created_by, updated_by, version, name, description,
 			agent_type, is_active,
 			config_yaml, config_json, config_version, config, execution_timeout_seconds, max_retries, retry_delay_seconds, triggers,
 				conditions,
 			tags, config_metadata, team_id, organization_id) VALUES (gen_random_uuid(), now(), now(),
-				` + org + `, ` + user + `, NULL, 1, 'x', NULL,
+				` + org + `, ` + user + `, NULL,
+				1, 'x', NULL,
 			'CUSTOM', true, NULL, 'null', NULL, '{}', 1, 1, 1, '[]', '{}', '["a"]', 'null', ` + team + `, ` + org + `)`,
 		`INSERT INTO public.configs (id, created_at, updated_at, org_id, created_by, updated_by, version, name, description,
 			config_type, status,
 			name_pattern, severity_pattern, team_pattern, config_yaml, config_json, config_version, priority, is_global, is_active, tags,
 			config_metadata, team_id, organization_id) VALUES (gen_random_uuid(), now(), now(),
-				` + org + `, NULL, NULL, 1, 'x', NULL, 'ALERT', 'DRAFT',
+				` + org + `, NULL, NULL, 1, 'x', NULL,
+				'ALERT', 'DRAFT',
 			NULL, NULL, NULL, NULL, '{}', NULL, 0, false, true, '{}', 'null', ` + team + `, ` + org + `)`,
 		`INSERT INTO public.incidents (id, created_at, updated_at, org_id, created_by, updated_by, version, idempotency_key, title,
 			description, status,
 			priority, assigned_to, started_at, resolved_at, closed_at, tags, incident_metadata, response_time_minutes,
 				resolution_time_minutes,
 			team_id, organization_id) VALUES (gen_random_uuid(), now(), now(),
-				` + org + `, ` + user + `, NULL, 1, 'k', 't', NULL, 'OPEN', 'LOW',
+				` + org + `, ` + user + `, NULL, 1, 'k', 't', NULL,
+				'OPEN', 'LOW',
 			` + user + `, NULL, NULL, NULL, 'null', '{}', NULL, NULL, ` + team + `, ` + org + `)`,
-		`INSERT INTO public.stats (id, created_at, updated_at, org_id, metric_name, metric_type, value, count, "timestamp",
-			time_window, labels,
+		`INSERT INTO public.stats (id, created_at, updated_at, org_id, metric_name, metric_type, value, count, "timestamp", time_window,
+			labels,
 			description, unit, team_id, organization_id)
-			VALUES (gen_random_uuid(), now(), now(), ` + org + `, 'm', 'gauge', 1, NULL, now(), NULL, 'null', NULL, NULL, NULL, ` + org + `)`,
+			VALUES (gen_random_uuid(), now(), now(),
+				` + org + `, 'm', 'gauge', 1, NULL, now(), NULL, 'null', NULL, NULL, NULL, ` + org + `)`,
 	} {
 		if _, err := postgres.Query[struct{}](t.Context(), db, sql); err != nil {
 			t.Fatal(err)
@@ -461,14 +470,14 @@ func TestServerDefaults(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
 	org, team := tenant.organization.ID, tenant.team.ID
-	testdb.Exec(t, tenant.database, `INSERT INTO public.users (organization_id, team_id, email, username) VALUES ($1, $2,
-		'b@b.example', 'b')`, org, team)
-	testdb.Exec(t, tenant.database, `INSERT INTO public.agent_configs (org_id, team_id, name, agent_type) VALUES ($1, $2, 'a',
-		'CUSTOM')`, org, team)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.users (organization_id, team_id, email, username) VALUES ($1, $2, `+
+		`'b@b.example', 'b')`, org, team)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.agent_configs (org_id, team_id, name, agent_type) VALUES ($1, $2, 'a', `+
+		`'CUSTOM')`, org, team)
 	testdb.Exec(t, tenant.database, `INSERT INTO public.configs (organization_id, name, config_type) VALUES ($1, 'a', 'TEAM')`, org)
 	testdb.Exec(t, tenant.database, `INSERT INTO public.incidents (organization_id, team_id, title) VALUES ($1, $2, 'a')`, org, team)
-	testdb.Exec(t, tenant.database, `INSERT INTO public.stats (organization_id, metric_name, metric_type, value) VALUES ($1, 'a', 'b',
-		1)`, org)
+	testdb.Exec(t, tenant.database, `INSERT INTO public.stats (organization_id, metric_name, metric_type, value) VALUES ($1, 'a', `+
+		`'b', 1)`, org)
 	for _, table := range []string{"users", "agent_configs", "configs", "incidents", "stats"} {
 		if !testdb.Value[bool](t, tenant.database, `SELECT bool_and(org_id = organization_id) FROM `+table) {
 			t.Errorf("%s: org_id and organization_id differ", table)
@@ -481,8 +490,8 @@ func TestServerDefaults(t *testing.T) {
 		tenant.team.UpdatedAt) {
 		t.Error("updated_at did not move")
 	}
-	if !testdb.Value[bool](t, tenant.database, `UPDATE teams SET updated_at = '2020-01-01'
-		WHERE id = $1 RETURNING updated_at = '2020-01-01'`, team) {
+	if !testdb.Value[bool](t, tenant.database, `UPDATE teams SET updated_at = '2020-01-01' WHERE id = $1 RETURNING updated_at = `+
+		`'2020-01-01'`, team) {
 		t.Error("a client's own updated_at was not kept")
 	}
 }
@@ -491,7 +500,8 @@ func TestServerDefaults(t *testing.T) {
 func serviceRole(t *testing.T, database, role, access string) *postgres.DB {
 	t.Helper()
 	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
-	testdb.Exec(t, database, `GRANT brownie_`+access+`, brownie_all_tenants TO "`+role+`"; GRANT CONNECT ON DATABASE `+database+` TO "`+role+`"`)
+	testdb.Exec(t, database, `GRANT brownie_`+access+`, brownie_all_tenants TO "`+role+`"; GRANT CONNECT ON DATABASE `+database+` TO "`+
+		role+`"`)
 	testdb.Exec(t, database, `INSERT INTO brownie.role_bindings (role_name, access) VALUES ('`+role+`', '`+access+`')`)
 	t.Cleanup(func() { testdb.Exec(t, database, `DROP OWNED BY "`+role+`"; DROP ROLE "`+role+`"`) })
 	db := postgres.New(testdb.ConfigAs(t, database, role))

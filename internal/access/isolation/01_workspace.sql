@@ -54,10 +54,11 @@ $$;
 
 -- Through which grants, by name, a role has a privilege: what a REVOKE must speak of.
 CREATE FUNCTION pg_temp.brownie_grantees(attacker name, acl aclitem[], privilege text) RETURNS text LANGUAGE sql STABLE AS $$
-	SELECT coalesce(string_agg(DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) END, ', '), quote_ident(attacker))
+	SELECT coalesce(string_agg(DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC'
+		ELSE quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) END, ', '), quote_ident(attacker))
 	FROM pg_catalog.aclexplode(acl) x
-	WHERE x.privilege_type = ANY (string_to_array(privilege, ', ')) AND (x.grantee = 0 OR pg_catalog.pg_has_role(attacker, x.grantee,
-		'MEMBER'))
+	WHERE x.privilege_type = ANY (string_to_array(privilege, ', ')) AND (x.grantee = 0
+		OR pg_catalog.pg_has_role(attacker, x.grantee, 'MEMBER'))
 $$;
 
 -- Whether a role may do anything with the rows of a table, and whether it may change them.

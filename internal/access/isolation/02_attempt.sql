@@ -50,8 +50,8 @@ BEGIN
 			WHEN t.typcategory = 'B' THEN 'false'
 			WHEN t.typcategory = 'D' THEN 'now()'
 			WHEN t.typcategory = 'A' THEN quote_literal('{}')
-			WHEN t.typcategory = 'E' THEN quote_literal((SELECT enumlabel FROM pg_catalog.pg_enum
-				WHERE enumtypid = t.oid ORDER BY enumsortorder LIMIT 1))
+			WHEN t.typcategory = 'E' THEN quote_literal((SELECT enumlabel FROM pg_catalog.pg_enum WHERE enumtypid = t.oid
+				ORDER BY enumsortorder LIMIT 1))
 			WHEN t.typname IN ('json', 'jsonb') THEN quote_literal('{}')
 			ELSE quote_literal(tenant) END, ', ')
 	INTO column_names, column_values

@@ -16,7 +16,8 @@ BEGIN
 				'name', 'isolation proof ' || tenant, 'slug', 'isolation-proof-' || tenant));
 		EXCEPTION WHEN integrity_constraint_violation OR data_exception OR raise_exception THEN
 			RAISE EXCEPTION 'the proof cannot make an organization: %', SQLERRM
-				USING HINT = 'It inserts a row into public.organizations with what every NOT NULL column without a default needs, and rolls back';
+				USING HINT = 'It inserts a row into public.organizations with what every NOT NULL column without a default needs, and '
+					'rolls back';
 		END;
 		FOR target IN
 			SELECT t.oid, coalesce(core.given, '{}') || jsonb_build_object(t.tenant_column, tenant) AS given

@@ -27,27 +27,28 @@ BEGIN
 	), objects AS (
 		SELECT DISTINCT classid, objid FROM mentions WHERE deptype = 'a'
 	), acls (class, object, acl) AS (
-		SELECT 'relation', c.oid::text, c.relacl
-			FROM objects o JOIN pg_catalog.pg_class c ON o.classid = 'pg_catalog.pg_class'::regclass AND c.oid = o.objid
+		SELECT 'relation', c.oid::text, c.relacl FROM objects o JOIN pg_catalog.pg_class c
+			ON o.classid = 'pg_catalog.pg_class'::regclass AND c.oid = o.objid
 		UNION ALL SELECT 'column', a.attrelid || '.' || a.attnum, a.attacl FROM objects o
 			JOIN pg_catalog.pg_attribute a ON o.classid = 'pg_catalog.pg_class'::regclass AND a.attrelid = o.objid AND a.attacl IS NOT NULL
-		UNION ALL SELECT 'schema', n.oid::text, n.nspacl
-			FROM objects o JOIN pg_catalog.pg_namespace n ON o.classid = 'pg_catalog.pg_namespace'::regclass AND n.oid = o.objid
-		UNION ALL SELECT 'function', p.oid::text, p.proacl
-			FROM objects o JOIN pg_catalog.pg_proc p ON o.classid = 'pg_catalog.pg_proc'::regclass AND p.oid = o.objid
-		UNION ALL SELECT 'database', d.oid::text, d.datacl
-			FROM objects o JOIN pg_catalog.pg_database d ON o.classid = 'pg_catalog.pg_database'::regclass AND d.oid = o.objid
+		UNION ALL SELECT 'schema', n.oid::text, n.nspacl FROM objects o JOIN pg_catalog.pg_namespace n
+			ON o.classid = 'pg_catalog.pg_namespace'::regclass AND n.oid = o.objid
+		UNION ALL SELECT 'function', p.oid::text, p.proacl FROM objects o JOIN pg_catalog.pg_proc p
+			ON o.classid = 'pg_catalog.pg_proc'::regclass AND p.oid = o.objid
+		UNION ALL SELECT 'database', d.oid::text, d.datacl FROM objects o JOIN pg_catalog.pg_database d
+			ON o.classid = 'pg_catalog.pg_database'::regclass AND d.oid = o.objid
 	), grants AS (
-		SELECT x.grantee AS oid, string_agg(concat_ws(' ', class, object, x.privilege_type, x.is_grantable), ',' ORDER BY class,
-			object, x.privilege_type) AS list
+		SELECT x.grantee AS oid, string_agg(concat_ws(' ', class, object, x.privilege_type, x.is_grantable), ','
+			ORDER BY class, object, x.privilege_type) AS list
 		FROM acls, pg_catalog.aclexplode(acls.acl) x GROUP BY x.grantee
 	), others AS (
-		SELECT refobjid AS oid, string_agg(concat_ws(' ', classid, objid, objsubid, deptype), ',' ORDER BY classid, objid, objsubid,
-			deptype) AS list
+		SELECT refobjid AS oid, string_agg(concat_ws(' ', classid, objid, objsubid, deptype), ','
+			ORDER BY classid, objid, objsubid, deptype) AS list
 		FROM mentions GROUP BY refobjid
 	), classes AS (
 		SELECT min(bound.rolname) AS role_name, count(*) - 1 AS alike
-		FROM bound LEFT JOIN memberships USING (oid) LEFT JOIN settings USING (oid) LEFT JOIN grants USING (oid) LEFT JOIN others USING (oid)
+		FROM bound LEFT JOIN memberships USING (oid) LEFT JOIN settings USING (oid) LEFT JOIN grants USING (oid) LEFT JOIN others
+			USING (oid)
 		GROUP BY bound.attributes, memberships.list, settings.list, grants.list, others.list
 	)
 	SELECT role_name, true, alike FROM classes;

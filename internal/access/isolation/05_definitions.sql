@@ -5,7 +5,8 @@
 -- that there nobody else may have any right.
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 SELECT t.name, 'row-level security', 'any', c.relrowsecurity AND (c.relforcerowsecurity OR t.ident = 'brownie.role_bindings'),
-	CASE WHEN NOT c.relrowsecurity THEN 'is off. To switch it on, with the policies: SELECT brownie.isolate_table(' || quote_literal(t.ident) || ')'
+	CASE WHEN NOT c.relrowsecurity THEN 'is off. To switch it on, with the policies: SELECT brownie.isolate_table(' ||
+		quote_literal(t.ident) || ')'
 		WHEN NOT c.relforcerowsecurity AND t.ident <> 'brownie.role_bindings'
 			THEN format('does not hold for the table''s owner: ALTER TABLE %s FORCE ROW LEVEL SECURITY', t.ident)
 		ELSE 'is on, also for the owner' END
@@ -16,9 +17,10 @@ SELECT t.name, 'tenant column', 'any', false, format('%I is of type %s, which no
 	'ALTER TABLE %s ALTER COLUMN %1$I TYPE uuid USING %1$I::uuid', t.tenant_column, t.declared_type, t.ident)
 FROM brownie_targets t WHERE t.key_type <> 'uuid'::regtype
 UNION ALL
-SELECT core.name, 'tenant column', 'any', false,
-	CASE WHEN to_regclass(core.ident) IS NULL THEN 'the table is missing: restore it from a backup'
-	ELSE format('has no column organization_id: ALTER TABLE %s RENAME COLUMN %I TO organization_id; SELECT brownie.isolate_table(%1$L)', core.ident,
+SELECT core.name, 'tenant column', 'any', false, CASE WHEN to_regclass(core.ident) IS NULL
+	THEN 'the table is missing: restore it from a backup'
+	ELSE format('has no column organization_id: ALTER TABLE %s RENAME COLUMN %I TO organization_id; SELECT brownie.isolate_table(%1$L)',
+		core.ident,
 		coalesce((SELECT a.attname FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid
 			AND a.attnum = f.conkey[1]
 			WHERE f.conrelid = to_regclass(core.ident) AND f.contype = 'f' AND cardinality(f.conkey) = 1
@@ -58,8 +60,8 @@ BEGIN
 		JOIN pg_catalog.pg_policy p ON p.polrelid = t.oid AND p.polpermissive
 		LEFT JOIN brownie_wanted_policies wanted USING (tenant_column, declared_type);
 	INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
-	SELECT p.name, 'policy ' || p.polname, 'any', p.is_tenants,
-		'lets a tenant''s role through when ' || p.expression || CASE WHEN p.is_tenants THEN ''
+	SELECT p.name, 'policy ' || p.polname, 'any', p.is_tenants, 'lets a tenant''s role through when ' || p.expression || CASE
+		WHEN p.is_tenants THEN ''
 		ELSE format('. To replace all policies of the table: SELECT brownie.isolate_table(%L)', p.ident) END
 	FROM brownie_policies p
 	WHERE EXISTS (
@@ -81,8 +83,10 @@ BEGIN
 	LOOP
 		BEGIN
 			EXECUTE format('CREATE TEMPORARY TABLE brownie_reference (%I %s)', target.tenant_column, target.declared_type);
-			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (brownie.policy_first() AND (%I = ANY (ARRAY(SELECT organization_id FROM '
-				'brownie.current_binding)) OR (SELECT all_tenants FROM brownie.current_binding) OR (SELECT pg_catalog.pg_has_role(relowner, ''USAGE'') '
+			EXECUTE format('CREATE POLICY tenant ON pg_temp.brownie_reference USING (brownie.policy_first() AND (%I = ANY (ARRAY(SELECT '
+				'organization_id FROM '
+				'brownie.current_binding)) OR (SELECT all_tenants FROM brownie.current_binding) OR (SELECT '
+					'pg_catalog.pg_has_role(relowner, ''USAGE'') '
 				'FROM pg_catalog.pg_class WHERE oid = %L::regclass)))', target.tenant_column, target.ident);
 			SELECT pg_catalog.pg_get_expr(polqual, polrelid) INTO wanted FROM pg_catalog.pg_policy
 				WHERE polrelid = 'pg_temp.brownie_reference'::regclass;
@@ -94,7 +98,8 @@ BEGIN
 			ORDER BY polname COLLATE "C" LIMIT 1;
 		INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 		SELECT target.name, 'first policy', 'any', is_so, CASE WHEN is_so THEN 'runs before every condition'
-			ELSE format('the restrictive policy "0_tenant" is missing, not the first or not what the migrations made, so that conditions of a tenant may run '
+			ELSE format('the restrictive policy "0_tenant" is missing, not the first or not what the migrations made, so that conditions '
+				'of a tenant may run '
 				'on rows of others: SELECT brownie.isolate_table(%L)', target.ident) END
 		FROM (SELECT coalesce(found.expression = wanted AND found.polcmd = '*' AND found.polroles @> pg_temp.brownie_tenant_groups(),
 			false) AS is_so) AS judged;
@@ -105,7 +110,8 @@ $$;
 -- The functions on which policies and triggers rest, by what they say.
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 SELECT wanted.name, 'definition', 'any', is_so, CASE WHEN is_so THEN 'is what the migrations made'
-	ELSE 'is not what the migrations made, so that conditions of a tenant may run on rows of others: run the migration that makes it down and up again' END
+	ELSE 'is not what the migrations made, so that conditions of a tenant may run on rows of others: run the migration that makes it '
+		'down and up again' END
 FROM (VALUES
 	('brownie.policy_first()', 'fc0c0aa0ee8d3089e11a3ea23ccb207b', 'i', false, NULL::text[]),
 	('brownie.planned_organization()', '82e8d2d557ad4eedb219dee4100e059b', 'i', false, NULL::text[])
@@ -139,8 +145,8 @@ BEGIN
 			|| 'it is defined as' || pg_catalog.pg_get_viewdef(c.oid)
 	FROM pg_catalog.pg_class c WHERE c.oid = 'brownie.current_binding'::regclass
 	UNION ALL
-	SELECT 'brownie.current_binding', 'owner', 'any', v.relowner = t.relowner,
-		CASE WHEN v.relowner = t.relowner THEN 'is that of the bindings'
+	SELECT 'brownie.current_binding', 'owner', 'any', v.relowner = t.relowner, CASE WHEN v.relowner = t.relowner
+		THEN 'is that of the bindings'
 		ELSE format('is not the owner of the bindings, so that policies may hold for it: ALTER VIEW brownie.current_binding OWNER TO %I',
 			pg_catalog.pg_get_userbyid(t.relowner)) END
 	FROM pg_catalog.pg_class v, pg_catalog.pg_class t WHERE v.oid = 'brownie.current_binding'::regclass

@@ -3,8 +3,8 @@ INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail, bo
 SELECT a.role_name, 'attributes', a.role_name, NOT (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication),
 	coalesce(nullif(concat_ws(', ', CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
 		CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END)
-		|| format(': ALTER ROLE %I%s%s%s%s', a.role_name, CASE WHEN r.rolsuper THEN ' NOSUPERUSER' END,
-			CASE WHEN r.rolbypassrls THEN ' NOBYPASSRLS' END,
+		|| format(': ALTER ROLE %I%s%s%s%s', a.role_name, CASE WHEN r.rolsuper THEN ' NOSUPERUSER' END, CASE WHEN r.rolbypassrls
+			THEN ' NOBYPASSRLS' END,
 			CASE WHEN r.rolcreaterole THEN ' NOCREATEROLE' END, CASE WHEN r.rolreplication THEN ' NOREPLICATION' END),
 		format(': ALTER ROLE %I', a.role_name)), 'none that matters'), a.bound
 FROM brownie_attackers a JOIN pg_catalog.pg_roles r ON r.rolname = a.role_name
@@ -27,8 +27,8 @@ FROM brownie_attackers a LEFT JOIN LATERAL (
 			WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid AND c.relpersistence = 't')
 ) o ON true
 UNION ALL
-SELECT t.name, 'privileges', a.role_name, false,
-	format('may TRUNCATE, REFERENCE or maintain it or put triggers on it, past every policy: REVOKE %s ON %s FROM %s',
+SELECT t.name, 'privileges', a.role_name, false, format('may TRUNCATE, REFERENCE or maintain it or put triggers on it, past every '
+	'policy: REVOKE %s ON %s FROM %s',
 	p.list, t.ident, pg_temp.brownie_grantees(a.role_name, c.relacl, p.list)), a.bound
 FROM brownie_attackers a, brownie_targets t JOIN pg_catalog.pg_class c ON c.oid = t.oid,
 	(SELECT CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN 'TRUNCATE, REFERENCES, TRIGGER, MAINTAIN'
@@ -64,8 +64,8 @@ SELECT 'database ' || d.datname, lower(p.privilege), a.role_name, false, CASE p.
 FROM brownie_attackers a, pg_catalog.pg_database d, unnest(ARRAY['CREATE', 'TEMPORARY']) AS p (privilege)
 WHERE d.datname = current_database() AND pg_catalog.has_database_privilege(a.role_name, d.oid, p.privilege)
 UNION ALL
-SELECT r.rolname, 'pooled superuser', r.rolname, false,
-	format('is a superuser and a member of brownie_pooled, so that the pooler''s certificate opens it: '
+SELECT r.rolname, 'pooled superuser', r.rolname, false, format('is a superuser and a member of brownie_pooled, so that the pooler''s '
+	'certificate opens it: '
 	'REVOKE brownie_pooled FROM %I', r.rolname), false
 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member AND r.rolsuper
 WHERE m.roleid = 'brownie_pooled'::regrole
@@ -111,10 +111,10 @@ WHERE pg_catalog.has_parameter_privilege(a.role_name, p.parname, g.privilege)
 UNION ALL
 SELECT 'parameter ' || split_part(setting, '=', 1), 'setting', coalesce(a.role_name, 'any'), false,
 	format('%s is set, which switches triggers, foreign keys or '
-		'rights off, or loads code into sessions: ALTER %s RESET %s', setting, CASE WHEN a.role_name IS NULL THEN format('%s',
-			CASE s.setdatabase WHEN 0
-			THEN format('ROLE %s', CASE s.setrole WHEN 0 THEN 'ALL' ELSE s.setrole::regrole::text END) ELSE format('DATABASE %I',
-				current_database()) END)
+		'rights off, or loads code into sessions: ALTER %s RESET %s', setting, CASE WHEN a.role_name IS NULL
+			THEN format('%s', CASE s.setdatabase WHEN 0
+			THEN format('ROLE %s', CASE s.setrole WHEN 0 THEN 'ALL' ELSE s.setrole::regrole::text END)
+				ELSE format('DATABASE %I', current_database()) END)
 		ELSE format('ROLE %I%s', a.role_name, CASE s.setdatabase WHEN 0 THEN '' ELSE format(' IN DATABASE %I', current_database()) END) END,
 		split_part(setting, '=', 1)), coalesce(a.bound, false)
 FROM pg_catalog.pg_db_role_setting s
@@ -122,7 +122,8 @@ CROSS JOIN unnest(s.setconfig) AS setting
 LEFT JOIN brownie_attackers a ON quote_ident(a.role_name)::regrole = s.setrole
 WHERE (s.setrole = 0 OR a.role_name IS NOT NULL) AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database
 	WHERE datname = current_database()))
-	AND setting ~* '^(session_replication_role=(replica|local)|lo_compat_privileges=(on|true|yes|1)|allow_system_table_mods=(on|true|yes|1)|\w+_preload_libraries=.|dynamic_library_path=)'
+	AND setting ~* '^(session_replication_role=(replica|local)|lo_compat_privileges=(on|true|yes|1)|'
+		'allow_system_table_mods=(on|true|yes|1)|\w+_preload_libraries=.|dynamic_library_path=)'
 UNION ALL
 SELECT 'parameter ' || name, 'setting', 'any', false, format('is %s for the whole server: ALTER SYSTEM RESET %s', reset_val, name), false
 FROM pg_catalog.pg_settings
@@ -134,8 +135,8 @@ SELECT 'large object ' || l.oid, 'large object', a.role_name, false,
 	format('belongs to no tenant, and the role reads or writes it: REVOKE ALL ON LARGE OBJECT %s FROM %s',
 	l.oid, pg_temp.brownie_grantees(a.role_name, l.lomacl, 'SELECT, UPDATE')), a.bound
 FROM brownie_attackers a, pg_catalog.pg_largeobject_metadata l
-WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(l.lomacl) x WHERE (x.grantee = 0 OR pg_catalog.pg_has_role(a.role_name, x.grantee,
-	'USAGE')) AND x.grantee <> l.lomowner)
+WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(l.lomacl) x WHERE (x.grantee = 0
+	OR pg_catalog.pg_has_role(a.role_name, x.grantee, 'USAGE')) AND x.grantee <> l.lomowner)
 UNION ALL
 SELECT 'foreign server ' || s.srvname, 'foreign server', a.role_name, false,
 	format('reaches another server with somebody else''s rights: REVOKE USAGE ON FOREIGN SERVER %I FROM %s',
@@ -145,5 +146,5 @@ UNION ALL
 SELECT 'foreign-data wrapper ' || w.fdwname, 'foreign server', a.role_name, false,
 	format('may define servers to reach: REVOKE USAGE ON FOREIGN DATA WRAPPER %I FROM %s',
 	w.fdwname, pg_temp.brownie_grantees(a.role_name, w.fdwacl, 'USAGE')), a.bound
-FROM brownie_attackers a, pg_catalog.pg_foreign_data_wrapper w WHERE pg_catalog.has_foreign_data_wrapper_privilege(a.role_name, w.oid,
-	'USAGE');
+FROM brownie_attackers a, pg_catalog.pg_foreign_data_wrapper w
+	WHERE pg_catalog.has_foreign_data_wrapper_privilege(a.role_name, w.oid, 'USAGE');

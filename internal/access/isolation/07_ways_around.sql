@@ -105,8 +105,8 @@ FROM pg_catalog.pg_proc p
 WHERE p.proleakproof AND (p.oid >= 16384 OR p.oid::integer <> ALL (
 	-- Those that PostgreSQL 16, 17 or 18 itself calls leakproof; their numbers are the same in all versions.
 	ARRAY[
-	56, 57, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 72, 73, 74, 84, 144, 145, 146, 147, 148, 149, 150, 151, 157, 158, 159, 160,
-		161, 162, 163, 164,
+	56, 57, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 72, 73, 74, 84, 144, 145, 146, 147, 148, 149, 150, 151, 157, 158, 159, 160, 161,
+		162, 163, 164,
 	165, 166, 167, 168, 169, 184, 185, 235, 236, 240, 241, 242, 243, 244, 245, 246, 247, 248, 249, 250, 251, 252, 253, 287, 288, 289,
 		290, 291,
 	292, 293, 294, 295, 296, 297, 298, 299, 300, 301, 302, 303, 304, 305, 306, 307, 308, 309, 310, 311, 313, 316, 318, 350, 351, 354,
@@ -173,8 +173,8 @@ JOIN brownie_attackers a ON pg_temp.brownie_changes(a.role_name, c.oid)
 WHERE NOT g.tgisinternal
 GROUP BY c.oid, g.tgname, p.oid, u.rolname, u.reason
 UNION ALL
-SELECT t.name, 'trigger ' || g.tgname, 'any', false,
-	format('notifies, and every session may listen to it: DROP TRIGGER %I ON %s, or send no more than that something changed '
+SELECT t.name, 'trigger ' || g.tgname, 'any', false, format('notifies, and every session may listen to it: DROP TRIGGER %I ON %s, or '
+	'send no more than that something changed '
 	'in a table that no tenant writes', g.tgname, t.ident)
 FROM brownie_targets t JOIN pg_catalog.pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal JOIN notifiers ON notifiers.oid = g.tgfoid;
 
@@ -189,11 +189,11 @@ DECLARE
 BEGIN
 	FOR shared IN
 		SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS ident, a.attname, min(k.role_name) AS role_name, (
-			SELECT format('%s references %s', a.attname, r.name)
-				FROM pg_catalog.pg_constraint f JOIN brownie_targets r ON r.oid = f.confrelid
+			SELECT format('%s references %s', a.attname, r.name) FROM pg_catalog.pg_constraint f JOIN brownie_targets r
+				ON r.oid = f.confrelid
 			WHERE f.conrelid = c.oid AND f.contype = 'f' AND a.attnum = ANY (f.conkey) LIMIT 1) AS reference,
-			a.attname ~* '^(org|organi[sz]ation|tenant|customer|account|company)s?(_?(id|uuid|key|ref))?$' AND (t.typcategory IN ('S',
-				'N') OR t.typname = 'uuid') AS is_named_so
+			a.attname ~* '^(org|organi[sz]ation|tenant|customer|account|company)s?(_?(id|uuid|key|ref))?$'
+				AND (t.typcategory IN ('S', 'N') OR t.typname = 'uuid') AS is_named_so
 		FROM pg_catalog.pg_class c
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -222,7 +222,8 @@ BEGIN
 		INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 		SELECT pg_temp.brownie_name(shared.oid), 'tenant column', shared.role_name, false,
 			format('all tenants may read it, but %s. To give its rows to their tenants: '
-			'ALTER TABLE %s RENAME COLUMN %I TO organization_id; SELECT brownie.isolate_table(%2$L). Or: REVOKE ALL ON %2$s FROM PUBLIC, %4$s',
+			'ALTER TABLE %s RENAME COLUMN %I TO organization_id; SELECT brownie.isolate_table(%2$L). Or: REVOKE ALL ON %2$s FROM PUBLIC, '
+				'%4$s',
 			carries, shared.ident, shared.attname, pg_temp.brownie_tenant_names()) WHERE carries IS NOT NULL;
 	END LOOP;
 END

@@ -27,14 +27,14 @@ CREATE TEMPORARY TABLE brownie_revealing ON COMMIT DROP AS
 	SELECT t.name, t.ident, t.tenant_column, k.relname, i.indexrelid, i.indisprimary, i.indisunique OR i.indisexclusion AS is_unique,
 		coalesce(pg_catalog.pg_get_indexdef(i.indexrelid, 1, true), '') AS first_column,
 		t.ident = 'public.organizations' AND i.indnatts = 1 AND pg_catalog.pg_get_indexdef(i.indexrelid, 1, true) IN ('name', 'slug')
-			OR t.ident = 'public.users' AND i.indnatts = 1 AND pg_catalog.pg_get_indexdef(i.indexrelid, 1, true) IN ('email',
-				'username', 'oidc_subject')
+			OR t.ident = 'public.users' AND i.indnatts = 1
+				AND pg_catalog.pg_get_indexdef(i.indexrelid, 1, true) IN ('email', 'username', 'oidc_subject')
 			AS is_sign_in,
 		(SELECT min(a.role_name) FROM brownie_attackers a WHERE pg_temp.brownie_changes(a.role_name, t.oid)) AS changer,
 		(SELECT min(a.role_name) FROM brownie_attackers a WHERE pg_catalog.has_any_column_privilege(a.role_name, t.oid, 'SELECT')
 			OR EXISTS (
-			SELECT FROM pg_catalog.pg_partition_ancestors(t.oid) p WHERE pg_catalog.has_any_column_privilege(a.role_name, p.relid,
-				'SELECT'))) AS reader
+			SELECT FROM pg_catalog.pg_partition_ancestors(t.oid) p
+				WHERE pg_catalog.has_any_column_privilege(a.role_name, p.relid, 'SELECT'))) AS reader
 	FROM brownie_targets t
 	JOIN pg_catalog.pg_index i ON i.indrelid = t.oid AND i.indkey[0] IS DISTINCT FROM t.tenant_attnum
 	JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
@@ -52,8 +52,8 @@ WHERE r.is_unique AND NOT r.indisprimary AND NOT r.is_sign_in AND r.changer IS N
 	AND NOT EXISTS (SELECT FROM brownie_targets t WHERE t.ident = r.ident AND t.tenant_attnum = ANY (i.indkey));
 
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
-SELECT name, 'index ' || relname, reader, false,
-	format('does not begin with %I, so that EXPLAIN ANALYZE tells whether other tenants have a value: '
+SELECT name, 'index ' || relname, reader, false, format('does not begin with %I, so that EXPLAIN ANALYZE tells whether other tenants '
+	'have a value: '
 	'DROP INDEX %s; CREATE INDEX ON %s (%1$I, …)', tenant_column, indexrelid::regclass, ident)
 FROM brownie_revealing r WHERE NOT is_sign_in AND NOT indisprimary AND reader IS NOT NULL
 	-- What the primary key tells anyway.
@@ -62,8 +62,8 @@ FROM brownie_revealing r WHERE NOT is_sign_in AND NOT indisprimary AND reader IS
 
 -- PostgreSQL evaluates the WHERE of ON CONFLICT DO UPDATE on a row that is in the way before that row's policies.
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
-SELECT r.name, 'guard of ' || r.relname, r.changer, guarded.is_so,
-	CASE WHEN guarded.is_so THEN 'shows nothing of a row that is in the way of an INSERT'
+SELECT r.name, 'guard of ' || r.relname, r.changer, guarded.is_so, CASE WHEN guarded.is_so
+	THEN 'shows nothing of a row that is in the way of an INSERT'
 	ELSE format('an INSERT that finds a row of another tenant in its way shows its values: SELECT brownie.isolate_table(%L)', r.ident) END
 FROM brownie_revealing r
 JOIN pg_catalog.pg_index i USING (indexrelid)
@@ -71,8 +71,8 @@ JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND NOT c.relispartition
 CROSS JOIN LATERAL (
 	SELECT bool_or(p.prosecdef AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'] AND p.prosrc ~ E'^\nBEGIN\n    IF EXISTS'
 		AND position(
-		(SELECT format('t.%I <> NEW.%1$I AND %s) THEN', r.tenant_column,
-			string_agg(format(CASE WHEN i.indnullsnotdistinct THEN 't.%I IS NOT DISTINCT FROM NEW.%1$I'
+		(SELECT format('t.%I <> NEW.%1$I AND %s) THEN', r.tenant_column, string_agg(format(CASE WHEN i.indnullsnotdistinct
+			THEN 't.%I IS NOT DISTINCT FROM NEW.%1$I'
 			ELSE 't.%I = NEW.%1$I' END, a.attname), ' AND ' ORDER BY a.attnum))
 		FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid
 			AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])) IN p.prosrc) > 0) IS TRUE AS is_so
@@ -90,8 +90,8 @@ SELECT name, 'key ' || relname, 'any', true, CASE WHEN is_sign_in
 	ELSE 'a tenant can find out which ' || first_column || ' the rows of all tenants have' END, true
 FROM brownie_revealing WHERE is_sign_in OR indisprimary AND reader IS NOT NULL
 UNION ALL
-SELECT r.name, 'rows being made', 'any', true,
-	format('who guesses %s of a row before its transaction is over can read that row by ON CONFLICT DO UPDATE: take random UUIDs, '
+SELECT r.name, 'rows being made', 'any', true, format('who guesses %s of a row before its transaction is over can read that row by ON '
+	'CONFLICT DO UPDATE: take random UUIDs, '
 	'or make the key DEFERRABLE', r.first_column), true
 FROM brownie_revealing r JOIN pg_catalog.pg_index i USING (indexrelid)
 WHERE r.is_unique AND i.indimmediate AND i.indexprs IS NULL AND r.changer IS NOT NULL AND r.ident <> 'public.organizations'
@@ -99,8 +99,8 @@ WHERE r.is_unique AND i.indimmediate AND i.indexprs IS NULL AND r.changer IS NOT
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid
 		AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1]) AND a.atttypid = 'uuid'::regtype)
 UNION ALL
-SELECT '*', 'statistics functions', 'any', true,
-	'counters such as pg_stat_get_xact_tuples_fetched tell whether a key found a row. A superuser can take them away: '
+SELECT '*', 'statistics functions', 'any', true, 'counters such as pg_stat_get_xact_tuples_fetched tell whether a key found a row. A '
+	'superuser can take them away: '
 	'migrate as a superuser, or see the guide "Tenants, roles and certificates"', true
 WHERE pg_catalog.has_function_privilege('public', 'pg_catalog.pg_stat_get_xact_tuples_fetched(oid)', 'EXECUTE')
 UNION ALL
@@ -110,7 +110,7 @@ SELECT 'database ' || d.datname, 'other database', 'any', true,
 FROM pg_catalog.pg_database d WHERE d.datname IN ('postgres', 'template1') AND d.datname <> current_database() AND d.datallowconn
 	AND pg_catalog.has_database_privilege('public', d.oid, 'CONNECT')
 UNION ALL
-SELECT '*', 'large objects', 'any', true,
-	'every login may store large objects, which belong to no tenant and fill the disk. A superuser can take that away: '
+SELECT '*', 'large objects', 'any', true, 'every login may store large objects, which belong to no tenant and fill the disk. A superuser '
+	'can take that away: '
 	'migrate as a superuser, or see the guide "Tenants, roles and certificates"', true
 WHERE pg_catalog.has_function_privilege('public', 'pg_catalog.lo_from_bytea(oid, bytea)', 'EXECUTE');

@@ -16,8 +16,8 @@ DECLARE
 BEGIN
 	SET CONSTRAINTS ALL IMMEDIATE;
 	CREATE TEMPORARY TABLE brownie_guarded ON COMMIT DROP AS
-		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name AND NOT f.stopped) AS guarded,
-			NULL::text AS other_row, NULL::text AS other_place
+		SELECT t.*, NOT EXISTS (SELECT FROM brownie_findings f WHERE f.table_name = t.name
+			AND NOT f.stopped) AS guarded, NULL::text AS other_row, NULL::text AS other_place
 		FROM brownie_targets t WHERE t.key_type IN ('uuid'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
 	FOR target IN SELECT * FROM brownie_guarded LOOP
 		BEGIN
@@ -68,22 +68,25 @@ BEGIN
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				UNION ALL SELECT 'condition merged with the policy', ARRAY['42501'], NULL, ARRAY[
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
-					format('SELECT FROM %2$s AS t WHERE t.ctid = %4$L AND (CASE WHEN t.%1$I = ANY (''{%3$s}'') THEN (SELECT CASE WHEN pg_catalog.set_config(''brownie.reached'', ''yes'', true) '
+					format('SELECT FROM %2$s AS t WHERE t.ctid = %4$L AND (CASE WHEN t.%1$I = ANY (''{%3$s}'') THEN (SELECT CASE WHEN '
+						'pg_catalog.set_config(''brownie.reached'', ''yes'', true) '
 						'IS NOT NULL THEN pg_catalog.gen_random_uuid() END) END) = (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) '
 						'AND (CASE WHEN t.%1$I IS NOT NULL THEN t.%1$I END) = t.%1$I', target.tenant_column, target.ident, other,
 							target.other_place),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				UNION ALL SELECT 'condition on a row in the way of ' || k.relname, ARRAY['42501', '23505'], NULL, ARRAY[
 					'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
-					format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM pg_catalog.jsonb_populate_record(NULL::%1$s, %4$L) AS r '
-						'ON CONFLICT (%5$s) DO UPDATE SET %6$I = excluded.%6$I WHERE (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL',
+					format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM '
+						'pg_catalog.jsonb_populate_record(NULL::%1$s, %4$L) AS r '
+						'ON CONFLICT (%5$s) DO UPDATE SET %6$I = excluded.%6$I WHERE (SELECT '
+							'pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL',
 						target.ident, columns.names, columns.vals, target.other_row, columns.keys, changeable),
 					'SELECT WHERE pg_catalog.current_setting(''brownie.reached'') = ''yes''']
 				FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
 				CROSS JOIN LATERAL (
 					SELECT string_agg(quote_ident(a.attname), ', ') AS names, string_agg(CASE WHEN target.ident <> 'public.organizations'
-							AND a.attname IN (target.tenant_column, 'org_id') THEN quote_literal(own) || '::uuid' ELSE format('r.%I',
-								a.attname) END, ', ') AS vals,
+							AND a.attname IN (target.tenant_column, 'org_id') THEN quote_literal(own) || '::uuid'
+								ELSE format('r.%I', a.attname) END, ', ') AS vals,
 						string_agg(quote_ident(a.attname), ', ') FILTER (WHERE a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])) AS keys
 					FROM pg_catalog.pg_attribute a WHERE a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped
 						AND a.attgenerated = ''
@@ -102,7 +105,8 @@ BEGIN
 					CASE WHEN result.code <> ALL (attack.refusals) THEN 'inconclusive: ' || result.message || CASE WHEN target.guarded
 						THEN '. The table''s definition and policies are what they should be' ELSE '' END
 						WHEN attack.name LIKE 'condition %' AND result.touched > 0
-						THEN 'a tenant''s condition runs on rows that the policy hides, and shows their values. To write the policies and the guard anew: SELECT brownie.isolate_table('
+						THEN 'a tenant''s condition runs on rows that the policy hides, and shows their values. To write the policies '
+							'and the guard anew: SELECT brownie.isolate_table('
 							|| quote_literal(target.ident) || ')' ELSE result.message END,
 					attacker.bound, false);
 			END LOOP;

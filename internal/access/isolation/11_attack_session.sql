@@ -16,7 +16,8 @@ BEGIN
 				'brownie.organization_id', 'brownie.tenant', 'brownie.session_user', 'rls.organization_id', 'request.jwt.claims',
 					'my.org']) AS setting
 			UNION ALL SELECT 'search_path', 'brownie.current_binding', ARRAY[
-				format('CREATE TEMPORARY VIEW current_binding AS SELECT %L::uuid AS organization_id, true AS all_tenants, true AS writes_all_tenants', other),
+				format('CREATE TEMPORARY VIEW current_binding AS SELECT %L::uuid AS organization_id, true AS all_tenants, true AS '
+					'writes_all_tenants', other),
 				'SELECT set_config(''search_path'', ''pg_temp, public, brownie'', true)', look]
 			UNION ALL SELECT 'row_security', 'public.incidents', ARRAY['SELECT set_config(''row_security'', ''off'', true)', look]
 			UNION ALL SELECT 'change own binding', 'brownie.role_bindings', ARRAY[format(
@@ -24,7 +25,8 @@ BEGIN
 			UNION ALL SELECT 'change binding view', 'brownie.current_binding', ARRAY[format(
 				'UPDATE brownie.current_binding SET organization_id = %L', other)]
 			UNION ALL SELECT 'look past the binding view', 'brownie.current_binding', ARRAY[
-				'SELECT pg_catalog.set_config(name, ''off'', true) FROM unnest(ARRAY[''enable_indexscan'', ''enable_bitmapscan'', ''enable_indexonlyscan'']) AS name',
+				'SELECT pg_catalog.set_config(name, ''off'', true) FROM '
+					'unnest(ARRAY[''enable_indexscan'', ''enable_bitmapscan'', ''enable_indexonlyscan'']) AS name',
 				'SELECT pg_catalog.set_config(''brownie.reached'', '''', true)',
 				format('SELECT FROM brownie.current_binding WHERE CASE WHEN organization_id = ANY (''{%s}'') '
 					'THEN (SELECT pg_catalog.set_config(''brownie.reached'', ''yes'', true)) IS NULL ELSE false END', other),
@@ -35,7 +37,8 @@ BEGIN
 			WHERE a.attrelid = 'public.organizations'::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 				AND a.attname NOT IN ('description', 'config_yaml', 'config_json', 'config_version', 'settings', 'updated_at')
 			UNION ALL SELECT 'statistics', 'pg_catalog.pg_stats', ARRAY[
-				'SELECT FROM pg_catalog.pg_stats s JOIN brownie_targets t ON t.oid = format(''%I.%I'', s.schemaname, s.tablename)::regclass']
+				'SELECT FROM pg_catalog.pg_stats s JOIN brownie_targets t ON t.oid = format(''%I.%I'', s.schemaname, '
+					's.tablename)::regclass']
 			UNION ALL SELECT 'statistics', 'pg_catalog.' || catalog, ARRAY[format('SELECT FROM pg_catalog.%I LIMIT 1', catalog)]
 			FROM unnest(ARRAY['pg_statistic', 'pg_statistic_ext_data', 'pg_authid']) AS catalog
 		LOOP

@@ -25,8 +25,8 @@ BEGIN
 			WHEN 'change' THEN format('UPDATE %s SET updated_at = now() WHERE %I = %L', task.ident, task.tenant_column, own)
 			WHEN 'insert' THEN format('SELECT pg_temp.brownie_insert(%L, gen_random_uuid()::text, %L)', task.ident,
 				jsonb_build_object(task.tenant_column, own)
-				|| CASE WHEN task.ident IN ('public.users', 'public.agent_configs',
-					'public.incidents') THEN jsonb_build_object('team_id', own) ELSE '{}' END)
+				|| CASE WHEN task.ident IN ('public.users', 'public.agent_configs', 'public.incidents')
+					THEN jsonb_build_object('team_id', own) ELSE '{}' END)
 			ELSE format('UPDATE public.organizations SET description = description WHERE id = %L', own) END]);
 		INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail, bound)
 		VALUES (task.name, 'positive control: ' || task.what, task.role_name,
@@ -35,9 +35,11 @@ BEGIN
 			CASE WHEN result.code IS NULL AND result.touched > 0 THEN 'works'
 				ELSE format('a tenant cannot do what the role is for, so that this database is not isolated but broken: %s. %s',
 					coalesce(result.message, 'no row'), CASE
-					WHEN result.message ~ 'schema public' THEN 'As the schema''s owner: GRANT USAGE ON SCHEMA public TO ' || pg_temp.brownie_tenant_names() || ', brownie_all_tenants, brownie_backup'
-					WHEN result.code = '42501' AND result.message !~ 'row-level' THEN format('GRANT %s ON %s TO %I',
-						CASE task.what WHEN 'read' THEN 'SELECT' WHEN 'insert' THEN 'INSERT' ELSE 'UPDATE' END, task.ident, task.role_name)
+					WHEN result.message ~ 'schema public'
+						THEN 'As the schema''s owner: GRANT USAGE ON SCHEMA public TO ' || pg_temp.brownie_tenant_names() ||
+							', brownie_all_tenants, brownie_backup'
+					WHEN result.code = '42501' AND result.message !~ 'row-level' THEN format('GRANT %s ON %s TO %I', CASE task.what
+						WHEN 'read' THEN 'SELECT' WHEN 'insert' THEN 'INSERT' ELSE 'UPDATE' END, task.ident, task.role_name)
 					ELSE format('To write the policies anew: SELECT brownie.isolate_table(%L)', task.ident) END) END, task.bound);
 	END LOOP;
 

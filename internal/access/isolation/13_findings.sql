@@ -9,9 +9,8 @@ SELECT table_name, attack, role_name, stopped, regexp_replace(
 FROM brownie_findings f LEFT JOIN brownie_attackers a USING (role_name), CAST(current_setting('brownie.wanted') AS jsonb) AS wanted
 WHERE NOT stopped OR NOT f.bound
 UNION ALL
-SELECT '*', 'all of these', role_name, true,
-	count(*) || ' attempts stopped' || CASE WHEN a.alike > 0 THEN format('; so are those of %s roles that are like this one',
-		a.alike) ELSE '' END,
+SELECT '*', 'all of these', role_name, true, count(*) || ' attempts stopped' || CASE WHEN a.alike > 0
+	THEN format('; so are those of %s roles that are like this one', a.alike) ELSE '' END,
 	count(*), true, false
 FROM brownie_findings f JOIN brownie_attackers a USING (role_name) WHERE stopped AND f.bound GROUP BY role_name, a.alike
 ORDER BY stopped, known, is_cause DESC, table_name, role_name, attack

@@ -10,8 +10,8 @@ BEGIN
 		WHERE d.datname = current_database() AND acl.grantee = role_oid AND acl.privilege_type = 'CONNECT')
 	THEN
 		IF NOT has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION') THEN
-			RAISE EXCEPTION 'role % may not let others connect to database %', current_user,
-				current_database() USING CONSTRAINT = 'role_right',
+			RAISE EXCEPTION 'role % may not let others connect to database %', current_user, current_database()
+				USING CONSTRAINT = 'role_right',
 				HINT = format('The database''s owner can allow it: GRANT CONNECT ON DATABASE %I TO %I WITH GRANT OPTION',
 					current_database(), current_user);
 		END IF;

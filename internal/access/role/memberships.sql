@@ -13,7 +13,8 @@ BEGIN
 	LOOP
 		IF group_role.oid IS NULL THEN
 			RAISE EXCEPTION 'the group role % is missing in this cluster', group_role.name USING CONSTRAINT = 'role_right',
-				HINT = 'The database was restored without its roles: restore those first (pg_dumpall --roles-only), and then the database again';
+				HINT = 'The database was restored without its roles: restore those first (pg_dumpall --roles-only), and then the '
+					'database again';
 		END IF;
 		FOR member IN
 			SELECT grantor.rolname AS grantor FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles grantor ON grantor.oid = m.grantor

@@ -58,10 +58,8 @@ func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 	like := "Default: that of the provider."
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Proves that a role can log in with a certificate, or that it cannot: a real TLS handshake " +
-			"(`verify-full`) and login to a " +
-			"database or to PgBouncer, each time it is read. A login that is refused is a result, `logged_in = false`, and no " +
-			"error; a `check` " +
-			"block or a postcondition makes one of it.",
+			"(`verify-full`) and login to a database or to PgBouncer, each time it is read. A login that is refused is a result, " +
+			"`logged_in = false`, and no error; a `check` block or a postcondition makes one of it.",
 		Attributes: map[string]schema.Attribute{
 			"role": schema.StringAttribute{
 				Required: true, Validators: []validator.String{tf.CommonName}, MarkdownDescription: "Role to log in as.",
@@ -91,13 +89,13 @@ func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 			"session_user": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "Who the server says has logged in, which is what row-level policies go by.",
 			},
-			"tls_version": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of TLS that was spoken, such as " +
-				"`TLS 1.3`."},
+			"tls_version": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of TLS that was spoken, such as `TLS " +
+				"1.3`."},
 			"organization_id": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "The tenant that the session acts for; null when it acts for none or for all.",
 			},
-			"access": schema.StringAttribute{Computed: true, MarkdownDescription: "The access of the role in that database; " +
-				"null when it has none."},
+			"access": schema.StringAttribute{Computed: true, MarkdownDescription: "The access of the role in that database; null " +
+				"when it has none."},
 			"all_tenants": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the session sees the rows of all tenants."},
 		},
 	}
@@ -121,8 +119,8 @@ func (d *loginDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 		return
 	}
 	model.LoggedIn, model.AllTenants = types.BoolValue(login.LoggedIn), types.BoolValue(login.AllTenants)
-	model.Error, model.SessionUser = tf.TextOrNull(login.Problem), tf.TextOrNull(login.SessionUser)
-	model.TLSVersion = tf.TextOrNull(login.TLSVersion)
+	model.Error, model.SessionUser, model.TLSVersion = tf.TextOrNull(login.Problem), tf.TextOrNull(login.SessionUser),
+		tf.TextOrNull(login.TLSVersion)
 	model.OrganizationID, model.Access = types.StringPointerValue(login.OrganizationID), types.StringPointerValue(login.Access)
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
 }

@@ -128,13 +128,16 @@ func TestAccTenantIsolation(t *testing.T) {
 	const proof = `data "brownie_tenant_isolation" "proof" {}`
 	acctest.Run(t, func(database string) []resource.TestStep {
 		return []resource.TestStep{
-			{Config: proof, Check: resource.ComposeAggregateTestCheckFunc(
-				resource.TestCheckResourceAttr("data.brownie_tenant_isolation.proof", "isolated", "true"),
-				resource.TestCheckTypeSetElemNestedAttrs("data.brownie_tenant_isolation.proof", "known_channels.*", map[string]string{
-					"table": "users", "channel": "key users_email_key",
-				}),
-				resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary",
-					acctest.Says("attacks were tried, and all were stopped")))},
+			{
+				Config: proof,
+				Check: resource.ComposeAggregateTestCheckFunc(
+					resource.TestCheckResourceAttr("data.brownie_tenant_isolation.proof", "isolated", "true"),
+					resource.TestCheckTypeSetElemNestedAttrs("data.brownie_tenant_isolation.proof", "known_channels.*", map[string]string{
+						"table": "users", "channel": "key users_email_key",
+					}),
+					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("attacks were "+
+						"tried, and all were stopped"))),
+			},
 			{
 				PreConfig: acctest.BehindTerraformsBack(t, database, `CREATE TABLE notes (organization_id uuid)`), Config: proof,
 				Check: resource.ComposeAggregateTestCheckFunc(acctest.Attributes("data.brownie_tenant_isolation.proof", map[string]string{
@@ -143,13 +146,13 @@ func TestAccTenantIsolation(t *testing.T) {
 					"security, as any: is off"))),
 			},
 			{
-				PreConfig: acctest.BehindTerraformsBack(t, database,
-					`DROP TABLE notes; ALTER TABLE incidents DISABLE ROW LEVEL SECURITY`), Config: proof,
+				PreConfig: acctest.BehindTerraformsBack(t, database, `DROP TABLE notes; ALTER TABLE incidents DISABLE ROW LEVEL `+
+					`SECURITY`), Config: proof,
 				Check: resource.ComposeAggregateTestCheckFunc(
-					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary",
-						acctest.Says("what was not stopped: - incidents, row-level security, as any: is off")),
-					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary",
-						acctest.Says("- incidents, read, as"))),
+					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("what was not "+
+						"stopped: - incidents, row-level security, as any: is off")),
+					resource.TestMatchResourceAttr("data.brownie_tenant_isolation.proof", "summary", acctest.Says("- incidents, read, "+
+						"as"))),
 			},
 		}
 	})

@@ -59,10 +59,10 @@ func roleModelFrom(r access.Role, known roleModel) roleModel {
 		ID: types.StringValue(r.Name), OID: types.Int64Value(int64(r.OID)), Name: types.StringValue(r.Name),
 		Access: tf.TextOrNull(r.Access), OrganizationID: types.StringPointerValue(r.OrganizationID),
 		Pooled: types.BoolValue(r.Pooled), ConnectionLimit: tf.Int32Value(r.ConnectionLimit),
-		StatementTimeout: tf.DurationValue(r.StatementTimeout, known.StatementTimeout), ValidUntil: tf.TimeLike(r.ValidUntil,
-			known.ValidUntil),
-		Locked:     types.BoolValue(r.Locked),
-		Attributes: tf.SetValue(r.Attributes), MemberOf: tf.SetValue(r.MemberOf),
+		StatementTimeout: tf.DurationValue(r.StatementTimeout, known.StatementTimeout),
+		ValidUntil:       tf.TimeLike(r.ValidUntil, known.ValidUntil),
+		Locked:           types.BoolValue(r.Locked),
+		Attributes:       tf.SetValue(r.Attributes), MemberOf: tf.SetValue(r.MemberOf),
 	}
 	return m
 }
@@ -107,12 +107,11 @@ func roleAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "The role's object identifier in the cluster. It stays the same when the role is renamed.",
 		},
 		"name": tf.RequiredString("Name of the role and common name of its client certificates: letters, digits, `_`, `.`, `@` and "+
-			"`-`, at "+
-			"most 63 characters. Changing it renames the role in place. Every login of the server can read the names of all roles "+
-			"(`pg_roles`), so let them not tell who your customers are, if that is a secret. Refused are keywords such as `public`, what "+
-			"begins with `pg_`, the group roles, and, unless `access` is `pooler`, `"+access.PoolerName+"` and any name from which "+
-			"`pg_ident.conf` "+
-			"maps a certificate to another role; that file is read at the apply where the provider is a superuser.", roleName),
+			"`-`, at most 63 characters. Changing it renames the role in place. Every login of the server can read the names of all "+
+			"roles (`pg_roles`), so let them not tell who your customers are, if that is a secret. Refused are keywords such as "+
+			"`public`, what begins with `pg_`, the group roles, and, unless `access` is `pooler`, `"+access.PoolerName+"` and any "+
+			"name from which `pg_ident.conf` maps a certificate to another role; that file is read at the apply where the "+
+			"provider is a superuser.", roleName),
 		"access": tf.RequiredEnum("What the role may do. For one organization, or for all when `organization_id` is not set: "+
 			meanings(ofTenants)+". Never for one organization: "+meanings(ofServices)+".",
 			access.LevelNames(func(access.Level) bool { return true })...),
@@ -126,63 +125,58 @@ func roleAttributes() map[string]schema.Attribute {
 		"connection_limit": schema.Int64Attribute{
 			Optional: true, Computed: true, Validators: tf.AtLeast(-1),
 			MarkdownDescription: fmt.Sprintf("How many connections the role may have at once, `-1` for any number, which shuts out "+
-				"all others "+
-				"when the role uses it; through PgBouncer only those of the pooler count. Default: `%d` with `organization_id`, else `-1`.",
+				"all others when the role uses it; through PgBouncer only those of the pooler count. Default: `%d` with "+
+				"`organization_id`, else `-1`.",
 				access.TenantConnections),
 		},
 		"statement_timeout": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{tf.WholeMilliseconds},
 			PlanModifiers: []planmodifier.String{tf.SameMeaning(tf.SameDuration)},
 			MarkdownDescription: "How long a statement of the role may run, as a duration with a unit, such as `\"30s\"`. It is the " +
-				"default of " +
-				"new sessions, which a client may change (PostgreSQL manual, section 20.11.1). Without it the server's own holds.",
+				"default of new sessions, which a client may change (PostgreSQL manual, section 20.11.1). Without it the server's own " +
+				"holds.",
 		},
 		"valid_until": schema.StringAttribute{
 			Optional: true, CustomType: timetypes.RFC3339Type{}, Validators: []validator.String{tf.YearOne},
 			PlanModifiers: []planmodifier.String{tf.SameMeaning(tf.SameTime)},
-			MarkdownDescription: "When the role's access ends (RFC 3339). From then on it sees no row, not even in a transaction " +
-				"that is open, " +
-				"and the pooler refuses it; PostgreSQL itself checks such a time for passwords only (PostgreSQL manual, \"CREATE " +
-				"ROLE\"), " +
-				"so that it does not stop a `migrator`, who owns the schema, or a `monitor`: let their certificates expire. Never, " +
-				"when it is not set.",
+			MarkdownDescription: "When the role's access ends (RFC 3339). From then on it sees no row, not even in a transaction that " +
+				"is open, and the pooler refuses it; PostgreSQL itself checks such a time for passwords only (PostgreSQL manual, " +
+				"\"CREATE ROLE\"), so that it does not stop access " +
+				tf.Alternatives(access.LevelNames(func(l access.Level) bool { return l.Unexpiring })) +
+				": let their certificates expire. Never, when it is not set.",
 		},
 		"locked": tf.OptionalBool("Whether the role is shut out, as after its certificate was compromised: it may no longer log in, "+
-			"and its "+
-			"sessions are ended, those that a pooler holds for it included. It works within seconds, also where nobody reads certificate "+
-			"revocation lists, as PgBouncer does not. A role that may not log in but still has sessions counts as not locked.", false),
+			"and its sessions are ended, those that a pooler holds for it included. It works within seconds, also where nobody reads "+
+			"certificate revocation lists, as PgBouncer does not. A role that may not log in but still has sessions counts as not "+
+			"locked.", false),
 		"attributes": schema.SetAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "The attributes that the role has (PostgreSQL manual, \"CREATE ROLE\"), and `CONNECT` for that " +
-				"privilege on the " +
-				"database. A role of Terraform's has `CONNECT`, `INHERIT` and, unless it is `locked`, `LOGIN`; any other was given " +
-				"by somebody else and is " +
-				"taken away by the next apply: also a `PASSWORD`, which only a superuser can see, options of a membership " +
-				"(`brownie_reader WITH ADMIN`), and `VALID UNTIL DIFFERS`, when the server and the pooler would let the role in " +
-				"until another time than the tenant's rows are shown.",
+				"privilege on the database. A role of Terraform's has `CONNECT`, `INHERIT` and, unless it is `locked`, `LOGIN`; any " +
+				"other was given by somebody else and is taken away by the next apply: also a `PASSWORD`, which only a superuser can " +
+				"see, options of a membership (`brownie_reader WITH ADMIN`), and `VALID UNTIL DIFFERS`, when the server and the " +
+				"pooler would let the role in until another time than the tenant's rows are shown.",
 		},
 		"member_of": schema.SetAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "The group roles of the access levels that the role is a member of. They follow from `access`, " +
-				"`organization_id` and " +
-				"`pooled`; the next apply repairs what somebody else changed. Memberships in other roles are not Terraform's business.",
+				"`organization_id` and `pooled`; the next apply repairs what somebody else changed. Memberships in other roles are " +
+				"not Terraform's business.",
 		},
 	}
 }
 
 func (r *roleResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := roleAttributes()
-	attributes["reassign_owned_to"] = tf.OptionalString("The role that gets what this one owns in the database, and databases that "+
-		"it owns, when it is destroyed. Without "+
-		"it, a role that owns anything is not destroyed; the plan lists what that is. It must be applied before the destroy.", roleName)
-	attributes["deletion_protection"] = tf.OptionalBool("Whether planning to destroy the role is an error. It must be set to "+
-		"`false` and applied "+
-		"before the destroy. Known to Terraform only, not to the database.", false)
+	attributes["reassign_owned_to"] = tf.OptionalString("The role that gets what this one owns in the database, and databases that it "+
+		"owns, when it is destroyed. Without it, a role that owns anything is not destroyed; the plan lists what that is. It must be "+
+		"applied before the destroy.", roleName)
+	attributes["deletion_protection"] = tf.OptionalBool("Whether planning to destroy the role is an error. It must be set to `false` "+
+		"and applied before the destroy. Known to Terraform only, not to the database.", false)
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "A role is a PostgreSQL login role that authenticates with a client certificate whose common name is " +
-			"the role's " +
-			"name, and that acts for one organization or, as a service role, for all. It never has a password. Every change is made in " +
-			"place. The provider's own role needs `CREATEROLE` and must own the database, or be a superuser.",
+		MarkdownDescription: "A role is a PostgreSQL login role that authenticates with a client certificate whose common name is the " +
+			"role's name, and that acts for one organization or, as a service role, for all. It never has a password. Every change is " +
+			"made in place. The provider's own role needs `CREATEROLE` and must own the database, or be a superuser.",
 		Attributes: attributes,
 	}
 }
@@ -203,20 +197,18 @@ func (r *roleResource) ValidateConfig(ctx context.Context, req resource.Validate
 			"certificate opens the roles that may use it: choose another name, unless access is \"pooler\".", config.Name.ValueString()))
 	}
 	if level.Pooler && config.Pooled.ValueBool() {
-		resp.Diagnostics.AddAttributeError(path.Root("pooled"), "Invalid pooled",
-			"pooled is true: the pooler's own role cannot log in through the pooler.")
+		resp.Diagnostics.AddAttributeError(path.Root("pooled"), "Invalid pooled", "pooled is true: the pooler's own role cannot log "+
+			"in through the pooler.")
 	}
 	if level.Unexpiring && !config.ValidUntil.IsNull() {
-		resp.Diagnostics.AddAttributeWarning(path.Root("valid_until"), "valid_until does not stop a "+level.Name,
-			fmt.Sprintf("A %s does not need "+
-				"tenants' rows, which are all that such a role no longer sees after valid_until, and PostgreSQL itself checks that "+
-				"time for "+
-				"passwords only: without the pooler the role goes on to log in. Let its certificate expire by then, or destroy the "+
-				"role.", level.Name))
+		resp.Diagnostics.AddAttributeWarning(path.Root("valid_until"), "valid_until does not stop a "+level.Name, fmt.Sprintf("A %s "+
+			"does not need tenants' rows, which are all that such a role no longer sees after valid_until, and PostgreSQL itself "+
+			"checks that time for passwords only: without the pooler the role goes on to log in. Let its certificate expire by then, "+
+			"or destroy the role.", level.Name))
 	}
 	if !config.Name.IsUnknown() && config.Name.Equal(config.ReassignOwnedTo) {
-		resp.Diagnostics.AddAttributeError(path.Root("reassign_owned_to"), "Invalid reassign_owned_to",
-			"reassign_owned_to is the role itself: it must be another one.")
+		resp.Diagnostics.AddAttributeError(path.Root("reassign_owned_to"), "Invalid reassign_owned_to", "reassign_owned_to is the "+
+			"role itself: it must be another one.")
 	}
 }
 
@@ -267,8 +259,8 @@ func (m *roleModel) planDefaults(config roleModel) {
 }
 
 // warnOfSessions says in the plan what would make the apply fail. They may have ended by then.
-func (r *roleResource) warnOfSessions(ctx context.Context, plan roleResourceModel, req resource.ModifyPlanRequest,
-	resp *resource.ModifyPlanResponse,
+func (r *roleResource) warnOfSessions(
+	ctx context.Context, plan roleResourceModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse,
 ) {
 	var state roleResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() || r.Backend == nil {
@@ -302,10 +294,10 @@ func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanR
 
 func refuseProtectedRole(state roleResourceModel, diags *diag.Diagnostics) {
 	if state.DeletionProtection.ValueBool() {
-		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy role",
-			fmt.Sprintf("role %q is protected. To destroy it, "+
-				"set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy then.",
-				state.Name.ValueString()))
+		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy role", fmt.Sprintf("role %q is protected. To "+
+			"destroy it, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and "+
+			"destroy then.",
+			state.Name.ValueString()))
 	}
 }
 

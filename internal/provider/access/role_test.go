@@ -94,18 +94,22 @@ data "brownie_role" "r" {
 				Config: named("renamed-2"), ConfigPlanChecks: acctest.Planned("brownie_role.r", plancheck.ResourceActionUpdate),
 				Check: resource.ComposeAggregateTestCheckFunc(sameOID,
 					acctest.Attributes("brownie_role.r", map[string]string{"id": "renamed-2", "member_of.#": "3"}),
-					acctest.Attributes("data.brownie_role.r",
-						map[string]string{"access": "writer", "pooled": "true", "member_of.0": "brownie_all_tenants"})),
+					acctest.Attributes("data.brownie_role.r", map[string]string{
+						"access": "writer", "pooled": "true",
+						"member_of.0": "brownie_all_tenants",
+					})),
 			},
 			{
-				Config: strings.Replace(named("renamed-2"), "access = ", "locked = true\n  access = ",
-					1), ConfigPlanChecks: acctest.Planned("brownie_role.r", plancheck.ResourceActionUpdate),
+				Config:           strings.Replace(named("renamed-2"), "access = ", "locked = true\n  access = ", 1),
+				ConfigPlanChecks: acctest.Planned("brownie_role.r", plancheck.ResourceActionUpdate),
 				Check: resource.ComposeAggregateTestCheckFunc(sameOID,
 					acctest.Attributes("brownie_role.r", map[string]string{"locked": "true", "attributes.#": "2"}),
 					acctest.Attributes("data.brownie_role.r", map[string]string{"locked": "true"})),
 			},
-			{Config: named("renamed-2"), Check: acctest.Attributes("brownie_role.r",
-				map[string]string{"locked": "false", "attributes.#": "3"})},
+			{
+				Config: named("renamed-2"),
+				Check:  acctest.Attributes("brownie_role.r", map[string]string{"locked": "false", "attributes.#": "3"}),
+			},
 			{ // somebody else made a role of the next name
 				PreConfig: acctest.BehindTerraformsBack(t, database, `CREATE ROLE "renamed-3"`),
 				Config:    named("renamed-3"), ExpectError: acctest.Says(`a role named "renamed-3" exists already`),
@@ -170,24 +174,23 @@ func TestAccBadRoles(t *testing.T) {
 			bad(role("r", `access = "reader"`+"\n"+`valid_until = "tomorrow"`), `valid_until`),
 			bad(role("r", `access = "reader"`+"\n"+`valid_until = "0000-01-01T00:00:00Z"`), `it must be a time after the year 0`),
 			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "r"`), `reassign_owned_to is the role itself`),
-			bad(role("pg_reader", `access = "reader"`),
-				`name is "pg_reader", which begins with pg_ as PostgreSQL's own roles do: it must consist of`),
-			bad(role("brownie_admin", `access = "reader"`),
-				`name is "brownie_admin", which is the group role of an access level: it must consist of`),
-			bad(role("PUBLIC", `access = "reader"`),
-				`name is "PUBLIC", which is a keyword of PostgreSQL's and no role: it must consist of`),
+			bad(role("pg_reader", `access = "reader"`), `name is "pg_reader", which begins with pg_ as PostgreSQL's own roles do: it `+
+				`must consist of`),
+			bad(role("brownie_admin", `access = "reader"`), `name is "brownie_admin", which is the group role of an access level: it `+
+				`must consist of`),
+			bad(role("PUBLIC", `access = "reader"`), `name is "PUBLIC", which is a keyword of PostgreSQL's and no role: it must `+
+				`consist of`),
 			bad(role("none", `access = "reader"`), `name is "none", which is a keyword of PostgreSQL's`),
 			bad(role("Current_User", `access = "reader"`), `name is "Current_User", which is a keyword of PostgreSQL's`),
 			bad(role("session_user", `access = "reader"`), `name is "session_user", which is a keyword of PostgreSQL's`),
 			bad(role("current_role", `access = "reader"`), `name is "current_role", which is a keyword of PostgreSQL's`),
 			bad(role("user", `access = "reader"`), `name is "user", which is a keyword of PostgreSQL's`),
-			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "current_user"`),
-				`reassign_owned_to is "current_user", which is a keyword of PostgreSQL's and no role`),
-			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "public"`),
-				`reassign_owned_to is "public", which is a keyword of PostgreSQL's and no role`),
-			bad(role("pgbouncer", `access = "reader"`),
-				`name is "pgbouncer", the name of the pooler, whose certificate opens the roles that may use it: `+
-					`choose another name, unless access is "pooler".`),
+			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "current_user"`), `reassign_owned_to is "current_user", which `+
+				`is a keyword of PostgreSQL's and no role`),
+			bad(role("r", `access = "reader"`+"\n"+`reassign_owned_to = "public"`), `reassign_owned_to is "public", which is a `+
+				`keyword of PostgreSQL's and no role`),
+			bad(role("pgbouncer", `access = "reader"`), `name is "pgbouncer", the name of the pooler, whose certificate opens the `+
+				`roles that may use it: choose another name, unless access is "pooler".`),
 			bad(role("PgBouncer", `access = "writer"`), `name is "PgBouncer", the name of the pooler`),
 			bad(role("with space", `access = "reader"`), `name is "with space"`),
 			bad(role(strings.Repeat("x", 64), `access = "reader"`), `at most 63 characters`),
@@ -207,8 +210,8 @@ func TestAccConnectionLimitOfARole(t *testing.T) {
 		return acctest.Attributes("brownie_role."+name, map[string]string{"connection_limit": value})
 	}
 	config := func(tenant string) string {
-		return acctest.Acme + role("limited", tenant) + role("limited-server", `access = "admin"`) + role("limited-migrator",
-			`access = "migrator"`)
+		return acctest.Acme + role("limited", tenant) + role("limited-server", `access = "admin"`) + role("limited-migrator", `access `+
+			`= "migrator"`)
 	}
 	acctest.Run(t, func(database string) []resource.TestStep {
 		inDatabase := func(want int) resource.TestCheckFunc {
@@ -291,8 +294,8 @@ func TestAccWhichRolesArePooled(t *testing.T) {
 // What pg_ident.conf says is met at the apply, and told with the line.
 func TestAccNameFromWhichCertificatesAreMapped(t *testing.T) {
 	t.Parallel()
-	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, whose pg_ident.conf " +
-		"is changed"}})
+	server, err := devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own, whose pg_ident.conf is " +
+		"changed"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,20 +304,20 @@ func TestAccNameFromWhichCertificatesAreMapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const mapping = `DO $$ BEGIN EXECUTE format('COPY (SELECT %L) TO PROGRAM %L', 'brownie gateway +brownie_pooled',
-		'cat >> ' || current_setting('ident_file')); END $$`
+	const mapping = `DO $$ BEGIN EXECUTE format('COPY (SELECT %L) TO PROGRAM %L', 'brownie gateway +brownie_pooled', 'cat >> ' || ` +
+		`current_setting('ident_file')); END $$`
 	if _, err := admin.Exec(t.Context(), mapping); err != nil {
 		t.Fatal(err)
 	}
 	config := func(access string) string {
-		return "resource \"brownie_migration\" \"schema\" {}\n" + role("gateway",
-			fmt.Sprintf("access = %q\ndepends_on = [brownie_migration.schema]", access))
+		return "resource \"brownie_migration\" \"schema\" {}\n" + role("gateway", fmt.Sprintf("access = %q\ndepends_on = "+
+			"[brownie_migration.schema]", access))
 	}
 	w := acctest.NewWorkspaceWith(t, server.Env("postgres"), config("reader"))
 	output, err := w.Apply()
 	if err == nil || !acctest.Says(`Error: Cannot create role`).MatchString(output) ||
-		!acctest.Says(`(map brownie) lets a certificate of that name log in as +brownie_pooled. `+
-			`Nothing was changed. Only the pooler's role may have such a name`).MatchString(output) {
+		!acctest.Says(`(map brownie) lets a certificate of that name log in as +brownie_pooled. Nothing was changed. Only the pooler's `+
+			`role may have such a name`).MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
 	}
 	w.Write(config("pooler"))
@@ -386,11 +389,13 @@ resource "brownie_role" "r" {
 		}
 		w := acctest.NewWorkspace(t, database, config("reader"))
 		group.Go(func() {
-			for _, step := range []struct{ config, command string }{
-				{config("reader"), "apply"},
-				{config("admin"), "apply"},
-				{config("admin"), "destroy"},
-			} {
+			for _, step := range []struct{ config, command string }{{
+				config("reader"), "apply",
+			}, {
+				config("admin"), "apply",
+			}, {
+				config("admin"), "destroy",
+			}} {
 				w.Write(step.config)
 				if output, err := w.Run(step.command, "-auto-approve", "-parallelism=20"); err != nil {
 					t.Errorf("%s: %s\n%s", step.command, err, output)

@@ -56,22 +56,18 @@ func (d *tenantIsolationDataSource) Metadata(_ context.Context, req datasource.M
 
 func (d *tenantIsolationDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Proves that tenants are kept apart, by attacking: in a transaction that is always rolled back, it " +
-			"makes two organizations, " +
-			"assumes each kind of role and one of each class of roles that are bound to an organization and alike (the same " +
-			"attributes, memberships, " +
-			"settings and grants), and tries to reach the other organization's rows in every table that has an `organization_id`; " +
-			"it looks in the " +
-			"catalogs for ways around the policies; and it tries that each kind of role can do what it is for, since a database in " +
-			"which tenants can do " +
-			"nothing is not isolated but broken. The provider's role must own the database and have made the roles, or be a superuser.",
+		MarkdownDescription: "Proves that tenants are kept apart, by attacking: in a transaction that is always rolled back, it makes " +
+			"two organizations, assumes each kind of role and one of each class of roles that are bound to an organization and alike " +
+			"(the same attributes, memberships, settings and grants), and tries to reach the other organization's rows in every table " +
+			"that has an `organization_id`; it looks in the catalogs for ways around the policies; and it tries that each kind of " +
+			"role can do what it is for, since a database in which tenants can do nothing is not isolated but broken. The provider's " +
+			"role must own the database and have made the roles, or be a superuser.",
 		Attributes: map[string]schema.Attribute{
 			"isolated": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether every attack was stopped, and every kind " +
 				"of role can do what it is for."},
 			"summary": schema.StringAttribute{
 				Computed: true, MarkdownDescription: "How many attacks were tried and what was not stopped, table by table, causes " +
-					"with their " +
-					"remedies before what follows from them: for error messages of `check` blocks.",
+					"with their remedies before what follows from them: for error messages of `check` blocks.",
 			},
 			"findings": schema.ListNestedAttribute{
 				Computed:            true,
@@ -96,12 +92,12 @@ func (d *tenantIsolationDataSource) Schema(_ context.Context, _ datasource.Schem
 			"known_channels": schema.ListNestedAttribute{
 				Computed: true,
 				MarkdownDescription: "What a tenant can find out although every attack was stopped, because PostgreSQL or the " +
-					"platform's schema makes it " +
-					"unavoidable, such as whether anybody signs in by an e-mail address. They do not count against `isolated`.",
+					"platform's schema makes it unavoidable, such as whether anybody signs in by an e-mail address. They do not count " +
+					"against `isolated`.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"table": schema.StringAttribute{Computed: true, MarkdownDescription: "The table, or `*` for all."},
-					"channel": schema.StringAttribute{Computed: true, MarkdownDescription: "By what a tenant finds out, such as " +
-						"`key users_email_key`."},
+					"channel": schema.StringAttribute{Computed: true, MarkdownDescription: "By what a tenant finds out, such as `key " +
+						"users_email_key`."},
 					"detail": schema.StringAttribute{Computed: true, MarkdownDescription: "What a tenant can find out."},
 				}},
 			},
