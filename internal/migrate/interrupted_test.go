@@ -48,7 +48,7 @@ func upgradeEngine(db *postgres.DB) *migrate.Engine {
 const (
 	victimVariable  = "BROWNIE_TEST_VICTIM"
 	victimName      = "victim"
-	killedRuns      = 50
+	killedRuns      = 20 // Each child loads the parser, which takes seconds under the race detector.
 	killedRunsShort = 5
 )
 
