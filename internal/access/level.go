@@ -77,6 +77,9 @@ const (
 	pooledGroup     = "brownie_pooled"
 )
 
+// connectGroupPrefix begins the name of the group role whose members may connect to one database.
+const connectGroupPrefix = "brownie_connect_"
+
 // GroupRoles are the groups of all levels, and the two that are of no level.
 func GroupRoles() []string {
 	return append(groupsOf(func(Level) bool { return true }), allTenantsGroup, pooledGroup)

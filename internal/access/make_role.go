@@ -63,6 +63,7 @@ func (w wanted) change(programs ...string) ([]postgres.Statement, error) {
 	text, err := json.Marshal(w)
 	statements := []postgres.Statement{
 		{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, readBindings(w.Before), {SQL: wantedSQL, Args: []any{string(text)}},
+		{SQL: connectGroupSQL},
 	}
 	for _, program := range programs {
 		statements = append(statements, postgres.Statement{SQL: program})
@@ -84,7 +85,7 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 	if before.Name != "" {
 		programs = append(programs, borrowing(endOwnChangesSQL)...)
 	}
-	statements, err := w.change(append(programs, nameRoleSQL, setAttributesSQL, setMembershipsSQL, letConnectSQL)...)
+	statements, err := w.change(append(programs, nameRoleSQL, setAttributesSQL, makeConnectGroupSQL, setMembershipsSQL)...)
 	if err != nil {
 		return Role{}, err
 	}

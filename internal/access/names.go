@@ -12,8 +12,11 @@ const PoolerName = "pgbouncer"
 
 // ReservedName tells why no role of ours may have a name, or "" when one may.
 func ReservedName(name string) string {
-	if slices.Contains(GroupRoles(), strings.ToLower(name)) {
+	switch lower := strings.ToLower(name); {
+	case slices.Contains(GroupRoles(), lower):
 		return "is the group role of an access level"
+	case strings.HasPrefix(lower, connectGroupPrefix):
+		return "begins as the group roles that may connect to a database do"
 	}
 	return identity.Reserved(name)
 }

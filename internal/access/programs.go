@@ -19,10 +19,10 @@ var (
 	nameRoleSQL string
 	//go:embed role/attributes.sql
 	setAttributesSQL string
+	//go:embed role/connect.sql
+	makeConnectGroupSQL string
 	//go:embed role/memberships.sql
 	setMembershipsSQL string
-	//go:embed role/connect.sql
-	letConnectSQL string
 	//go:embed role/end_sessions.sql
 	endSessionsSQL string
 

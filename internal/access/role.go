@@ -103,9 +103,16 @@ func (r roleRow) role() Role {
 	return r.Role
 }
 
+// connectGroupSQL names the group role whose members may connect to the database, for the statements that follow. It is named
+// after the database, so that several of one cluster stay apart; a migration names it the same way.
+const connectGroupSQL = `
+	SELECT pg_catalog.set_config('brownie.connect_group', '` + connectGroupPrefix + `' ||
+		CASE WHEN pg_catalog.octet_length(d.datname) <= 47 THEN d.datname ELSE pg_catalog.md5(d.datname) END, true)
+	FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()`
+
 // readRoles returns the statements that read roles.
 func readRoles(names ...string) []postgres.Statement {
-	return []postgres.Statement{readBindings(names...), {SQL: readRolesSQL, Args: []any{pgx.StrictNamedArgs{
+	return []postgres.Statement{readBindings(names...), {SQL: connectGroupSQL}, {SQL: readRolesSQL, Args: []any{pgx.StrictNamedArgs{
 		"names": names, "groups": GroupRoles(), "groups_to_become": groupsToBecome(),
 	}}}}
 }

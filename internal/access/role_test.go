@@ -130,6 +130,7 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 	other := newRole(t, database, "other-group", "reader", nil)
 	testdb.Must(store.CreateRole(t.Context(), other))(t)
 	name, onward := pgx.Identifier{role.Name}.Sanitize(), pgx.Identifier{other.Name}.Sanitize()
+	connectGroup := "brownie_connect_" + database
 	// What others granted for reasons of their own, and must stay.
 	testdb.Exec(t, database, `GRANT `+onward+` TO `+name)
 	testdb.Exec(t, database, `GRANT SELECT ON alembic_version TO `+name)
@@ -159,9 +160,11 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 		`ALTER ROLE ` + name + ` IN DATABASE ` + database + ` SET statement_timeout = '0x3e8'`: func(r access.Role) bool {
 			return *r.StatementTimeout == time.Second
 		},
-		`ALTER ROLE ` + name + ` VALID UNTIL '-infinity'`:          func(r access.Role) bool { return r.ValidUntil.Year() == 1 },
-		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:        func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
-		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + name: func(r access.Role) bool { return !has("CONNECT")(r) },
+		`ALTER ROLE ` + name + ` VALID UNTIL '-infinity'`:      func(r access.Role) bool { return r.ValidUntil.Year() == 1 },
+		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:    func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
+		`REVOKE ` + connectGroup + ` FROM ` + name:             func(r access.Role) bool { return !has("CONNECT")(r) },
+		`GRANT ` + connectGroup + ` TO ` + name + ` WITH ADMIN OPTION`: has(connectGroup + " WITH ADMIN"),
+		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + connectGroup: func(r access.Role) bool { return !has("CONNECT")(r) },
 		`DELETE FROM brownie.role_bindings WHERE organization_id IS NOT NULL`: func(r access.Role) bool {
 			return r.Access == "" && r.OrganizationID == nil
 		},
@@ -412,9 +415,9 @@ func TestWhatElseKeepsARoleFromBeingDropped(t *testing.T) {
 	}
 	// Another database uses the role, too.
 	testdb.Must(there.UpdateRole(t.Context(), role, role))(t)
-	wantBlocked(elsewhere)
+	wantBlocked("REVOKE brownie_connect_" + elsewhere)
 	name, group := pgx.Identifier{role.Name}.Sanitize(), pgx.Identifier{other.Name}.Sanitize()
-	testdb.Exec(t, elsewhere, `DROP OWNED BY `+name)
+	testdb.Exec(t, elsewhere, `REVOKE brownie_connect_`+elsewhere+` FROM `+name)
 	// It has handed out a membership.
 	testdb.Exec(t, database, `GRANT pg_signal_backend TO `+name+` WITH ADMIN OPTION; SET ROLE `+name+`; GRANT pg_signal_backend TO `+
 		group+`; RESET ROLE`)

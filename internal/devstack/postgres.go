@@ -294,9 +294,12 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name, template string) er
 	return nil
 }
 
-// DropDatabase drops a database, together with the connections to it.
+// DropDatabase drops a database, together with the connections to it and the group role whose members may connect.
 func (p *Postgres) DropDatabase(ctx context.Context, name string) error {
-	return p.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+	if err := p.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
+		return err
+	}
+	return p.exec(ctx, "DROP ROLE IF EXISTS "+pgx.Identifier{"brownie_connect_" + name}.Sanitize())
 }
 
 func (p *Postgres) exec(ctx context.Context, statement string) error {

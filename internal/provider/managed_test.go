@@ -242,6 +242,10 @@ func TestAccRoleWithoutTheRights(t *testing.T) {
 		{`ALTER ROLE maker CREATEROLE`, "TO maker WITH ADMIN OPTION"},
 		{
 			`GRANT brownie_reader, brownie_all_tenants, brownie_pooled TO maker WITH ADMIN OPTION`,
+			"GRANT brownie_connect_app TO maker WITH ADMIN OPTION",
+		},
+		{
+			`GRANT brownie_connect_app TO maker WITH ADMIN OPTION; REVOKE CONNECT ON DATABASE app FROM brownie_connect_app`,
 			"GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION",
 		},
 		{`GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION`, ""},

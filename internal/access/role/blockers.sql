@@ -1,6 +1,6 @@
 -- What keeps a role from being dropped: what the role owns here, unless there is an heir; anything that depends on it in
--- another database of the cluster, where this connection cannot look or change, and the right to connect to one, which says
--- that the role is in use there; memberships that it granted to others, which would go with it; its prepared transactions;
+-- another database of the cluster, where this connection cannot look or change, and the right to connect to one, its own or
+-- by a group role of ours, which says that the role is in use there; memberships that it granted to others, which would go with it; its prepared transactions;
 -- and an heir that does not exist. Temporary tables are left out, because they go away with sessions, and so are default
 -- privileges.
 WITH role AS (SELECT oid, rolname, format('%I', rolname) AS name FROM pg_catalog.pg_roles WHERE rolname = $1),
@@ -19,6 +19,15 @@ JOIN pg_catalog.pg_database o ON o.oid = d.dbid
 	OR d.dbid = 0 AND d.classid = 'pg_catalog.pg_database'::regclass AND d.objid = o.oid AND d.deptype = 'a'
 WHERE o.datname <> current_database()
 GROUP BY o.datname, role.name
+UNION ALL
+SELECT format('the right to connect to database %I, as a member of role %I', o.datname, g.rolname),
+	format('If it is not in use there: REVOKE %I FROM %s.', g.rolname, role.name)
+FROM role JOIN pg_catalog.pg_auth_members m ON m.member = role.oid
+JOIN pg_catalog.pg_roles g ON g.oid = m.roleid AND g.rolname LIKE 'brownie\_connect\_%'
+JOIN pg_catalog.pg_shdepend d ON d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = g.oid
+	AND d.dbid = 0 AND d.classid = 'pg_catalog.pg_database'::regclass AND d.deptype = 'a'
+JOIN pg_catalog.pg_database o ON o.oid = d.objid
+WHERE o.datname <> current_database()
 UNION ALL
 SELECT format('membership of role %I in role %I, which it granted', member.rolname, g.rolname),
 	format('Let another role grant it instead: REVOKE %1$I FROM %2$I GRANTED BY %3$s; GRANT %1$I TO %2$I.', g.rolname, member.rolname,

@@ -16,7 +16,7 @@ BEGIN
 	END IF;
 	SELECT m.map_name, m.line_number, m.file_name, m.pg_username INTO mapping
 	FROM pg_catalog.pg_ident_file_mappings m
-	WHERE pg_catalog.lower(m.sys_name) = pg_catalog.lower(role) AND m.pg_username <> role
+	WHERE pg_catalog.lower(m.sys_name COLLATE "C") = pg_catalog.lower(role) AND m.pg_username <> role
 		AND coalesce((SELECT pg_catalog.bool_or(h.auth_method = 'cert') FROM pg_catalog.pg_hba_file_rules h
 			WHERE 'map=' || m.map_name = ANY (h.options)), true)
 	ORDER BY m.map_number LIMIT 1;

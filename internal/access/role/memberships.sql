@@ -8,8 +8,11 @@ DECLARE
 	member record;
 BEGIN
 	FOR group_role IN
-		SELECT g.name, wanted->'groups' ? g.name AS is_wanted, wanted->'groups_to_become' ? g.name AS may_set, r.oid
-		FROM jsonb_array_elements_text(wanted->'all_groups') AS g (name) LEFT JOIN pg_catalog.pg_roles r ON r.rolname = g.name
+		SELECT g.name, g.is_wanted, wanted->'groups_to_become' ? g.name AS may_set, r.oid
+		FROM (
+			SELECT name, wanted->'groups' ? name AS is_wanted FROM jsonb_array_elements_text(wanted->'all_groups') AS g (name)
+			UNION ALL SELECT current_setting('brownie.connect_group'), true
+		) AS g LEFT JOIN pg_catalog.pg_roles r ON r.rolname = g.name
 	LOOP
 		IF group_role.oid IS NULL THEN
 			RAISE EXCEPTION 'the group role % is missing in this cluster', group_role.name USING CONSTRAINT = 'role_right',

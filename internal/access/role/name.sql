@@ -20,8 +20,18 @@ BEGIN
 		RAISE EXCEPTION 'role % has sessions', before USING CONSTRAINT = 'role_has_sessions';
 	END IF;
 	IF before IS DISTINCT FROM role THEN
-		SELECT rolname INTO existing FROM pg_catalog.pg_roles
-		WHERE lower(rolname) = lower(role) AND rolname IS DISTINCT FROM before ORDER BY rolname = role DESC LIMIT 1;
+		-- The catalog's index finds names by their beginning. Letter by letter, in either case, costs the same with any number of roles.
+		WITH RECURSIVE spelled (beginning, letters) AS (
+			SELECT '' COLLATE "C", 0
+			UNION ALL
+			SELECT s.beginning || letter, s.letters + 1
+			FROM spelled s, LATERAL (SELECT substr(role, s.letters + 1, 1) COLLATE "C" AS written) AS next,
+				LATERAL (SELECT lower(written) AS letter UNION SELECT upper(written)) AS cases
+			WHERE s.letters < length(role) AND EXISTS (SELECT FROM pg_catalog.pg_roles
+				WHERE rolname >= (s.beginning || letter)::name AND rolname < (s.beginning || letter || '~')::name)
+		)
+		SELECT r.rolname INTO existing FROM spelled s JOIN pg_catalog.pg_roles r ON r.rolname = s.beginning::name
+		WHERE s.letters = length(role) AND r.rolname IS DISTINCT FROM before ORDER BY r.rolname = role DESC LIMIT 1;
 		IF existing IS NOT NULL THEN
 			RAISE EXCEPTION 'role % exists', existing USING CONSTRAINT = 'role_exists ' || existing;
 		END IF;

@@ -129,7 +129,7 @@ func TestAccDriftOfARoleShowsInThePlan(t *testing.T) {
 		"membership": `REVOKE brownie_pooled FROM "drift-role"`,
 		"escalation": `GRANT brownie_all_tenants TO "drift-role"`,
 		"binding":    `DELETE FROM brownie.role_bindings`,
-		"connect":    `DO $$ BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM "drift-role"', current_database()); END $$`,
+		"connect":    `DO $$ BEGIN EXECUTE format('REVOKE %I FROM "drift-role"', 'brownie_connect_' || current_database()); END $$`,
 		"superuser":  `ALTER ROLE "drift-role" SUPERUSER`,
 	} {
 		t.Run(name, func(t *testing.T) {
