@@ -80,7 +80,7 @@ const bindingsSQL = `
 	SELECT role_name, organization_id, access, change_id, valid_until FROM brownie.role_bindings WHERE role_name = ANY ($1::name[])`
 
 func readBindings(names ...string) postgres.Statement {
-	return postgres.Statement{SQL: bindingsSQL, Args: []any{names}, AsOwner: true}
+	return postgres.Statement{SQL: bindingsSQL, Args: []any{names}, AsOwner: true, Fewest: postgres.AllRows}
 }
 
 // Only who may read pg_authid, a superuser as a rule, sees that a role has a password.

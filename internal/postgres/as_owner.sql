@@ -24,8 +24,9 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM set_config('role', owner, true);
-	EXECUTE format('CREATE FUNCTION %s RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS '
-		'%L', function, block);
+	-- A session keeps the plans of a PL/pgSQL function that is gone, and looks through all of them at every change of a catalog.
+	EXECUTE format('CREATE FUNCTION %s RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS '
+		'%L', function, format('DO %L', block));
 	PERFORM set_config('role', login, true);
 	EXECUTE format('SELECT %s', function);
 	rows := pg_catalog.current_setting('brownie.rows');

@@ -1,13 +1,17 @@
 -- What runs with the owner's rights: the statements in the setting brownie.run. It leaves the rows of the last one in the
--- setting brownie.rows. EXECUTE of a prepared statement finds out the types of its parameters.
+-- setting brownie.rows. EXECUTE of a prepared statement finds out the types of its parameters. Rows that a policy hides are not
+-- gone, so that a statement with fewer rows than its fewest is refused, unless a policy shows the session the rows of all tenants.
 DECLARE
 	statement record;
 	result record;
 	rows json[] := '{}';
+	shown bigint;
+	cause text;
 BEGIN
 	PERFORM set_config('TimeZone', 'UTC', true), set_config('row_security', 'on', true);
 	FOR statement IN
-		SELECT value->>'sql' AS sql, i = json_array_length(run->'statements') AS is_last, coalesce((
+		SELECT value->>'sql' AS sql, i = json_array_length(run->'statements') AS is_last,
+			(value->>'fewest')::integer AS fewest, coalesce((
 			SELECT '(' || string_agg(quote_nullable(CASE json_typeof(arg) WHEN 'array'
 				THEN ARRAY(SELECT json_array_elements_text(arg))::text
 				ELSE arg #>> '{}' END), ', ' ORDER BY n) || ')'
@@ -23,8 +27,27 @@ BEGIN
 			FOR result IN EXECUTE 'EXECUTE brownie_run' || statement.args LOOP
 				rows := rows || to_json(result);
 			END LOOP;
+			shown := cardinality(rows);
 		ELSE
 			EXECUTE 'EXECUTE brownie_run' || statement.args;
+			GET DIAGNOSTICS shown = ROW_COUNT;
+		END IF;
+		CONTINUE WHEN shown >= statement.fewest OR to_regclass('brownie.current_binding') IS NULL;
+		SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) INTO cause
+		FROM pg_class c
+		WHERE c.relrowsecurity AND row_security_active(c.oid)
+			AND (c.relnamespace = 'brownie'::regnamespace OR c.oid IN (SELECT conrelid FROM pg_constraint
+				WHERE confrelid = 'public.organizations'::regclass UNION ALL SELECT 'public.organizations'::regclass))
+			AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
+				AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0 OR pg_has_role(r, 'USAGE'))
+				AND (pg_get_expr(p.polqual, c.oid) = 'true'
+					OR p.polname = 'all_tenants_read' AND (SELECT all_tenants FROM brownie.current_binding)));
+		IF cause IS NOT NULL THEN
+			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', MESSAGE = format('role %I does not see the rows of all tenants in %s: %s',
+				session_user, cause, coalesce((SELECT 'it acts for organization ' || organization_id || ' only' FROM brownie.current_binding
+					WHERE organization_id IS NOT NULL), (SELECT 'its valid_until has passed, at ' || to_char(rolvaliduntil, 'YYYY-MM-DD"T"HH24:MI:SSOF')
+					FROM pg_roles WHERE rolname = session_user AND rolvaliduntil <= now()), 'it is a service role of another access, has no row in '
+					'brownie.role_bindings, or that has ended, and does not own the schema'));
 		END IF;
 	END LOOP;
 	PERFORM set_config('brownie.rows', array_to_json(rows)::text, true);

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -65,11 +66,17 @@ type Statement struct {
 	Args []any
 	// AsOwner runs it as on [DB.AsOwner].
 	AsOwner bool
+	// Fewest makes fewer rows than this an error when the session does not see the rows of all tenants, since then rows that are
+	// missing need not be gone. It is for statements that run as the owner.
+	Fewest int
 }
 
-// Query reads rows into structs by column name. No row is an empty result, not an error.
+// AllRows is the [Statement.Fewest] of a list, of which any row may be missing.
+const AllRows = math.MaxInt32
+
+// Query reads all rows that there are into structs by column name. No row is an empty result, not an error.
 func Query[T any](ctx context.Context, db *DB, query string, args ...any) ([]T, error) {
-	return Change[T](ctx, db, Statement{SQL: query, Args: args})
+	return Change[T](ctx, db, Statement{SQL: query, Args: args, Fewest: AllRows})
 }
 
 // QueryOne reads the one row that the query returns, or [ErrNotFound].

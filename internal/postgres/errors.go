@@ -51,6 +51,9 @@ const (
 	codeCannotConnectNow     = "57P03"
 )
 
+// hiddenRows is the constraint that as_owner_block.sql names.
+const hiddenRows = "hidden_rows"
+
 // ServerError is what the server or the way to it answered, in words. It unwraps to the driver's error.
 type ServerError struct{ *problem.Problem }
 
@@ -117,11 +120,16 @@ func (db *DB) Explain(err error) error {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
 		switch server.Code {
-		case codeUndefinedTable, codeUndefinedColumn, codeInvalidSchemaName:
-			return fmt.Errorf("%w (database %q: %s)", ErrNotMigrated, db.config.Database, server.Message)
 		case codePrivilege:
+			if server.ConstraintName == hiddenRows {
+				return serverError(server.Message+". Rows that it does not see may still be there", "Log in (provider argument username) "+
+					"with a role that is a member of brownie_migrator, or with a service role of access admin without organization_id "+
+					"whose valid_until has not passed", err)
+			}
 			return serverError(server.Message, fmt.Sprintf("Role %q needs that privilege in database %q",
 				db.config.Username, db.config.Database), err)
+		case codeUndefinedTable, codeUndefinedColumn, codeInvalidSchemaName:
+			return fmt.Errorf("%w (database %q: %s)", ErrNotMigrated, db.config.Database, server.Message)
 		case codeAdminShutdown, codeCrashShutdown:
 			return serverError("the server ended the connection because it stops or restarts", tryAgain, err)
 		case codeLockNotAvailable:

@@ -46,8 +46,9 @@ var (
 // prepared statements, cursors that live on after COMMIT) or refused (triggers that it has deferred to COMMIT).
 func AsOwner(table string, statements ...Statement) ([]Statement, error) {
 	type statement struct {
-		SQL  string `json:"sql"`
-		Args []any  `json:"args"`
+		SQL    string `json:"sql"`
+		Args   []any  `json:"args"`
+		Fewest int    `json:"fewest"`
 	}
 	run := struct {
 		Table      string      `json:"table"`
@@ -55,7 +56,10 @@ func AsOwner(table string, statements ...Statement) ([]Statement, error) {
 		Statements []statement `json:"statements"`
 	}{Table: table, Block: asOwnerBlock}
 	for _, s := range statements {
-		run.Statements = append(run.Statements, statement{s.SQL, append([]any{}, s.Args...)})
+		if table != "" {
+			s.Fewest = 0 // It is no table of tenants' rows.
+		}
+		run.Statements = append(run.Statements, statement{s.SQL, append([]any{}, s.Args...), s.Fewest})
 	}
 	text, err := json.Marshal(run)
 	return []Statement{{SQL: runSQL, Args: []any{string(text)}}, {SQL: asOwnerSQL}}, err

@@ -59,7 +59,7 @@ func New(db *postgres.DB) *Store {
 
 func loadBy[T rower](db *postgres.DB, query string) func(context.Context, []string) (map[string]T, error) {
 	return func(ctx context.Context, ids []string) (map[string]T, error) {
-		rows, err := postgres.Query[T](ctx, db, query, ids)
+		rows, err := postgres.Change[T](ctx, db, postgres.Statement{SQL: query, Args: []any{ids}, Fewest: len(ids)})
 		byID := make(map[string]T, len(rows))
 		for _, row := range rows {
 			byID[row.row().ID] = row

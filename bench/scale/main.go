@@ -1,0 +1,31 @@
+// Command scale measures what one tenant costs where there are many: roles and organizations by the thousand, against a provider
+// that does nothing and across a slow network. It starts a server of its own and writes a report in Markdown.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+)
+
+var (
+	sizes  = flag.String("sizes", "1000,2000,10000", "numbers of roles; the first is what the others are compared with")
+	rounds = flag.Int("rounds", 5, "how often everything is measured; the median counts")
+)
+
+func main() {
+	benchmark.Main("scale", "What one tenant costs among many", func(ctx context.Context, r *benchmark.Report) error {
+		return benchmark.WithPostgres(ctx, r, func(server *devstack.Postgres) error {
+			return roles(ctx, r, server)
+		})
+	})
+}
+
+// perObject writes what one of n objects takes.
+func perObject(d time.Duration, n int) string {
+	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)/float64(n))
+}

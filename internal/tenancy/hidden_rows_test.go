@@ -1,0 +1,79 @@
+package tenancy_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
+)
+
+// What a session does not see need not be gone: nothing is missing, listed or deleted unless the session sees all tenants.
+func TestHiddenRowsAreNotGone(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	owner := tenancy.New(testdb.DB(t, database))
+	acme := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9}))(t)
+	team := testdb.Must(owner.CreateTeam(t.Context(), newTeam(acme, "core")))(t)
+	other := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Other", Slug: "other"}))(t)
+	role := "hidden-" + database
+	service := serviceRole(t, database, role, "admin")
+	store := tenancy.New(service)
+
+	const restore = `UPDATE brownie.role_bindings SET valid_until = NULL, organization_id = NULL, access = 'admin' WHERE role_name = `
+	for hiding, words := range map[string]string{
+		`UPDATE brownie.role_bindings SET valid_until = now() - interval '1 s' WHERE role_name = `: "does not own the schema",
+		`UPDATE brownie.role_bindings SET access = 'monitor' WHERE role_name = `:                    "service role of another access",
+		`UPDATE brownie.role_bindings SET organization_id = '` + other.ID + `' WHERE role_name = `:   "acts for organization " + other.ID,
+	} {
+		if _, err := store.Organization(t.Context(), acme.ID); err != nil {
+			t.Fatalf("before %s: %v", hiding, err)
+		}
+		testdb.Exec(t, database, hiding+`'`+role+`'`) // while the connection stays open
+		for what, try := range map[string]func() error{
+			"read":       func() error { _, err := store.Organization(t.Context(), acme.ID); return err },
+			"by slug":    func() error { _, err := store.OrganizationBySlug(t.Context(), "acme"); return err },
+			"list":       func() error { _, err := store.Organizations(t.Context(), tenancy.OrganizationFilter{}); return err },
+			"teams":      func() error { _, err := store.Teams(t.Context(), tenancy.TeamFilter{}); return err },
+			"usage":      func() error { _, err := store.OrganizationUsage(t.Context(), other.ID); return err },
+			"delete":     func() error { return store.DeleteTeam(t.Context(), team.ID) },
+			"delete all": func() error { return store.DeleteOrganization(t.Context(), acme.ID) },
+			"update": func() error {
+				_, err := store.UpdateTeam(t.Context(), team, newTeam(acme, "renamed"))
+				return err
+			},
+		} {
+			err := try()
+			if err == nil || errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), words) ||
+				!strings.Contains(err.Error(), "brownie_migrator") || !strings.Contains(err.Error(), role) {
+				t.Errorf("after %s, %s: got %v, want %q", hiding, what, err, words)
+			}
+		}
+		testdb.Exec(t, database, restore+`'`+role+`'`)
+	}
+	if _, err := store.Organization(t.Context(), "00000000-0000-0000-0000-000000000000"); !errors.Is(err, postgres.ErrNotFound) {
+		t.Errorf("what is gone: %v", err)
+	}
+	if n := len(testdb.Must(store.Organizations(t.Context(), tenancy.OrganizationFilter{}))(t)); n != 2 {
+		t.Errorf("a service role lists %d organizations", n)
+	}
+}
+
+// A policy that somebody dropped hides rows from the owner of a table, too.
+func TestRowsHiddenByADroppedPolicyAreNotGone(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	store := tenancy.New(testdb.DB(t, database))
+	acme := testdb.Must(store.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9}))(t)
+	team := testdb.Must(store.CreateTeam(t.Context(), newTeam(acme, "core")))(t)
+	testdb.Exec(t, database, `DROP POLICY owner ON public.teams`)
+	if _, err := store.Team(t.Context(), team.ID); err == nil || errors.Is(err, postgres.ErrNotFound) ||
+		!strings.Contains(err.Error(), "teams") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := store.Organization(t.Context(), acme.ID); err != nil {
+		t.Error(err)
+	}
+}
