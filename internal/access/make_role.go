@@ -62,7 +62,11 @@ const (
 func (w wanted) change(programs ...string) ([]postgres.Statement, error) {
 	text, err := json.Marshal(w)
 	statements := []postgres.Statement{
-		{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}, readBindings(w.Before), {SQL: wantedSQL, Args: []any{string(text)}},
+		{SQL: queueSQL},
+		{SQL: lockSQL},
+		{SQL: patienceSQL},
+		readBindings(w.Before),
+		{SQL: wantedSQL, Args: []any{string(text)}},
 		{SQL: connectGroupSQL},
 	}
 	for _, program := range programs {

@@ -7,6 +7,7 @@ package access
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,14 +48,15 @@ func (r Role) WantedAttributes() []string {
 
 // Store reads and changes roles and their bindings in one database.
 type Store struct {
-	db    *postgres.DB
-	roles postgres.Loader[Role]
+	db      *postgres.DB
+	roles   postgres.Loader[Role]
+	manager func() (manager, error)
 }
 
 // New returns a Store. It does not connect.
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
-	s.roles.Load = s.loadRoles
+	s.roles.Load, s.manager = s.loadRoles, sync.OnceValues(s.askManager)
 	return s
 }
 

@@ -160,10 +160,10 @@ func TestDriftOfARoleIsSeenAndRepaired(t *testing.T) {
 		`ALTER ROLE ` + name + ` IN DATABASE ` + database + ` SET statement_timeout = '0x3e8'`: func(r access.Role) bool {
 			return *r.StatementTimeout == time.Second
 		},
-		`ALTER ROLE ` + name + ` VALID UNTIL '-infinity'`:      func(r access.Role) bool { return r.ValidUntil.Year() == 1 },
-		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:    func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
-		`REVOKE ` + connectGroup + ` FROM ` + name:             func(r access.Role) bool { return !has("CONNECT")(r) },
-		`GRANT ` + connectGroup + ` TO ` + name + ` WITH ADMIN OPTION`: has(connectGroup + " WITH ADMIN"),
+		`ALTER ROLE ` + name + ` VALID UNTIL '-infinity'`:                  func(r access.Role) bool { return r.ValidUntil.Year() == 1 },
+		`ALTER ROLE ` + name + ` VALID UNTIL '20000-01-01'`:                func(r access.Role) bool { return r.ValidUntil.Year() == 9999 },
+		`REVOKE ` + connectGroup + ` FROM ` + name:                         func(r access.Role) bool { return !has("CONNECT")(r) },
+		`GRANT ` + connectGroup + ` TO ` + name + ` WITH ADMIN OPTION`:     has(connectGroup + " WITH ADMIN"),
 		`REVOKE CONNECT ON DATABASE ` + database + ` FROM ` + connectGroup: func(r access.Role) bool { return !has("CONNECT")(r) },
 		`DELETE FROM brownie.role_bindings WHERE organization_id IS NOT NULL`: func(r access.Role) bool {
 			return r.Access == "" && r.OrganizationID == nil

@@ -238,22 +238,25 @@ func TestAccRoleWithoutTheRights(t *testing.T) {
   access = "reader"
 }`)
 	for _, step := range []struct{ grant, want string }{
-		{`CREATE ROLE maker LOGIN; GRANT brownie_migrator TO maker; GRANT CONNECT ON DATABASE app TO maker`, "ALTER ROLE maker CREATEROLE"},
-		{`ALTER ROLE maker CREATEROLE`, "TO maker WITH ADMIN OPTION"},
+		{`CREATE ROLE maker LOGIN; GRANT CONNECT ON DATABASE app TO maker`, "ALTER ROLE maker CREATEROLE"},
+		{`ALTER ROLE maker CREATEROLE`, "GRANT brownie_migrator TO maker"},
+		{`GRANT brownie_migrator TO maker`, "TO maker WITH ADMIN OPTION"},
 		{
 			`GRANT brownie_reader, brownie_all_tenants, brownie_pooled TO maker WITH ADMIN OPTION`,
 			"GRANT brownie_connect_app TO maker WITH ADMIN OPTION",
 		},
-		{
-			`GRANT brownie_connect_app TO maker WITH ADMIN OPTION; REVOKE CONNECT ON DATABASE app FROM brownie_connect_app`,
-			"GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION",
-		},
-		{`GRANT CONNECT ON DATABASE app TO maker WITH GRANT OPTION`, ""},
+		{`GRANT brownie_connect_app TO maker WITH ADMIN OPTION`, ""},
 	} {
 		if _, err := admin.Exec(t.Context(), step.grant); err != nil {
 			t.Fatal(err)
 		}
-		output, err := w.Apply()
+		output, err := w.Run("plan")
+		if strings.Contains(output, "role_bindings") {
+			t.Errorf("after %s, a grant on a table of ours is suggested:\n%s", step.grant, output)
+		}
+		if step.want == "" {
+			output, err = w.Apply()
+		}
 		if step.want == "" && err != nil || step.want != "" && !acctest.Says(step.want).MatchString(output) {
 			t.Errorf("after %s: %v\n%s", step.grant, err, output)
 		}

@@ -25,8 +25,8 @@ func TestHiddenRowsAreNotGone(t *testing.T) {
 	const restore = `UPDATE brownie.role_bindings SET valid_until = NULL, organization_id = NULL, access = 'admin' WHERE role_name = `
 	for hiding, words := range map[string]string{
 		`UPDATE brownie.role_bindings SET valid_until = now() - interval '1 s' WHERE role_name = `: "does not own the schema",
-		`UPDATE brownie.role_bindings SET access = 'monitor' WHERE role_name = `:                    "service role of another access",
-		`UPDATE brownie.role_bindings SET organization_id = '` + other.ID + `' WHERE role_name = `:   "acts for organization " + other.ID,
+		`UPDATE brownie.role_bindings SET access = 'monitor' WHERE role_name = `:                   "service role of another access",
+		`UPDATE brownie.role_bindings SET organization_id = '` + other.ID + `' WHERE role_name = `: "acts for organization " + other.ID,
 	} {
 		if _, err := store.Organization(t.Context(), acme.ID); err != nil {
 			t.Fatalf("before %s: %v", hiding, err)

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -237,8 +238,19 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		plan.MemberOf = tf.SetValue(plan.role().Groups())
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
+	if !resp.Plan.Raw.Equal(req.State.Raw) {
+		r.refuseWithoutRights(plan, &resp.Diagnostics)
+	}
 	if !req.State.Raw.IsNull() {
 		r.warnOfSessions(ctx, plan, req, resp)
+	}
+}
+
+// refuseWithoutRights refuses to plan what the provider's own role may not do. What cannot be found out yet, the apply will.
+func (r *roleResource) refuseWithoutRights(plan roleResourceModel, diags *diag.Diagnostics) {
+	var lacking *access.ManagerError
+	if r.Backend != nil && errors.As(r.Backend.CheckManager(plan.role()), &lacking) {
+		tf.AddError(diags, "manage", "role", plan.Name.ValueString(), lacking)
 	}
 }
 
