@@ -33,24 +33,55 @@ type cluster struct {
 	roles []access.Role
 }
 
-func newCluster(ctx context.Context, server *devstack.Postgres, name string, n int) (*cluster, error) {
+// login is the role that the guides recommend: it owns its database and may create roles.
+const login = "brownie-terraform"
+
+// newDatabase makes a migrated database, and returns how that role logs in to it.
+func newDatabase(ctx context.Context, server *devstack.Postgres, name string) (postgres.Config, error) {
 	if err := server.CreateDatabase(ctx, name, ""); err != nil {
-		return nil, err
+		return postgres.Config{}, err
+	}
+	admin, err := pgx.Connect(ctx, server.URL(name))
+	if err != nil {
+		return postgres.Config{}, err
+	}
+	defer func() { _ = admin.Close(ctx) }()
+	if _, err := admin.Exec(ctx, fmt.Sprintf(loginSQL, pgx.Identifier{login}.Sanitize(), pgx.Identifier{name}.Sanitize())); err != nil {
+		return postgres.Config{}, err
 	}
 	config, err := server.Config(name)
 	if err != nil {
-		return nil, err
+		return config, err
 	}
+	certificate, err := server.ClientCertificate(login)
+	if err != nil {
+		return config, err
+	}
+	config.Username, config.SSLCert, config.SSLKey = login, certificate.CertFile, certificate.KeyFile
 	db := postgres.New(config) //nolint:contextcheck // It connects later, with the context of a request.
+	defer db.Close()
 	engine := migrate.New(db, migrate.Platform, migrate.Options{})
 	version, err := engine.Latest()
 	if err == nil {
 		_, err = engine.Up(ctx, version)
 	}
+	return config, err
+}
+
+const loginSQL = `
+DO $$ BEGIN
+	IF to_regrole('%[1]s') IS NULL THEN
+		CREATE ROLE %[1]s LOGIN CREATEROLE;
+	END IF;
+END $$;
+ALTER DATABASE %[2]s OWNER TO %[1]s`
+
+func newCluster(ctx context.Context, server *devstack.Postgres, name string, n int) (*cluster, error) {
+	config, err := newDatabase(ctx, server, name)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{store: access.New(db)}
+	c := &cluster{store: access.New(postgres.New(config))} //nolint:contextcheck // It connects later, with the context of a request.
 	if c.admin, err = pgx.Connect(ctx, server.URL(name)); err != nil {
 		return nil, err
 	}

@@ -8,9 +8,11 @@ DECLARE
 	setting record;
 BEGIN
 	SELECT * INTO found FROM pg_catalog.pg_roles WHERE rolname = role;
-	EXECUTE format('ALTER ROLE %I %s INHERIT PASSWORD NULL CONNECTION LIMIT %s VALID UNTIL %L', role,
-		CASE WHEN (wanted->>'locked')::boolean THEN 'NOLOGIN'
-			ELSE 'LOGIN' END, (wanted->>'connection_limit')::integer, coalesce(wanted->>'valid_until', 'infinity'));
+	IF wanted->>'before' <> '' THEN -- A new one was made as it is to be.
+		EXECUTE format('ALTER ROLE %I %s INHERIT PASSWORD NULL CONNECTION LIMIT %s VALID UNTIL %L', role,
+			CASE WHEN (wanted->>'locked')::boolean THEN 'NOLOGIN' ELSE 'LOGIN' END, (wanted->>'connection_limit')::integer,
+			coalesce(wanted->>'valid_until', 'infinity'));
+	END IF;
 	IF found.rolsuper THEN EXECUTE format('ALTER ROLE %I NOSUPERUSER', role); END IF;
 	IF found.rolbypassrls THEN EXECUTE format('ALTER ROLE %I NOBYPASSRLS', role); END IF;
 	IF found.rolreplication THEN EXECUTE format('ALTER ROLE %I NOREPLICATION', role); END IF;

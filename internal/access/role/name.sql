@@ -9,7 +9,7 @@ DECLARE
 	existing name;
 BEGIN
 	SELECT * INTO found FROM pg_catalog.pg_roles WHERE rolname = before;
-	SELECT * INTO bound FROM json_to_recordset(pg_catalog.current_setting('brownie.rows')::pg_catalog.json) AS b
+	SELECT * INTO bound FROM json_to_recordset(coalesce(nullif(pg_catalog.current_setting('brownie.rows', true), ''), '[]')::pg_catalog.json) AS b
 		(role_name name, organization_id uuid, access text, change_id uuid, valid_until timestamptz) WHERE role_name = before;
 	IF before IS NOT NULL AND found.oid IS NULL THEN
 		RAISE EXCEPTION 'role % does not exist', before USING CONSTRAINT = 'role_missing';
@@ -37,7 +37,8 @@ BEGIN
 		END IF;
 	END IF;
 	IF before IS NULL THEN
-		EXECUTE format('CREATE ROLE %I LOGIN', role);
+		EXECUTE format('CREATE ROLE %I %s CONNECTION LIMIT %s VALID UNTIL %L', role, CASE WHEN (wanted->>'locked')::boolean THEN 'NOLOGIN'
+			ELSE 'LOGIN' END, (wanted->>'connection_limit')::integer, coalesce(wanted->>'valid_until', 'infinity'));
 	ELSIF before <> role THEN
 		EXECUTE format('ALTER ROLE %I RENAME TO %I', before, role);
 	END IF;
