@@ -6,6 +6,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -50,26 +51,35 @@ func (r Role) WantedAttributes() []string {
 type Store struct {
 	db      *postgres.DB
 	roles   postgres.Loader[Role]
+	logins  postgres.Loader[bool]
 	manager func() (manager, error)
 }
 
 // New returns a Store. It does not connect.
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
-	s.roles.Load, s.manager = s.loadRoles, sync.OnceValues(s.askManager)
+	s.roles.Load, s.logins.Load, s.manager = s.loadRoles, s.loadLogins, sync.OnceValues(s.askManager)
 	return s
 }
 
-const loginRolesSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolcanlogin`
+const loginRolesSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolcanlogin AND rolname = ANY ($1::name[])`
 
-// LoginRoles returns the names of all roles of the cluster that may log in.
-func (s *Store) LoginRoles(ctx context.Context) ([]string, error) {
-	rows, err := postgres.Query[struct{ Name string }](ctx, s.db, loginRolesSQL)
-	names := make([]string, len(rows))
-	for i, row := range rows {
-		names[i] = row.Name
+// CanLogIn tells whether there is a role of that name in the cluster that may log in.
+func (s *Store) CanLogIn(ctx context.Context, name string) (bool, error) {
+	_, err := s.logins.Get(ctx, name)
+	if errors.Is(err, postgres.ErrNotFound) {
+		return false, nil
 	}
-	return names, err
+	return err == nil, err
+}
+
+func (s *Store) loadLogins(ctx context.Context, names []string) (map[string]bool, error) {
+	rows, err := postgres.Query[struct{ Name string }](ctx, s.db, loginRolesSQL, names)
+	found := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		found[row.Name] = true
+	}
+	return found, err
 }
 
 // Role returns the login role of that name, or [postgres.ErrNotFound].

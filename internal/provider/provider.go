@@ -151,7 +151,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
 	backends := tf.Backends{
-		tenancy.Backend(db), access.Backend(db, config), pki.Backend(vault, access.LoginRoles(db, config)), migrate.Backend(db, p.version),
+		tenancy.Backend(db), access.Backend(db, config), pki.Backend(vault, access.CanLogIn(db, config)), migrate.Backend(db, p.version),
 	}
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = backends, backends, backends
 }

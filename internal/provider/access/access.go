@@ -3,7 +3,7 @@ package access
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -38,21 +38,18 @@ func DataSources() []func() datasource.DataSource {
 // askLogins bounds how long a plan waits for a database that only a warning asks.
 const askLogins = 5 * time.Second
 
-// LoginRoles returns what tells the names of the roles that may log in, if the database can be asked. It is asked once.
-func LoginRoles(db *postgres.DB, config postgres.Config) func(context.Context) ([]string, bool) {
+// CanLogIn returns what tells whether a role may log in, if the database can be asked. One that did not answer is not asked again.
+func CanLogIn(db *postgres.DB, config postgres.Config) func(context.Context, string) (can, known bool) {
 	store := access.New(db)
-	var once sync.Once
-	var names []string
-	var err error
-	return func(ctx context.Context) ([]string, bool) {
-		if config.Host == "" || len(config.Unknown) > 0 {
-			return nil, false
+	var silent atomic.Bool
+	return func(ctx context.Context, role string) (can, known bool) {
+		if config.Host == "" || len(config.Unknown) > 0 || silent.Load() {
+			return false, false
 		}
-		once.Do(func() {
-			ctx, cancel := context.WithTimeout(ctx, askLogins)
-			defer cancel()
-			names, err = store.LoginRoles(ctx)
-		})
-		return names, err == nil
+		ctx, cancel := context.WithTimeout(ctx, askLogins)
+		defer cancel()
+		can, err := store.CanLogIn(ctx, role)
+		silent.CompareAndSwap(false, err != nil)
+		return can, err == nil
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -153,7 +152,7 @@ func (r *clientCertificateResource) warnOfMissingRole(ctx context.Context, commo
 	if r.Backend == nil || commonName.IsUnknown() {
 		return
 	}
-	if names, known := r.Backend.logins(ctx); known && !slices.Contains(names, commonName.ValueString()) {
+	if can, known := r.Backend.canLogIn(ctx, commonName.ValueString()); known && !can {
 		diags.AddAttributeWarning(path.Root("common_name"), fmt.Sprintf("There is no role %q", commonName.ValueString()),
 			fmt.Sprintf("The database has no role %q that may log in, so that the "+
 				"certificate opens nothing, unless the same apply makes the role. Names are compared letter by "+

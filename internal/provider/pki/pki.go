@@ -15,13 +15,13 @@ import (
 // backend is what this domain's resources and data sources work with.
 type backend struct {
 	*pki.Vault
-	// logins are the names of the roles that may log in, if the database can be asked.
-	logins func(context.Context) (names []string, known bool)
+	// canLogIn tells whether a role may log in, if the database can be asked.
+	canLogIn func(ctx context.Context, role string) (can, known bool)
 }
 
 // Backend makes it.
-func Backend(vault *pki.Vault, logins func(context.Context) ([]string, bool)) *backend {
-	return &backend{vault, logins}
+func Backend(vault *pki.Vault, canLogIn func(context.Context, string) (can, known bool)) *backend {
+	return &backend{vault, canLogIn}
 }
 
 // Resources lists the resources.
