@@ -14,13 +14,19 @@ import (
 
 var (
 	sizes  = flag.String("sizes", "1000,2000,10000", "numbers of roles; the first is what the others are compared with")
+	pairs  = flag.Int("pairs", 500, "how many organizations with a role each are compared with a provider that does nothing")
 	rounds = flag.Int("rounds", 5, "how often everything is measured; the median counts")
 )
 
 func main() {
 	benchmark.Main("scale", "What one tenant costs among many", func(ctx context.Context, r *benchmark.Report) error {
 		return benchmark.WithPostgres(ctx, r, func(server *devstack.Postgres) error {
-			return roles(ctx, r, server)
+			for _, measure := range []func(context.Context, *benchmark.Report, *devstack.Postgres) error{against, roles} {
+				if err := measure(ctx, r, server); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -19,7 +21,36 @@ type Blocker struct {
 // Blockers returns what keeps the role from being dropped, when what it owns goes to the role reassignTo, or to nobody
 // if that is empty.
 func (s *Store) Blockers(ctx context.Context, name, reassignTo string) ([]Blocker, error) {
-	return postgres.Query[Blocker](ctx, s.db, blockersSQL, name, reassignTo)
+	blockers, err := s.blockers.Get(ctx, drop{name, reassignTo}.key())
+	if errors.Is(err, postgres.ErrNotFound) {
+		return nil, nil
+	}
+	return blockers, err
+}
+
+// drop is of which role, and who gets what it owns.
+type drop struct {
+	Role string `db:"role"`
+	Heir string `db:"heir"`
+}
+
+// No name of a role contains a zero.
+func (d drop) key() string { return d.Role + "\x00" + d.Heir }
+
+func (s *Store) loadBlockers(ctx context.Context, keys []string) (map[string][]Blocker, error) {
+	names, heirs := make([]string, len(keys)), make([]string, len(keys))
+	for i, key := range keys {
+		names[i], heirs[i], _ = strings.Cut(key, "\x00")
+	}
+	rows, err := postgres.Query[struct {
+		drop
+		Blocker
+	}](ctx, s.db, blockersSQL, pgx.StrictNamedArgs{"names": names, "heirs": heirs})
+	blockers := map[string][]Blocker{}
+	for _, row := range rows {
+		blockers[row.key()] = append(blockers[row.key()], row.Blocker)
+	}
+	return blockers, err
 }
 
 // DropRole ends the role's sessions, gives what it owns to the role reassignTo, revokes its privileges and drops it.

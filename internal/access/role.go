@@ -49,16 +49,17 @@ func (r Role) WantedAttributes() []string {
 
 // Store reads and changes roles and their bindings in one database.
 type Store struct {
-	db      *postgres.DB
-	roles   postgres.Loader[Role]
-	logins  postgres.Loader[bool]
-	manager func() (manager, error)
+	db       *postgres.DB
+	roles    postgres.Loader[Role]
+	logins   postgres.Loader[bool]
+	blockers postgres.Loader[[]Blocker]
+	manager  func() (manager, error)
 }
 
 // New returns a Store. It does not connect.
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
-	s.roles.Load, s.logins.Load, s.manager = s.loadRoles, s.loadLogins, sync.OnceValues(s.askManager)
+	s.roles.Load, s.logins.Load, s.blockers.Load, s.manager = s.loadRoles, s.loadLogins, s.loadBlockers, sync.OnceValues(s.askManager)
 	return s
 }
 

@@ -33,21 +33,28 @@ type Terraform struct {
 // OurProvider builds this provider, and has Terraform take it from a mirror that holds nothing else. Everything is made in the
 // folder, and the environment is the login at the servers.
 func OurProvider(ctx context.Context, folder string, login []string, configuration func(round int) string) (*Terraform, error) {
-	Progress("Building the provider")
+	return BuiltProvider(ctx, "this provider", module, folder, login, configuration)
+}
+
+// BuiltProvider does the same with another program of this module that takes its place.
+func BuiltProvider(ctx context.Context, name, program, folder string, login []string, configuration func(round int) string) (
+	*Terraform, error,
+) {
+	Progress("Building %s", name)
 	mirror := filepath.Join(folder, "plugins")
-	program := filepath.Join(mirror, "registry.terraform.io", "longyi-brownie", "brownie", ourVersion, runtime.GOOS+"_"+runtime.GOARCH,
+	file := filepath.Join(mirror, "registry.terraform.io", "longyi-brownie", "brownie", ourVersion, runtime.GOOS+"_"+runtime.GOARCH,
 		"terraform-provider-brownie_v"+ourVersion)
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+ourVersion, "-o", program, module)
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+ourVersion, "-o", file, program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("cannot build the provider: %w\n%s", err, output)
+		return nil, fmt.Errorf("cannot build %s: %w\n%s", name, err, output)
 	}
 	settings := filepath.Join(folder, "terraformrc")
 	text := fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	return install(ctx, "this provider", folder, append(login, "TF_CLI_CONFIG_FILE="+settings), configuration)
+	return install(ctx, name, folder, append(login, "TF_CLI_CONFIG_FILE="+settings), configuration)
 }
 
 // OtherProvider is one that Terraform gets as any on this machine, with the caller's own settings: from a local folder, a mirror
