@@ -6,16 +6,19 @@ import (
 )
 
 // Loader reads rows by their ID and merges the reads that are asked for at the same time into one statement:
-// Terraform refreshes ten resources at once, each by a call of its own. A read that finds no other under way starts at
-// once, so batching adds no waiting; those that arrive while it runs go together in the next.
+// Terraform refreshes ten resources at once, each by a call of its own. A read that finds fewer than two statements under way
+// starts at once, so batching adds no waiting, and a distant server is not left idle; those that arrive while two run go together in
+// the next. Nothing is kept: no read returns what was read before it began.
 type Loader[V any] struct {
 	// Load reads the rows with these IDs. An ID that is absent from the result is [ErrNotFound].
 	Load func(ctx context.Context, ids []string) (map[string]V, error)
 
 	mu      sync.Mutex
 	waiting *load[V] // collects IDs for the next statement
-	running bool
+	running int
 }
+
+const concurrentLoads = 2
 
 type load[V any] struct {
 	ids  []string
@@ -32,8 +35,8 @@ func (l *Loader[V]) Get(ctx context.Context, id string) (V, error) {
 	}
 	mine := l.waiting
 	mine.ids = append(mine.ids, id)
-	if !l.running {
-		l.running = true
+	if l.running < concurrentLoads {
+		l.running++
 		// The statement serves several callers, so it must not end because one of them gives up.
 		go l.run(context.WithoutCancel(ctx))
 	}
@@ -60,7 +63,9 @@ func (l *Loader[V]) run(ctx context.Context) {
 		l.mu.Lock()
 		next := l.waiting
 		l.waiting = nil
-		l.running = next != nil
+		if next == nil {
+			l.running--
+		}
 		l.mu.Unlock()
 		if next == nil {
 			return

@@ -303,14 +303,15 @@ func TestAChangeIsAllOrNothing(t *testing.T) {
 
 func TestLoaderMergesReads(t *testing.T) {
 	t.Parallel()
+	var mu sync.Mutex
 	var calls [][]string
-	first, release := make(chan struct{}), make(chan struct{})
+	started, release := make(chan struct{}, 12), make(chan struct{})
 	loader := postgres.Loader[string]{Load: func(_ context.Context, ids []string) (map[string]string, error) {
+		mu.Lock()
 		calls = append(calls, ids)
-		if len(calls) == 1 {
-			close(first)
-			<-release
-		}
+		mu.Unlock()
+		started <- struct{}{}
+		<-release
 		rows := map[string]string{}
 		for _, id := range ids {
 			if id != "missing" {
@@ -332,10 +333,12 @@ func TestLoaderMergesReads(t *testing.T) {
 			}
 		})
 	}
-	get("0")
-	<-first
-	for i := range 9 {
-		get(fmt.Sprint(i + 1))
+	for i := range 2 {
+		get(fmt.Sprint(i))
+		<-started
+	}
+	for i := range 8 {
+		get(fmt.Sprint(i + 2))
 	}
 	get("missing")
 	// A caller that gives up does not take the others' answer away.
@@ -346,8 +349,8 @@ func TestLoaderMergesReads(t *testing.T) {
 	}
 	close(release)
 	group.Wait()
-	if len(calls) != 2 || len(calls[1]) != 11 {
-		t.Errorf("12 reads made the statements %v, want one for the first and one for all others", calls)
+	if len(calls) != 3 || len(calls[2]) != 10 {
+		t.Errorf("12 reads made the statements %v, want one for each of the first two and one for all others", calls)
 	}
 }
 
