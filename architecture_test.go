@@ -38,6 +38,8 @@ var arrows = map[string]string{
 	"bench/isolation":          "bench/internal/benchmark devstack access migrate postgres migrations",
 	"bench/migrate":            "bench/internal/benchmark devstack migrate postgres migrations",
 	"bench/pki":                "bench/internal/benchmark devstack",
+	"bench/scale":              "bench/internal/benchmark devstack access migrate postgres provider",
+	"bench/scale/idle":         "provider",
 }
 
 // arrowsOfTests says what the tests of a package may import besides the package itself, what it may import, and test servers.
@@ -49,8 +51,8 @@ var arrowsOfTests = map[string]string{
 
 // owners says which packages, and what is below them, may import what is not the project's. The longest prefix counts.
 var owners = map[string]string{
-	"github.com/hashicorp/terraform-plugin":                          "provider",
-	"github.com/hashicorp/terraform-plugin-framework/providerserver": "main provider/acctest",
+	"github.com/hashicorp/terraform-plugin":                          "provider bench/scale",
+	"github.com/hashicorp/terraform-plugin-framework/providerserver": "main provider/acctest bench/scale",
 	"github.com/hashicorp/terraform-plugin-testing":                  "provider/acctest",
 	"github.com/hashicorp/vault":                                     "pki devstack",
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates

@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
@@ -13,15 +14,23 @@ import (
 )
 
 var (
-	sizes  = flag.String("sizes", "1000,2000,10000", "numbers of roles; the first is what the others are compared with")
-	pairs  = flag.Int("pairs", 500, "how many organizations with a role each are compared with a provider that does nothing")
-	rounds = flag.Int("rounds", 5, "how often everything is measured; the median counts")
+	sizes         = flag.String("sizes", "1000,2000,10000", "numbers of roles; the first is what the others are compared with")
+	organizations = flag.Int("organizations", 10000, "with how many organizations a plan without changes is measured; and with a tenth")
+	pairs         = flag.Int("pairs", 500, "how many organizations with a role each are compared with a provider that does nothing")
+	rounds        = flag.Int("rounds", 5, "how often everything is measured; the median counts")
 )
 
 func main() {
+	if url := os.Getenv(childVariable); url != "" {
+		if err := child(context.Background(), url); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	benchmark.Main("scale", "What one tenant costs among many", func(ctx context.Context, r *benchmark.Report) error {
 		return benchmark.WithPostgres(ctx, r, func(server *devstack.Postgres) error {
-			for _, measure := range []func(context.Context, *benchmark.Report, *devstack.Postgres) error{against, roles} {
+			for _, measure := range []func(context.Context, *benchmark.Report, *devstack.Postgres) error{against, roles, memory} {
 				if err := measure(ctx, r, server); err != nil {
 					return err
 				}

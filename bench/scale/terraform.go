@@ -12,6 +12,7 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/bench/internal/benchmark"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 // The most that this provider may need in place of one that does nothing.
@@ -69,29 +70,22 @@ func against(ctx context.Context, r *benchmark.Report, server *devstack.Postgres
 		return err
 	}
 	defer func() { _ = distance.listener.Close() }()
-	environment := func(port int) []string {
-		return []string{
-			"PGHOST=" + config.Host, "PGPORT=" + strconv.Itoa(port), "PGDATABASE=" + database, "PGUSER=" + config.Username,
-			"PGSSLMODE=" + config.SSLMode, "PGSSLROOTCERT=" + config.SSLRootCert, "PGSSLCERT=" + config.SSLCert, "PGSSLKEY=" + config.SSLKey,
-		}
-	}
 	nothing, err := benchmark.BuiltProvider(ctx, "a provider that does nothing", idleProgram, mkdir(folder, "idle"), nil, configuration)
 	if err != nil {
 		return err
 	}
-	near, err := benchmark.OurProvider(ctx, mkdir(folder, "near"), environment(server.Port()), configuration)
+	near, err := benchmark.OurProvider(ctx, mkdir(folder, "near"), environment(config, server.Port()), configuration)
 	if err != nil {
 		return err
 	}
-	far, err := benchmark.OurProvider(ctx, mkdir(folder, "far"), environment(distance.port()), configuration)
+	far, err := benchmark.OurProvider(ctx, mkdir(folder, "far"), environment(config, distance.port()), configuration)
 	if err != nil {
 		return err
 	}
 	var contenders []benchmark.Contender
 	for _, t := range []*benchmark.Terraform{nothing, near, far} {
-		contenders = append(contenders, benchmark.Contender{Name: t.Name, Round: func(ctx context.Context, round int) ([]time.Duration, error) {
-			return life(ctx, t, round, pid)
-		}})
+		round := func(ctx context.Context, round int) ([]time.Duration, error) { return life(ctx, t, round, pid) }
+		contenders = append(contenders, benchmark.Contender{Name: t.Name, Round: round})
 	}
 	benchmark.Progress("%d rounds of %d organizations and roles each", *rounds, *pairs)
 	all, err := benchmark.Rounds(ctx, 0, *rounds, contenders...)
@@ -100,6 +94,15 @@ func against(ctx context.Context, r *benchmark.Report, server *devstack.Postgres
 	}
 	reportAgainst(r, all)
 	return nil
+}
+
+// environment is the login, as libpq's variables.
+func environment(config postgres.Config, port int) []string {
+	return []string{
+		"PGHOST=" + config.Host, "PGPORT=" + strconv.Itoa(port), "PGDATABASE=" + config.Database, "PGUSER=" + config.Username,
+		"PGSSLMODE=" + config.SSLMode, "PGSSLROOTCERT=" + config.SSLRootCert,
+		"PGSSLCERT=" + config.SSLCert, "PGSSLKEY=" + config.SSLKey,
+	}
 }
 
 const idleProgram = "github.com/longyi-brownie/terraform-provider-brownie/bench/scale/idle"
@@ -140,9 +143,12 @@ func life(ctx context.Context, t *benchmark.Terraform, round, pid int) ([]time.D
 
 func reportAgainst(r *benchmark.Report, all [][]benchmark.Series) {
 	r.Section("Against a provider that does nothing")
-	r.Text("%d organizations with a role each, Terraform's default parallelism; medians of %d rounds. Processor time is that of Terraform, "+
-		"the provider and the server. The distant server is %s away, there and back.", *pairs, *rounds, roundTrip)
-	table := [][]string{{"", "create", "", "plan, no change", "", "destroy", ""}, {"", "time", "processor", "time", "processor", "time", "processor"}}
+	r.Text("%d organizations with a role each, Terraform's default parallelism; medians of %d rounds. Processor time is that of "+
+		"Terraform, the provider and the server. The distant server is %s away, there and back.", *pairs, *rounds, roundTrip)
+	table := [][]string{
+		{"", "create", "", "plan, no change", "", "destroy", ""},
+		{"", "time", "processor", "time", "processor", "time", "processor"},
+	}
 	names := []string{"a provider that does nothing", "this provider", "this provider, distant server"}
 	for i, series := range all {
 		row := []string{names[i]}

@@ -51,7 +51,7 @@ func TestNoReadIsOlderThanItsStart(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var writer, all sync.WaitGroup
 		writer.Go(func() {
-			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // A schedule is no secret.
+			random := rand.New(rand.NewPCG(seed, 0))
 			for n := int32(seed+1) * 1_000_000; ctx.Err() == nil; n++ { // more than in any schedule before
 				i := random.IntN(organizations)
 				before, err := theirs.Organization(t.Context(), ids[i])
@@ -70,7 +70,7 @@ func TestNoReadIsOlderThanItsStart(t *testing.T) {
 		})
 		var old atomic.Int64
 		for reader := range readers {
-			random := rand.New(rand.NewPCG(seed, uint64(reader)+1)) //nolint:gosec // A schedule is no secret.
+			random := rand.New(rand.NewPCG(seed, uint64(reader)+1))
 			all.Go(func() {
 				for n := 0; n < reads || writes.Load() < 20; n++ {
 					i := random.IntN(organizations)
