@@ -1,0 +1,68 @@
+variable "tenants" {
+  description = "Path of the YAML file with all tenants."
+  type        = string
+  default     = "tenants.yaml"
+}
+
+variable "leaving" {
+  description = "Slugs of organizations that may be destroyed with everything in them: the first step of offboarding."
+  type        = set(string)
+  default     = []
+}
+
+locals {
+  tenants = yamldecode(file(var.tenants))
+
+  # Keys say whose something is, so that two organizations may have a team or a user of the same name.
+  teams = merge([for slug, tenant in local.tenants : {
+    for team, name in try(tenant.teams, {}) : "${slug}/${team}" => { organization = slug, slug = team, name = name }
+  }]...)
+  users = merge([for slug, tenant in local.tenants : {
+    for username, user in try(tenant.users, {}) : "${slug}/${username}" => merge({ role = "member" }, user, {
+      organization                                                                      = slug, username = username
+    })
+  }]...)
+}
+
+resource "brownie_migration" "schema" {}
+
+resource "brownie_organization" "tenant" {
+  for_each = local.tenants
+
+  name               = each.value.name
+  slug               = each.key
+  max_teams          = try(each.value.max_teams, 10)
+  max_users_per_team = try(each.value.max_users_per_team, 50)
+
+  deletion_protection = !contains(var.leaving, each.key)
+  force_destroy       = contains(var.leaving, each.key)
+
+  depends_on = [brownie_migration.schema]
+}
+
+resource "brownie_team" "tenant" {
+  for_each = local.teams
+
+  organization_id = brownie_organization.tenant[each.value.organization].id
+  slug            = each.value.slug
+  name            = each.value.name
+}
+
+resource "brownie_user" "tenant" {
+  for_each = local.users
+
+  organization_id = brownie_organization.tenant[each.value.organization].id
+  team_id         = brownie_team.tenant["${each.value.organization}/${each.value.team}"].id
+  email           = each.value.email
+  username        = "${each.value.organization}-${each.value.username}"
+  role            = each.value.role
+}
+
+# What the organization's application logs in with. Its certificate comes from Vault or from your own authority.
+resource "brownie_role" "tenant" {
+  for_each = brownie_organization.tenant
+
+  name            = "${each.key}-app"
+  access          = "writer"
+  organization_id = each.value.id
+}

@@ -1,0 +1,128 @@
+package provider_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
+)
+
+// tenantsYAML lists so many organizations as the guide's file does.
+func tenantsYAML(database string, n int) string {
+	var text strings.Builder
+	for i := range n {
+		// Roles belong to the cluster, which tests share.
+		fmt.Fprintf(&text, "t%02d-%s:\n  name: Tenant %[1]d\n  teams: { core: Core, edge: Edge }\n  users:\n", i, database)
+		for user := range 3 {
+			fmt.Fprintf(&text, "    u%d: { email: u%[1]d@t%02d.example, team: core }\n", user, i)
+		}
+	}
+	return text.String()
+}
+
+// guideBlocks are the blocks of HCL of a section of the guide.
+func guideBlocks(t *testing.T, section string) string {
+	t.Helper()
+	text := testdb.Must(os.ReadFile(filepath.Join(testdb.Repository(t), "templates", "guides", "many-tenants.md.tmpl")))(t)
+	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
+	if !found {
+		t.Fatalf("the guide has no section %q", section)
+	}
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	var blocks strings.Builder
+	for _, block := range regexp.MustCompile("(?s)```terraform\n(.*?)```").FindAllStringSubmatch(rest, -1) {
+		blocks.WriteString(block[1])
+	}
+	return blocks.String()
+}
+
+// The guide's way of many tenants: from one file, through growth, renaming, a lost state and offboarding.
+func TestAccManyTenantsFromOneFile(t *testing.T) {
+	t.Parallel()
+	const tenants = 15 // of 7 objects each; the guide's 40 take no other way
+	database := testdb.Migrated(t, testdb.Certificates)
+	example := filepath.Join(testdb.Repository(t), "examples", "tenants-from-yaml")
+	w := acctest.NewWorkspace(t, database, "")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(w.Dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"main.tf", "versions.tf"} {
+		write(file, string(testdb.Must(os.ReadFile(filepath.Join(example, file)))(t)))
+	}
+	expect := func(summary string, arguments ...string) {
+		t.Helper()
+		output, err := w.Run(append([]string{"plan", "-input=false"}, arguments...)...)
+		if err != nil || !strings.Contains(output, summary) {
+			t.Fatalf("terraform plan %s: %v, want %q\n%s", strings.Join(arguments, " "), err, summary, output)
+		}
+	}
+	write("tenants.yaml", tenantsYAML(database, tenants))
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	w.NoChanges()
+
+	// One more organization.
+	write("tenants.yaml", tenantsYAML(database, tenants+1))
+	expect("Plan: 7 to add, 0 to change, 0 to destroy.")
+	w.MustRun("apply", "-auto-approve", "-input=false")
+
+	// Another key and slug, with a moved block for each object.
+	slug := "t00-" + database
+	moved := strings.ReplaceAll(strings.ReplaceAll(guideBlocks(t, "Names and keys"), `"acme-corp"`, `"new-`+slug+`"`), `"acme"`, `"`+slug+`"`)
+	for address, keys := range map[string][]string{"role": {""}, "team": {"/core", "/edge"}, "user": {"/u0", "/u1", "/u2"}} {
+		for _, key := range keys {
+			moved += fmt.Sprintf("moved {\n  from = brownie_%[1]s.tenant[%[2]q]\n  to = brownie_%[1]s.tenant[%[3]q]\n}\n", address, slug+key,
+				"new-"+slug+key)
+		}
+	}
+	write("moved.tf", moved)
+	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants+1), slug, "new-"+slug, 1))
+	expect("Plan: 0 to add, 5 to change, 0 to destroy.") // the organization, its role, and names of users
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	w.NoChanges()
+
+	// The state is lost; what the database has is imported.
+	for _, file := range []string{"terraform.tfstate", "terraform.tfstate.backup", "moved.tf"} {
+		if err := os.Remove(filepath.Join(w.Dir, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("imports.tf", guideBlocks(t, "A lost state"))
+	expect(fmt.Sprintf("Plan: %d to import, 0 to add, 0 to change, 0 to destroy.", 7*(tenants+1)+1))
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	if err := os.Remove(filepath.Join(w.Dir, "imports.tf")); err != nil {
+		t.Fatal(err)
+	}
+	w.NoChanges()
+
+	// The last organization leaves. It has an incident, which Terraform does not manage.
+	leaving := fmt.Sprintf("t%02d-%s", tenants, database)
+	testdb.Exec(t, database, `INSERT INTO incidents (organization_id, org_id, team_id, title, status, priority)
+		SELECT organization_id, organization_id, id, 'x', 'OPEN', 'LOW' FROM teams
+		WHERE slug = 'core' AND organization_id = (SELECT id FROM organizations WHERE slug = $1)`, leaving)
+	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants), slug, "new-"+slug, 1))
+	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("is protected").MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
+	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants+1), slug, "new-"+slug, 1))
+	w.MustRun("apply", "-auto-approve", "-input=false", "-var", fmt.Sprintf("leaving=[%q]", leaving))
+	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants), slug, "new-"+slug, 1))
+	expect("Plan: 0 to add, 0 to change, 7 to destroy.")
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	w.NoChanges()
+
+	// All of them leave, since the roles belong to the cluster.
+	all := `leaving=["new-` + slug + `"`
+	for i := 1; i < tenants; i++ {
+		all += fmt.Sprintf(", %q", fmt.Sprintf("t%02d-%s", i, database))
+	}
+	w.MustRun("apply", "-auto-approve", "-input=false", "-var", all+"]")
+	w.MustRun("destroy", "-auto-approve", "-input=false", "-var", all+"]")
+}
