@@ -5,11 +5,9 @@ package postgres
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,11 +36,15 @@ type Config struct {
 	Database, Username string
 	// Password is for bootstrapping a server only; everything else logs in with a certificate.
 	Password string
+	// PassFile is libpq's password file, read when there is no Password; see [Config.passwordOfFile].
+	PassFile string
 	// SSLMode is one of libpq's modes, see [SSLModes].
 	SSLMode string
 	// SSLRootCert, SSLCert and SSLKey each hold either PEM text or the path of a PEM file. SSLRootCert "system" means
 	// the operating system's certificate authorities.
 	SSLRootCert, SSLCert, SSLKey string
+	// SSLNegotiation, ChannelBinding and RequireAuth are libpq's parameters of these names, from the environment only.
+	SSLNegotiation, ChannelBinding, RequireAuth string
 	// ClientCertificate gives the certificate and key of each new connection, in place of SSLCert and SSLKey.
 	ClientCertificate func(context.Context) (*tls.Certificate, error)
 	// ConnectTimeout bounds the attempt to connect to one host.
@@ -59,46 +61,18 @@ type Config struct {
 // SSLModes are the accepted values of [Config.SSLMode], with libpq's meaning (PostgreSQL manual, section 32.19.3).
 var SSLModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
-// ConfigError is a connection argument that cannot be used. It names the provider's attribute.
+// ConfigError is a connection argument that cannot be used. It names the provider's attribute, or none when an environment
+// variable that has no attribute is wrong.
 type ConfigError struct {
 	Attribute string
 	Problem   string
 }
 
 func (e *ConfigError) Error() string {
+	if e.Attribute == "" {
+		return e.Problem
+	}
 	return fmt.Sprintf("provider argument %q %s", e.Attribute, e.Problem)
-}
-
-// WithEnvironment fills what was not given from libpq's environment variables (PostgreSQL manual, section 32.15).
-func (c Config) WithEnvironment(getenv func(string) string) (Config, error) {
-	texts := []struct {
-		field     *string
-		attribute string
-		variable  string
-	}{
-		{&c.Host, "host", "PGHOST"},
-		{&c.Database, "database", "PGDATABASE"},
-		{&c.Username, "username", "PGUSER"},
-		{&c.Password, "password", "PGPASSWORD"},
-		{&c.SSLMode, "sslmode", "PGSSLMODE"},
-		{&c.SSLRootCert, "sslrootcert", "PGSSLROOTCERT"},
-		{&c.SSLCert, "sslcert", "PGSSLCERT"},
-		{&c.SSLKey, "sslkey", "PGSSLKEY"},
-	}
-	for _, t := range texts {
-		// An unknown value must not be replaced by the environment's: it may differ from it once it is known.
-		if *t.field == "" && !slices.Contains(c.Unknown, t.attribute) {
-			*t.field = getenv(t.variable)
-		}
-	}
-	if port := getenv("PGPORT"); c.Port == 0 && port != "" && !slices.Contains(c.Unknown, "port") {
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			return c, &ConfigError{"port", fmt.Sprintf("is taken from PGPORT, which is %q and not a number", port)}
-		}
-		c.Port = number
-	}
-	return c, nil
 }
 
 // WithDefaults fills what neither the configuration nor the environment gave. The host has no default, so that a
@@ -149,7 +123,7 @@ func (c Config) Validate() error {
 	case c.SSLKey != "" && c.SSLCert == "" && !slices.Contains(c.Unknown, "sslcert"):
 		return &ConfigError{"sslcert", "is missing, but sslkey is set; a certificate login needs both"}
 	}
-	return nil
+	return c.validateEnvironment()
 }
 
 func (c Config) hosts() []string {
@@ -191,13 +165,7 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.ParseConfig(
-		"host=localhost port=5432 user=x dbname=x sslmode=disable sslrootcert='' sslcert='' sslkey=''")
-	if err != nil {
-		// The library's text shows a connection string that nobody gave.
-		return nil, fmt.Errorf("one of libpq's environment variables that have no provider argument (PGSERVICE, PGPASSFILE, "+
-			"PGSSLPASSWORD, …) cannot be used: %w. Unset it", errors.Unwrap(err))
-	}
+	pool := blank()
 	pool.MaxConns = int32(min(c.MaxConnections, 1<<15)) //nolint:gosec // Bounded by the line itself.
 	// An idle connection is given back to the server soon: plans pause for people, and others need connections too.
 	pool.MaxConnIdleTime, pool.HealthCheckPeriod = 10*time.Second, 5*time.Second
@@ -212,9 +180,11 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	first := conn.Fallbacks[0]
 	conn.Host, conn.Port, conn.TLSConfig, conn.Fallbacks = first.Host, first.Port, first.TLSConfig, conn.Fallbacks[1:]
 	conn.Database, conn.User = c.Database, c.Username
-	// Also when it is empty: the library would take PGPASSWORD, which is in c.Password where it is wanted.
-	conn.Password = c.Password
+	if conn.Password = c.Password; conn.Password == "" {
+		conn.Password, _ = c.passwordOfFile() // Why it gives none is told if the server wants one.
+	}
 	conn.ConnectTimeout = c.ConnectTimeout
+	conn.SSLNegotiation, conn.ChannelBinding, conn.RequireAuth = c.SSLNegotiation, c.ChannelBinding, c.RequireAuth
 	conn.RuntimeParams["application_name"] = c.ApplicationName
 	// What others can plant in a schema is found by no unqualified name, whatever is set for the role or the database.
 	conn.RuntimeParams["search_path"] = "pg_catalog, pg_temp"

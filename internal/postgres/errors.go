@@ -210,8 +210,12 @@ func (db *DB) connectRemedy(code string) string {
 		}
 		return "Check username, that this role may log in, and that the certificate's common name is its name"
 	case codeInvalidPassword:
-		if db.config.Password == "" {
-			return "Set password (or PGPASSWORD): the server wants one from this role"
+		switch _, ignored := db.config.passwordOfFile(); {
+		case db.config.Password != "":
+		case ignored != "":
+			return "Set password (or PGPASSWORD): the server wants one from this role, and " + ignored
+		default:
+			return "Set password (or PGPASSWORD, or a password file): the server wants one from this role"
 		}
 		return "Check username and password"
 	case codeInvalidCatalogName:

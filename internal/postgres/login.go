@@ -11,6 +11,8 @@ import (
 // empty without TLS). It also works on a server that accepts no writes and through a pooler. Its search_path is the role's
 // own, so that the query qualifies all names. [Unreachable] tells that the login itself failed.
 func Login[T any](ctx context.Context, config Config, query string) (row T, tlsVersion string, err error) {
+	// What the certificate is worth is the question, not what a password would be.
+	config.PassFile, config.ChannelBinding, config.RequireAuth = "", "", ""
 	db := &DB{config: config} // for its errors
 	pool, err := config.poolConfig()
 	if err != nil {

@@ -86,7 +86,8 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			},
 			"password": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "Password, for bootstrapping only: log in with a client certificate otherwise. Default: `PGPASSWORD`.",
+				MarkdownDescription: "Password, for bootstrapping only: log in with a client certificate otherwise. Default: " +
+					"`PGPASSWORD`, else that of a password file (`PGPASSFILE` or `~/.pgpass`), if nobody else may read it.",
 			},
 			"sslmode": schema.StringAttribute{
 				Optional:   true,
@@ -112,8 +113,8 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			},
 			"connect_timeout": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{tf.PositiveDuration},
-				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`, which " +
-					"is the default.",
+				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`. " +
+					"Default: `PGCONNECT_TIMEOUT` in whole seconds, else `10s`.",
 			},
 			"max_connections": schema.Int64Attribute{
 				Optional:            true,
@@ -196,7 +197,11 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 		err = config.Validate()
 	}
 	var wrong *postgres.ConfigError
-	if errors.As(err, &wrong) {
+	switch {
+	case !errors.As(err, &wrong):
+	case wrong.Attribute == "":
+		diags.AddError("Cannot configure the provider", wrong.Error()+".")
+	default:
 		diags.AddAttributeError(path.Root(wrong.Attribute), "Cannot configure the provider", wrong.Error()+".")
 	}
 	return config
