@@ -188,6 +188,7 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.RuntimeParams["application_name"] = c.ApplicationName
 	// What others can plant in a schema is found by no unqualified name, whatever is set for the role or the database.
 	conn.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	conn.RuntimeParams[direct] = "on"
 	// A named statement of the session is one that code which runs in it can replace.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn.ValidateConnect = requireWritable

@@ -24,8 +24,6 @@ var (
 	ErrNotMigrated = errors.New("schema is not migrated: add a brownie_migration resource, let this one depend on it " +
 		"(depends_on), and if a plan fails with this message, apply the migration alone first (terraform apply " +
 		"-target=brownie_migration.NAME)")
-
-	errReadOnly = errors.New("the server does not accept writes (a standby, or a read-only database)")
 )
 
 // SQLSTATEs (PostgreSQL manual, appendix A) that decide what happens next.
@@ -33,6 +31,7 @@ const (
 	CodeUniqueViolation     = "23505"
 	CodeForeignKeyViolation = "23503"
 
+	codeProtocolViolation    = "08P01"
 	codeSerializationFailure = "40001"
 	codeDeadlockDetected     = "40P01"
 	codeLockNotAvailable     = "55P03"
@@ -152,6 +151,7 @@ func (db *DB) Explain(err error) error {
 
 const (
 	tryAgain     = "Run terraform apply again when it is back"
+	notThePooler = "The provider needs sessions of its own: set its arguments host and port to those of the PostgreSQL server"
 	listAllHosts = "List all members in the provider argument host, so that the writable one is found"
 )
 
@@ -172,6 +172,10 @@ func (db *DB) connectCause(err error) (cause, remedy string) {
 		dns       *net.DNSError
 	)
 	switch {
+	case errors.Is(err, errPooler):
+		return errPooler.Error(), notThePooler
+	case errors.As(err, &server) && server.Code == codeProtocolViolation && !db.pooled: // PgBouncer's code for all that it refuses
+		return fmt.Sprintf("%s (it says: %s)", errPooler, server.Message), notThePooler
 	case errors.As(err, &server):
 		return server.Message, db.connectRemedy(server.Code)
 	case errors.Is(err, errReadOnly):
