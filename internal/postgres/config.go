@@ -49,6 +49,9 @@ type Config struct {
 	ClientCertificate func(context.Context) (*tls.Certificate, error)
 	// ConnectTimeout bounds the attempt to connect to one host.
 	ConnectTimeout time.Duration
+	// TargetSessionAttrs says on which servers data is read that nothing depends on being the latest: [ReadWrite], [AnyServer] or
+	// [PreferStandby], with libpq's meaning. Changes, and the reads for them, always go to the server that accepts writes.
+	TargetSessionAttrs string
 	// MaxConnections is the upper bound on server connections of this process.
 	MaxConnections int
 	// ApplicationName is shown in pg_stat_activity and the server's log.
@@ -56,6 +59,8 @@ type Config struct {
 	// Unknown names the attributes whose values are not known yet, as happens while Terraform plans a server and what
 	// is inside it together. Such a configuration never connects.
 	Unknown []string
+
+	reading bool // see [DB.Reader]
 }
 
 // SSLModes are the accepted values of [Config.SSLMode], with libpq's meaning (PostgreSQL manual, section 32.19.3).
@@ -93,6 +98,9 @@ func (c Config) WithDefaults() Config {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = DefaultMaxConnections
 	}
+	if c.TargetSessionAttrs == "" {
+		c.TargetSessionAttrs = ReadWrite
+	}
 	if c.SSLMode == "" {
 		c.SSLMode = "verify-full"
 		// TLS is not spoken over a unix socket; with several hosts the stricter mode holds for all others.
@@ -118,6 +126,12 @@ func (c Config) Validate() error {
 		return &ConfigError{"connect_timeout", "must be a positive duration such as \"10s\""}
 	case c.MaxConnections < 1:
 		return &ConfigError{"max_connections", fmt.Sprintf("is %d; it must be at least 1", c.MaxConnections)}
+	case c.MaxConnections == 1 && c.readsElsewhere():
+		return &ConfigError{"max_connections", fmt.Sprintf("is 1; with target_session_attrs = %q it must be at least 2, because reads "+
+			"of a standby have a connection of their own", c.TargetSessionAttrs)}
+	case c.TargetSessionAttrs != "" && !slices.Contains(TargetSessionAttrs, c.TargetSessionAttrs):
+		return &ConfigError{"target_session_attrs", fmt.Sprintf("is %q; it must be one of %s", c.TargetSessionAttrs,
+			strings.Join(TargetSessionAttrs, ", "))}
 	case c.SSLCert != "" && c.SSLKey == "" && !slices.Contains(c.Unknown, "sslkey"):
 		return &ConfigError{"sslkey", "is missing, but sslcert is set; a certificate login needs both"}
 	case c.SSLKey != "" && c.SSLCert == "" && !slices.Contains(c.Unknown, "sslcert"):
@@ -166,7 +180,7 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 		return nil, err
 	}
 	pool := blank()
-	pool.MaxConns = int32(min(c.MaxConnections, 1<<15)) //nolint:gosec // Bounded by the line itself.
+	pool.MaxConns = int32(min(c.share(), 1<<15)) //nolint:gosec // Bounded by the line itself.
 	// An idle connection is given back to the server soon: plans pause for people, and others need connections too.
 	pool.MaxConnIdleTime, pool.HealthCheckPeriod = 10*time.Second, 5*time.Second
 	conn := pool.ConnConfig
@@ -191,7 +205,7 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.RuntimeParams[direct] = "on"
 	// A named statement of the session is one that code which runs in it can replace.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
-	conn.ValidateConnect = requireWritable
+	conn.ValidateConnect = c.accept
 	conn.OnNotice = deliverNotice
 	if c.ClientCertificate != nil {
 		pool.BeforeConnect = c.presentCertificate

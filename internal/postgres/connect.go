@@ -19,6 +19,14 @@ const direct = "brownie.direct"
 // sessionSQL asks all that decides about a new connection, as one statement. Nothing is certain about its search_path.
 const sessionSQL = `SELECT pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('` + direct + `', true)`
 
+// accept decides about a new connection.
+func (c Config) accept(ctx context.Context, conn *pgconn.PgConn) error {
+	if c.reading {
+		return c.requireReadable(ctx, conn)
+	}
+	return requireWritable(ctx, conn)
+}
+
 // requireWritable refuses a standby or a read-only database, so that of several hosts the one that accepts writes is
 // used, and a single one that does not is reported as such. It refuses a pooler, too.
 func requireWritable(ctx context.Context, conn *pgconn.PgConn) error {

@@ -178,6 +178,8 @@ func (db *DB) connectCause(err error) (cause, remedy string) {
 		return fmt.Sprintf("%s (it says: %s)", errPooler, server.Message), notThePooler
 	case errors.As(err, &server):
 		return server.Message, db.connectRemedy(server.Code)
+	case errors.Is(err, errNotConfined):
+		return errNotConfined.Error(), listAllHosts + ", or log in as the owner of the schema"
 	case errors.Is(err, errReadOnly):
 		return errReadOnly.Error(), listAllHosts
 	case errors.As(err, &authority):
