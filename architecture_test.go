@@ -40,6 +40,7 @@ var arrows = map[string]string{
 	"bench/pki":                "bench/internal/benchmark devstack",
 	"bench/scale":              "bench/internal/benchmark devstack access migrate postgres provider",
 	"bench/scale/idle":         "provider",
+	"bench/start":              "bench/internal/benchmark",
 }
 
 // arrowsOfTests says what the tests of a package may import besides the package itself, what it may import, and test servers.

@@ -3,6 +3,7 @@ package access_test
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,16 +60,23 @@ func TestModulesTakeTheSameNames(t *testing.T) {
 	// What nobody may be called, and a name beside each that somebody may.
 	reserved := regexp.MustCompile(local(t, "postgres-auth", "reserved_identity_pattern"))
 	for _, name := range append(append(access.GroupRoles(), identity.Keywords...), "pg_monitor", "pg_x") {
-		if free := strings.Replace(name, "pg_", "pg", 1) + "s"; !reserved.MatchString(name) || access.ReservedName(name) == "" ||
-			reserved.MatchString(free) || access.ReservedName(free) != "" {
+		if free := strings.Replace(name, "pg_", "pg", 1) + "s"; !reserved.MatchString(name) || identity.Reserved(name) == "" ||
+			reserved.MatchString(free) || identity.Reserved(free) != "" {
 			t.Errorf("%s or %s: postgres-auth and the provider differ about who may be called that", name, free)
 		}
 	}
 	names := strings.NewReplacer("pg_.*", "", "postgres", "").Replace(reserved.String())
 	for _, word := range regexp.MustCompile(`[a-z_]+`).FindAllString(names, -1) {
-		if access.ReservedName(word) == "" && access.ReservedName("brownie_"+word) == "" && word != "brownie_" {
+		if identity.Reserved(word) == "" && identity.Reserved("brownie_"+word) == "" && word != "brownie_" {
 			t.Errorf("postgres-auth reserves %s, the provider does not", word)
 		}
+	}
+}
+
+func TestGroupsAreReserved(t *testing.T) {
+	t.Parallel()
+	if groups := access.GroupRoles(); !slices.Equal(slices.Sorted(slices.Values(groups)), slices.Sorted(slices.Values(identity.Groups))) {
+		t.Errorf("the levels' groups are %v, reserved are %v", groups, identity.Groups)
 	}
 }
 

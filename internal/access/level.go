@@ -1,6 +1,10 @@
 package access
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/identity"
+)
 
 // Level is what a role may do. Groups, defaults, warnings, documentation, validators and the proof's attackers follow from
 // [Levels]; the database's part is a migration, and a test compares the two.
@@ -78,7 +82,7 @@ const (
 )
 
 // connectGroupPrefix begins the name of the group role whose members may connect to one database.
-const connectGroupPrefix = "brownie_connect_"
+const connectGroupPrefix = identity.ConnectGroupPrefix
 
 // GroupRoles are the groups of all levels, and the two that are of no level.
 func GroupRoles() []string {

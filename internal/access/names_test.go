@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/identity"
 )
 
 func TestReservedNames(t *testing.T) {
@@ -12,10 +13,10 @@ func TestReservedNames(t *testing.T) {
 	for name, reason := range map[string]string{
 		"PUBLIC": "keyword", "None": "keyword", "current_user": "keyword", "SESSION_USER": "keyword", "current_role": "keyword",
 		"user": "keyword", "all": "keyword", "pg_monitor": "begins with pg_", "PG_x": "begins with pg_",
-		"brownie_reader": "group role", "Brownie_Pooled": "group role",
+		"brownie_reader": "group role", "Brownie_Pooled": "group role", "Brownie_connect_x": "connect to a database",
 		"acme": "", "users": "", "pgbouncer": "", "pgx": "", "brownie-terraform": "", "brownie_readers": "", "postgres": "",
 	} {
-		if got := access.ReservedName(name); reason == "" && got != "" || !strings.Contains(got, reason) {
+		if got := identity.Reserved(name); reason == "" && got != "" || !strings.Contains(got, reason) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

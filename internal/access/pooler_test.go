@@ -55,6 +55,36 @@ func TestThroughThePooler(t *testing.T) {
 	t.Run("a new role at once", p.testNewRole)
 	t.Run("expired roles", p.testExpiredRole)
 	t.Run("a locked role", p.testLockedRole)
+	t.Run("the provider itself", p.testProviderIsRefused)
+}
+
+// The provider's own sessions are what poolers share or change, in each mode, and also when the pooler drops what it does not know.
+func (p pooled) testProviderIsRefused(t *testing.T) {
+	role := testdb.Must(p.store.CreateRole(t.Context(), access.Role{
+		Name: "through_the_pooler", Access: "admin", Pooled: true, ConnectionLimit: -1,
+	}))(t)
+	dropped := "ignore_startup_parameters=search_path, brownie.direct"
+	for name, settings := range map[string][]string{
+		"transaction": nil, "session": {"pool_mode=session"},
+		"transaction, dropping": {dropped}, "session, dropping": {"pool_mode=session", dropped},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pooler := testdb.Must(testdb.Server(t, p.database).StartPooler(t.Context(), devstack.Options{Settings: settings}))(t)
+			config := p.at(t, role.Name, false)
+			config.Host, config.Port = pooler.Host(), pooler.Port()
+			if login, err := access.ProveLogin(t.Context(), config); err != nil || !login.LoggedIn {
+				t.Fatalf("the way there is broken: %+v, %v", login, err)
+			}
+			db := postgres.New(config)
+			defer db.Close()
+			_, err := postgres.Query[struct{}](t.Context(), db, `SELECT`)
+			for _, want := range []string{"a pooler such as PgBouncer answers there", "set its arguments host and port"} {
+				if !strings.Contains(fmt.Sprint(err), want) {
+					t.Errorf("%v does not contain %q", err, want)
+				}
+			}
+		})
+	}
 }
 
 // 50 clients of 10 tenants through the pooler, and one of each directly, send statements for 30 seconds, each of which

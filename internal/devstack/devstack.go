@@ -16,7 +16,8 @@ type Options struct {
 	// HBA are lines to put in front of pg_hba.conf (PostgreSQL manual, section 20.1). An existing server cannot take
 	// them, so that BROWNIE_POSTGRES_URL is not used then.
 	HBA []string
-	// Settings win over those that servers are started with, such as "max_connections=20". BROWNIE_POSTGRES_URL is not used then.
+	// Settings win over those that servers and poolers are started with, such as "max_connections=20". BROWNIE_POSTGRES_URL is not
+	// used then.
 	Settings []string
 	// PoolSize is how many connections a pooler keeps per role and database. Zero means the usual 20.
 	PoolSize int

@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/zclconf/go-cty/cty"
@@ -36,7 +38,7 @@ func poolerProgram() (string, error) {
 
 // StartPooler starts the machine's PgBouncer in front of a server that devstack started. It serves every database, and asks
 // the server who may log in as the role "pgbouncer", which the caller makes. [Postgres.Stop] ends it, too. Of the options
-// Log and PoolSize matter.
+// Log, PoolSize and Settings matter.
 func (p *Postgres) StartPooler(ctx context.Context, o Options) (*Pooler, error) {
 	if p.ca == nil {
 		return nil, ErrForeignServer
@@ -97,6 +99,7 @@ func (p *Postgres) configurePooler(o Options, f folder, port int) error {
 			return err
 		}
 	}
+	content["pgbouncer.ini"] += strings.Join(append(slices.Clone(o.Settings), ""), "\n")
 	return f.write("", content)
 }
 

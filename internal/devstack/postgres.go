@@ -37,6 +37,7 @@ type Postgres struct {
 	databases    []string // made on an existing server, to be dropped by Stop
 	certificates map[string]Certificate
 	poolers      []*Pooler
+	standbys     []*Postgres
 }
 
 // StartPostgres starts a server, or connects to an existing one. The first of these that can be had is used: the
@@ -132,9 +133,11 @@ func serverArguments(o Options, folder string) []string {
 // configure makes the server's authority, and writes certificates and the configuration: there is no trusted network and no
 // unix socket, and everybody logs in with a certificate unless the caller's rules say otherwise.
 func (p *Postgres) configure(o Options, inDocker bool) error {
-	var err error
-	if p.ca, err = newAuthority(); err != nil {
-		return err
+	if p.ca == nil { // a standby has that of its primary
+		var err error
+		if p.ca, err = newAuthority(); err != nil {
+			return err
+		}
 	}
 	content, err := p.ca.serverFiles()
 	if err != nil {
@@ -327,14 +330,17 @@ func (p *Postgres) Restart(ctx context.Context) error {
 	return p.process.await(ctx, "PostgreSQL", p.startedAfter(before))
 }
 
-// Stop ends the server and its poolers and removes everything of them. Of an existing server it drops the databases that
-// were made. It may be called again.
+// Stop ends the server, its poolers and its standbys, and removes everything of them. Of an existing server it drops the
+// databases that were made. It may be called again.
 func (p *Postgres) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var errs []error
 	for _, pooler := range p.poolers {
 		errs = append(errs, pooler.Stop(ctx))
+	}
+	for _, standby := range p.standbys {
+		errs = append(errs, standby.Stop(ctx))
 	}
 	if p.process != nil {
 		return errors.Join(append(errs, p.process.stop(ctx))...)

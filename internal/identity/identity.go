@@ -23,12 +23,25 @@ var Keywords = []string{
 	"all", "current_role", "current_user", "none", "public", "sameuser", "samerole", "session_user", "system_user", "user",
 }
 
-// Reserved tells why PostgreSQL lets no role have a name, or "" when it may. Capitals make no difference to PgBouncer.
+// Groups are the group roles of the access levels, which own nothing and log in nowhere.
+var Groups = []string{
+	"brownie_reader", "brownie_writer", "brownie_admin", "brownie_migrator", "brownie_monitor", "brownie_backup", "brownie_pooler",
+	"brownie_all_tenants", "brownie_pooled",
+}
+
+// ConnectGroupPrefix begins the name of the group role whose members may connect to one database.
+const ConnectGroupPrefix = "brownie_connect_"
+
+// Reserved tells why no role of ours may have a name, or "" when one may. Capitals make no difference to PgBouncer.
 func Reserved(name string) string {
 	lower := strings.ToLower(name)
 	switch {
 	case slices.Contains(Keywords, lower):
 		return "is a keyword of PostgreSQL's and no role"
+	case slices.Contains(Groups, lower):
+		return "is the group role of an access level"
+	case strings.HasPrefix(lower, ConnectGroupPrefix):
+		return "begins as the group roles that may connect to a database do"
 	case strings.HasPrefix(lower, "pg_"):
 		return "begins with pg_ as PostgreSQL's own roles do"
 	}

@@ -5,11 +5,9 @@ package postgres
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,15 +36,22 @@ type Config struct {
 	Database, Username string
 	// Password is for bootstrapping a server only; everything else logs in with a certificate.
 	Password string
+	// PassFile is libpq's password file, read when there is no Password; see [Config.passwordOfFile].
+	PassFile string
 	// SSLMode is one of libpq's modes, see [SSLModes].
 	SSLMode string
 	// SSLRootCert, SSLCert and SSLKey each hold either PEM text or the path of a PEM file. SSLRootCert "system" means
 	// the operating system's certificate authorities.
 	SSLRootCert, SSLCert, SSLKey string
+	// SSLNegotiation, ChannelBinding and RequireAuth are libpq's parameters of these names, from the environment only.
+	SSLNegotiation, ChannelBinding, RequireAuth string
 	// ClientCertificate gives the certificate and key of each new connection, in place of SSLCert and SSLKey.
 	ClientCertificate func(context.Context) (*tls.Certificate, error)
 	// ConnectTimeout bounds the attempt to connect to one host.
 	ConnectTimeout time.Duration
+	// TargetSessionAttrs says on which servers data is read that nothing depends on being the latest: [ReadWrite], [AnyServer] or
+	// [PreferStandby], with libpq's meaning. Changes, and the reads for them, always go to the server that accepts writes.
+	TargetSessionAttrs string
 	// MaxConnections is the upper bound on server connections of this process.
 	MaxConnections int
 	// ApplicationName is shown in pg_stat_activity and the server's log.
@@ -54,51 +59,25 @@ type Config struct {
 	// Unknown names the attributes whose values are not known yet, as happens while Terraform plans a server and what
 	// is inside it together. Such a configuration never connects.
 	Unknown []string
+
+	reading bool // see [DB.Reader]
 }
 
 // SSLModes are the accepted values of [Config.SSLMode], with libpq's meaning (PostgreSQL manual, section 32.19.3).
 var SSLModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 
-// ConfigError is a connection argument that cannot be used. It names the provider's attribute.
+// ConfigError is a connection argument that cannot be used. It names the provider's attribute, or none when an environment
+// variable that has no attribute is wrong.
 type ConfigError struct {
 	Attribute string
 	Problem   string
 }
 
 func (e *ConfigError) Error() string {
+	if e.Attribute == "" {
+		return e.Problem
+	}
 	return fmt.Sprintf("provider argument %q %s", e.Attribute, e.Problem)
-}
-
-// WithEnvironment fills what was not given from libpq's environment variables (PostgreSQL manual, section 32.15).
-func (c Config) WithEnvironment(getenv func(string) string) (Config, error) {
-	texts := []struct {
-		field     *string
-		attribute string
-		variable  string
-	}{
-		{&c.Host, "host", "PGHOST"},
-		{&c.Database, "database", "PGDATABASE"},
-		{&c.Username, "username", "PGUSER"},
-		{&c.Password, "password", "PGPASSWORD"},
-		{&c.SSLMode, "sslmode", "PGSSLMODE"},
-		{&c.SSLRootCert, "sslrootcert", "PGSSLROOTCERT"},
-		{&c.SSLCert, "sslcert", "PGSSLCERT"},
-		{&c.SSLKey, "sslkey", "PGSSLKEY"},
-	}
-	for _, t := range texts {
-		// An unknown value must not be replaced by the environment's: it may differ from it once it is known.
-		if *t.field == "" && !slices.Contains(c.Unknown, t.attribute) {
-			*t.field = getenv(t.variable)
-		}
-	}
-	if port := getenv("PGPORT"); c.Port == 0 && port != "" && !slices.Contains(c.Unknown, "port") {
-		number, err := strconv.Atoi(port)
-		if err != nil {
-			return c, &ConfigError{"port", fmt.Sprintf("is taken from PGPORT, which is %q and not a number", port)}
-		}
-		c.Port = number
-	}
-	return c, nil
 }
 
 // WithDefaults fills what neither the configuration nor the environment gave. The host has no default, so that a
@@ -118,6 +97,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MaxConnections == 0 {
 		c.MaxConnections = DefaultMaxConnections
+	}
+	if c.TargetSessionAttrs == "" {
+		c.TargetSessionAttrs = ReadWrite
 	}
 	if c.SSLMode == "" {
 		c.SSLMode = "verify-full"
@@ -144,12 +126,18 @@ func (c Config) Validate() error {
 		return &ConfigError{"connect_timeout", "must be a positive duration such as \"10s\""}
 	case c.MaxConnections < 1:
 		return &ConfigError{"max_connections", fmt.Sprintf("is %d; it must be at least 1", c.MaxConnections)}
+	case c.MaxConnections == 1 && c.readsElsewhere():
+		return &ConfigError{"max_connections", fmt.Sprintf("is 1; with target_session_attrs = %q it must be at least 2, because reads "+
+			"of a standby have a connection of their own", c.TargetSessionAttrs)}
+	case c.TargetSessionAttrs != "" && !slices.Contains(TargetSessionAttrs, c.TargetSessionAttrs):
+		return &ConfigError{"target_session_attrs", fmt.Sprintf("is %q; it must be one of %s", c.TargetSessionAttrs,
+			strings.Join(TargetSessionAttrs, ", "))}
 	case c.SSLCert != "" && c.SSLKey == "" && !slices.Contains(c.Unknown, "sslkey"):
 		return &ConfigError{"sslkey", "is missing, but sslcert is set; a certificate login needs both"}
 	case c.SSLKey != "" && c.SSLCert == "" && !slices.Contains(c.Unknown, "sslcert"):
 		return &ConfigError{"sslcert", "is missing, but sslkey is set; a certificate login needs both"}
 	}
-	return nil
+	return c.validateEnvironment()
 }
 
 func (c Config) hosts() []string {
@@ -191,14 +179,8 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.ParseConfig(
-		"host=localhost port=5432 user=x dbname=x sslmode=disable sslrootcert='' sslcert='' sslkey=''")
-	if err != nil {
-		// The library's text shows a connection string that nobody gave.
-		return nil, fmt.Errorf("one of libpq's environment variables that have no provider argument (PGSERVICE, PGPASSFILE, "+
-			"PGSSLPASSWORD, …) cannot be used: %w. Unset it", errors.Unwrap(err))
-	}
-	pool.MaxConns = int32(min(c.MaxConnections, 1<<15)) //nolint:gosec // Bounded by the line itself.
+	pool := blank()
+	pool.MaxConns = int32(min(c.share(), 1<<15)) //nolint:gosec // Bounded by the line itself.
 	// An idle connection is given back to the server soon: plans pause for people, and others need connections too.
 	pool.MaxConnIdleTime, pool.HealthCheckPeriod = 10*time.Second, 5*time.Second
 	conn := pool.ConnConfig
@@ -212,15 +194,18 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	first := conn.Fallbacks[0]
 	conn.Host, conn.Port, conn.TLSConfig, conn.Fallbacks = first.Host, first.Port, first.TLSConfig, conn.Fallbacks[1:]
 	conn.Database, conn.User = c.Database, c.Username
-	// Also when it is empty: the library would take PGPASSWORD, which is in c.Password where it is wanted.
-	conn.Password = c.Password
+	if conn.Password = c.Password; conn.Password == "" {
+		conn.Password, _ = c.passwordOfFile() // Why it gives none is told if the server wants one.
+	}
 	conn.ConnectTimeout = c.ConnectTimeout
+	conn.SSLNegotiation, conn.ChannelBinding, conn.RequireAuth = c.SSLNegotiation, c.ChannelBinding, c.RequireAuth
 	conn.RuntimeParams["application_name"] = c.ApplicationName
 	// What others can plant in a schema is found by no unqualified name, whatever is set for the role or the database.
 	conn.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	conn.RuntimeParams[direct] = "on"
 	// A named statement of the session is one that code which runs in it can replace.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
-	conn.ValidateConnect = requireWritable
+	conn.ValidateConnect = c.accept
 	conn.OnNotice = deliverNotice
 	if c.ClientCertificate != nil {
 		pool.BeforeConnect = c.presentCertificate

@@ -2,13 +2,11 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"math"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/sethvargo/go-retry"
 )
@@ -19,6 +17,7 @@ type DB struct {
 	config Config
 	open   func() (*pgxpool.Pool, error)
 	owner  *string // see [DB.AsOwnerOf]; nil for the login role's own rights
+	pooled bool    // whether a pooler may be in between
 }
 
 // New returns a DB for the configuration. It neither connects nor reads a file; the first use does, and returns a
@@ -218,13 +217,4 @@ func AwaitRead[T any](ctx context.Context, read func(context.Context) (T, error)
 			}
 			return value, err
 		})
-}
-
-// requireWritable refuses a standby or a read-only database, so that of several hosts the one that accepts writes is
-// used, and a single one that does not is reported as such.
-func requireWritable(ctx context.Context, conn *pgconn.PgConn) error {
-	if err := pgconn.ValidateConnectTargetSessionAttrsReadWrite(ctx, conn); err != nil {
-		return errors.Join(errReadOnly, err)
-	}
-	return nil
 }

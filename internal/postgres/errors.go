@@ -24,8 +24,6 @@ var (
 	ErrNotMigrated = errors.New("schema is not migrated: add a brownie_migration resource, let this one depend on it " +
 		"(depends_on), and if a plan fails with this message, apply the migration alone first (terraform apply " +
 		"-target=brownie_migration.NAME)")
-
-	errReadOnly = errors.New("the server does not accept writes (a standby, or a read-only database)")
 )
 
 // SQLSTATEs (PostgreSQL manual, appendix A) that decide what happens next.
@@ -33,6 +31,7 @@ const (
 	CodeUniqueViolation     = "23505"
 	CodeForeignKeyViolation = "23503"
 
+	codeProtocolViolation    = "08P01"
 	codeSerializationFailure = "40001"
 	codeDeadlockDetected     = "40P01"
 	codeLockNotAvailable     = "55P03"
@@ -152,6 +151,7 @@ func (db *DB) Explain(err error) error {
 
 const (
 	tryAgain     = "Run terraform apply again when it is back"
+	notThePooler = "The provider needs sessions of its own: set its arguments host and port to those of the PostgreSQL server"
 	listAllHosts = "List all members in the provider argument host, so that the writable one is found"
 )
 
@@ -172,8 +172,14 @@ func (db *DB) connectCause(err error) (cause, remedy string) {
 		dns       *net.DNSError
 	)
 	switch {
+	case errors.Is(err, errPooler):
+		return errPooler.Error(), notThePooler
+	case errors.As(err, &server) && server.Code == codeProtocolViolation && !db.pooled: // PgBouncer's code for all that it refuses
+		return fmt.Sprintf("%s (it says: %s)", errPooler, server.Message), notThePooler
 	case errors.As(err, &server):
 		return server.Message, db.connectRemedy(server.Code)
+	case errors.Is(err, errNotConfined):
+		return errNotConfined.Error(), listAllHosts + ", or log in as the owner of the schema"
 	case errors.Is(err, errReadOnly):
 		return errReadOnly.Error(), listAllHosts
 	case errors.As(err, &authority):
@@ -210,8 +216,12 @@ func (db *DB) connectRemedy(code string) string {
 		}
 		return "Check username, that this role may log in, and that the certificate's common name is its name"
 	case codeInvalidPassword:
-		if db.config.Password == "" {
-			return "Set password (or PGPASSWORD): the server wants one from this role"
+		switch _, ignored := db.config.passwordOfFile(); {
+		case db.config.Password != "":
+		case ignored != "":
+			return "Set password (or PGPASSWORD): the server wants one from this role, and " + ignored
+		default:
+			return "Set password (or PGPASSWORD, or a password file): the server wants one from this role"
 		}
 		return "Check username and password"
 	case codeInvalidCatalogName:

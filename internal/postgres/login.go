@@ -11,13 +11,17 @@ import (
 // empty without TLS). It also works on a server that accepts no writes and through a pooler. Its search_path is the role's
 // own, so that the query qualifies all names. [Unreachable] tells that the login itself failed.
 func Login[T any](ctx context.Context, config Config, query string) (row T, tlsVersion string, err error) {
-	db := &DB{config: config} // for its errors
+	// What the certificate is worth is the question, not what a password would be.
+	config.PassFile, config.ChannelBinding, config.RequireAuth = "", "", ""
+	db := &DB{config: config, pooled: true} // for its errors
 	pool, err := config.poolConfig()
 	if err != nil {
 		return row, "", err
 	}
 	pool.ConnConfig.ValidateConnect = nil
-	delete(pool.ConnConfig.RuntimeParams, "search_path") // A pooler refuses what it does not know.
+	for _, setting := range []string{"search_path", direct} { // A pooler refuses what it does not know.
+		delete(pool.ConnConfig.RuntimeParams, setting)
+	}
 	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
 	if err != nil {
 		return row, "", db.Explain(err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +50,20 @@ func TestCertificatesAsPathOrPEM(t *testing.T) {
 				t.Errorf("%s with sslmode %s: got %q, %v", name, mode, got, err)
 			}
 		}
+	}
+}
+
+// PostgreSQL 17 and newer speak TLS from the first byte; older ones do not know it.
+func TestDirectTLS(t *testing.T) {
+	t.Parallel()
+	config := testdb.Config(t, testdb.Empty(t, testdb.Certificates))
+	version, err := value(t, config, `SELECT current_setting('server_version_num') AS value`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.SSLNegotiation = "direct"
+	if _, err := value(t, config, `SELECT '' AS value`); (err == nil) != (version >= "170000") {
+		t.Errorf("version %s: %v", version, err)
 	}
 }
 
@@ -196,6 +211,16 @@ func TestOfSeveralHostsTheWritableOneIsUsed(t *testing.T) {
 		t.Errorf("got port %s, %v; want the writable server's, %d", got, err, primary.Port())
 	}
 
+	withFile := config
+	withFile.Password, withFile.PassFile = "", passwordFile(t, "*:*:postgres:pwuser:secret")
+	if got, err = value(t, withFile, `SELECT inet_server_port()::text AS value`); err != nil || got != fmt.Sprint(primary.Port()) {
+		t.Errorf("with a password file: got %s, %v", got, err)
+	}
+	// What proves the login by a certificate must not succeed by a password.
+	if _, _, err := postgres.Login[one](ctx, withFile, `SELECT 'x' AS value`); !postgres.Unreachable(err) {
+		t.Errorf("the proof of a login read the password file: %v", err)
+	}
+
 	config.Host = "127.0.0.2"
 	_, err = value(t, config, `SELECT 'x' AS value`)
 	if err == nil || !strings.Contains(err.Error(), "does not accept writes") {
@@ -205,6 +230,15 @@ func TestOfSeveralHostsTheWritableOneIsUsed(t *testing.T) {
 	if _, err = value(t, config, `SELECT 'x' AS value`); err == nil || strings.Contains(err.Error(), "wrong-and-secret") {
 		t.Errorf("wrong password: got %v", err)
 	}
+}
+
+func passwordFile(t *testing.T, line string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pgpass")
+	if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // relay passes connections on to another address.

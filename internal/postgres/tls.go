@@ -77,6 +77,7 @@ func (f tlsFiles) attempts(mode, host string) []*tls.Config {
 		return []*tls.Config{nil}
 	}
 	base := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, Certificates: f.client, ServerName: host}
+	base.NextProtos = []string{"postgresql"} // what a server wants to see when TLS is spoken from the first byte
 	unverified := base.Clone()
 	unverified.InsecureSkipVerify = true // What the modes below verify-ca mean; the default mode is verify-full.
 	switch mode {

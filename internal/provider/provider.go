@@ -51,6 +51,7 @@ type providerModel struct {
 	SSLKey         types.String `tfsdk:"sslkey"`
 	ConnectTimeout types.String `tfsdk:"connect_timeout"`
 	MaxConnections types.Int64  `tfsdk:"max_connections"`
+	TargetSession  types.String `tfsdk:"target_session_attrs"`
 	Vault          types.Object `tfsdk:"vault"`
 }
 
@@ -86,7 +87,8 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			},
 			"password": schema.StringAttribute{
 				Optional: true, Sensitive: true,
-				MarkdownDescription: "Password, for bootstrapping only: log in with a client certificate otherwise. Default: `PGPASSWORD`.",
+				MarkdownDescription: "Password, for bootstrapping only: log in with a client certificate otherwise. Default: " +
+					"`PGPASSWORD`, else that of a password file (`PGPASSFILE` or `~/.pgpass`), if nobody else may read it.",
 			},
 			"sslmode": schema.StringAttribute{
 				Optional:   true,
@@ -112,13 +114,21 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			},
 			"connect_timeout": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{tf.PositiveDuration},
-				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`, which " +
-					"is the default.",
+				MarkdownDescription: "How long to try to connect to one host, as a duration with a unit, such as `\"10s\"`. " +
+					"Default: `PGCONNECT_TIMEOUT` in whole seconds, else `10s`.",
 			},
 			"max_connections": schema.Int64Attribute{
 				Optional:            true,
 				Validators:          []validator.Int64{int64validator.Between(1, 1000)},
 				MarkdownDescription: "Upper bound on the connections that one provider process opens, 1 to 1000. Default: `4`.",
+			},
+			"target_session_attrs": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{stringvalidator.OneOf(postgres.TargetSessionAttrs...)},
+				MarkdownDescription: "Which server data sources read from, with libpq's meaning (PostgreSQL manual, section 34.1.2): " +
+					"`read-write`, the one that accepts writes; `any`, the first host that answers; `prefer-standby`, a standby if there " +
+					"is one. What a standby says may be some moments old. Resources, and `brownie_tenant_isolation`, always use the " +
+					"server that accepts writes. A role that could become the owner of schema `brownie` without being it, such as a " +
+					"superuser, does not read from standbys. Needs `max_connections` of 2 or more. Default: `read-write`.",
 			},
 			"vault": pki.VaultAttribute(),
 		},
@@ -150,10 +160,14 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	backends := tf.Backends{
-		tenancy.Backend(db), access.Backend(db, config), pki.Backend(vault, access.CanLogIn(db, config)), migrate.Backend(db, p.version),
+	vaultBackend := pki.Backend(vault, access.CanLogIn(db, config))
+	backends := func(readable *postgres.DB) tf.Backends {
+		return tf.Backends{
+			tenancy.Backend(readable), access.Backend(db, readable, config), vaultBackend, migrate.Backend(readable, p.version),
+		}
 	}
-	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = backends, backends, backends
+	resp.ResourceData = backends(db)
+	resp.DataSourceData, resp.EphemeralResourceData = backends(db.Reader()), resp.ResourceData //nolint:contextcheck // As above.
 }
 
 // config translates the provider block. What is unknown is listed as such, so that a plan that only creates succeeds
@@ -164,7 +178,7 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 		Database: m.Database.ValueString(), Username: m.Username.ValueString(), Password: m.Password.ValueString(),
 		SSLMode: m.SSLMode.ValueString(), SSLRootCert: m.SSLRootCert.ValueString(),
 		SSLCert: m.SSLCert.ValueString(), SSLKey: m.SSLKey.ValueString(),
-		MaxConnections:  int(m.MaxConnections.ValueInt64()),
+		MaxConnections: int(m.MaxConnections.ValueInt64()), TargetSessionAttrs: m.TargetSession.ValueString(),
 		ApplicationName: "terraform-provider-brownie/" + p.version,
 	}
 	for _, attribute := range []struct {
@@ -182,6 +196,7 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 		{"sslkey", m.SSLKey},
 		{"connect_timeout", m.ConnectTimeout},
 		{"max_connections", m.MaxConnections},
+		{"target_session_attrs", m.TargetSession},
 	} {
 		if attribute.value.IsUnknown() {
 			config.Unknown = append(config.Unknown, attribute.name)
@@ -196,7 +211,11 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 		err = config.Validate()
 	}
 	var wrong *postgres.ConfigError
-	if errors.As(err, &wrong) {
+	switch {
+	case !errors.As(err, &wrong):
+	case wrong.Attribute == "":
+		diags.AddError("Cannot configure the provider", wrong.Error()+".")
+	default:
 		diags.AddAttributeError(path.Root(wrong.Attribute), "Cannot configure the provider", wrong.Error()+".")
 	}
 	return config

@@ -16,13 +16,15 @@ import (
 // backend is what this domain's resources and data sources work with.
 type backend struct {
 	*access.Store
+	// writable is where a proof is tried.
+	writable *access.Store
 	// connection is how the provider itself connects; proofs of a login start from it.
 	connection postgres.Config
 }
 
-// Backend makes it.
-func Backend(db *postgres.DB, connection postgres.Config) *backend {
-	return &backend{access.New(db), connection}
+// Backend makes it. What only reads may read from another server than the one that accepts writes.
+func Backend(writable, readable *postgres.DB, connection postgres.Config) *backend {
+	return &backend{access.New(readable), access.New(writable), connection}
 }
 
 // Resources lists the resources.

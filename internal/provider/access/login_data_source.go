@@ -62,7 +62,7 @@ func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 			"`logged_in = false`, and no error; a `check` block or a postcondition makes one of it.",
 		Attributes: map[string]schema.Attribute{
 			"role": schema.StringAttribute{
-				Required: true, Validators: []validator.String{tf.CommonName}, MarkdownDescription: "Role to log in as.",
+				Required: true, Validators: []validator.String{tf.Identity}, MarkdownDescription: "Role to log in as.",
 			},
 			"host": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "Host name or address of the server or of PgBouncer. " + like,

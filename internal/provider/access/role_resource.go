@@ -82,8 +82,6 @@ func (m roleModel) role() access.Role {
 	return r
 }
 
-var roleName = tf.Identity("PostgreSQL or the group roles use", access.ReservedName)
-
 func (r *roleResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_role"
 }
@@ -112,7 +110,7 @@ func roleAttributes() map[string]schema.Attribute {
 			"roles (`pg_roles`), so let them not tell who your customers are, if that is a secret. Refused are keywords such as "+
 			"`public`, what begins with `pg_`, the group roles, and, unless `access` is `pooler`, `"+access.PoolerName+"` and any "+
 			"name from which `pg_ident.conf` maps a certificate to another role; that file is read at the apply where the "+
-			"provider is a superuser.", roleName),
+			"provider is a superuser.", tf.Identity),
 		"access": tf.RequiredEnum("What the role may do. For one organization, or for all when `organization_id` is not set: "+
 			meanings(ofTenants)+". Never for one organization: "+meanings(ofServices)+".",
 			access.LevelNames(func(access.Level) bool { return true })...),
@@ -171,7 +169,7 @@ func (r *roleResource) Schema(_ context.Context, _ resource.SchemaRequest, resp 
 	attributes := roleAttributes()
 	attributes["reassign_owned_to"] = tf.OptionalString("The role that gets what this one owns in the database, and databases that it "+
 		"owns, when it is destroyed. Without it, a role that owns anything is not destroyed; the plan lists what that is. It must be "+
-		"applied before the destroy.", roleName)
+		"applied before the destroy.", tf.Identity)
 	attributes["deletion_protection"] = tf.OptionalBool("Whether planning to destroy the role is an error. It must be set to `false` "+
 		"and applied before the destroy. Known to Terraform only, not to the database.", false)
 	resp.Schema = schema.Schema{

@@ -106,7 +106,7 @@ func (d *tenantIsolationDataSource) Schema(_ context.Context, _ datasource.Schem
 }
 
 func (d *tenantIsolationDataSource) Read(ctx context.Context, _ datasource.ReadRequest, resp *datasource.ReadResponse) {
-	proof, err := d.Backend.ProveIsolation(ctx)
+	proof, err := d.Backend.writable.ProveIsolation(ctx)
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "prove", "tenant isolation", "", err)
 		return

@@ -155,9 +155,9 @@ func (w Workspace) NoChanges() {
 	}
 }
 
-type diagnostic struct{ Attribute, Text string }
+type diagnostic struct{ Attribute, Block, Text string }
 
-// Validate returns the errors of the validation of a configuration, with the attribute that each is on.
+// Validate returns the errors of the validation of a configuration, with the attribute and the block that each is on.
 func Validate(t *testing.T, config string) []diagnostic {
 	t.Helper()
 	w := NewWorkspaceWith(t, nil, config)
@@ -165,7 +165,7 @@ func Validate(t *testing.T, config string) []diagnostic {
 	var result struct {
 		Diagnostics []struct {
 			Severity, Summary, Detail string
-			Snippet                   *struct{ Code string }
+			Snippet                   *struct{ Code, Context string }
 		}
 	}
 	if err := json.Unmarshal(output, &result); err != nil {
@@ -176,11 +176,12 @@ func Validate(t *testing.T, config string) []diagnostic {
 		if d.Severity != "error" {
 			continue
 		}
-		attribute := ""
+		attribute, block := "", ""
 		if d.Snippet != nil {
 			attribute, _, _ = strings.Cut(strings.TrimSpace(d.Snippet.Code), " ")
+			block = d.Snippet.Context
 		}
-		diagnostics = append(diagnostics, diagnostic{attribute, d.Summary + ": " + d.Detail})
+		diagnostics = append(diagnostics, diagnostic{attribute, block, d.Summary + ": " + d.Detail})
 	}
 	return diagnostics
 }

@@ -55,11 +55,11 @@ func (e *clientCertificateEphemeral) Schema(_ context.Context, _ ephemeral.Schem
 				MarkdownDescription: described["mount"],
 			},
 			"role": schema.StringAttribute{
-				Required: true, Validators: []validator.String{tf.NotBlank},
+				Required: true, Validators: []validator.String{vaultName},
 				MarkdownDescription: described["role"],
 			},
 			"common_name": schema.StringAttribute{
-				Required: true, Validators: []validator.String{tf.CommonName}, MarkdownDescription: described["common_name"],
+				Required: true, Validators: []validator.String{tf.Identity}, MarkdownDescription: described["common_name"],
 			},
 			"ttl": schema.StringAttribute{
 				Optional: true, Validators: []validator.String{wholeSeconds},

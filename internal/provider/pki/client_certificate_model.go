@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
@@ -190,9 +192,23 @@ func sameAddresses(one, other types.Set) bool {
 	return slices.Equal(pki.CanonicalNames(tf.StringsOf(one)), pki.CanonicalNames(tf.StringsOf(other)))
 }
 
+func strangePart(part string) bool {
+	return part == "" || part == "." || part == ".." || strings.TrimSpace(part) != part || !utf8.ValidString(part) ||
+		strings.ContainsFunc(part, func(r rune) bool { return unicode.Is(unicode.C, r) })
+}
+
 var (
-	vaultPath = tf.Check("it must be a path without a slash at its ends, and without empty parts", func(value string) string {
-		if value == "" || strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/") || strings.Contains(value, "//") {
+	// Vault and what is in front of it disagree about what such paths mean, so that two of them may be one secret.
+	vaultPath = tf.Check("it must be a path without a slash at its ends, whose parts are neither empty nor \".\" or \"..\", neither begin "+
+		"nor end with white space, and hold no control character", func(value string) string {
+		if slices.ContainsFunc(strings.Split(value, "/"), strangePart) {
+			return fmt.Sprintf("is %q", value)
+		}
+		return ""
+	})
+	vaultName = tf.Check("it must be a name without a slash, neither \".\" nor \"..\", neither begin nor end with white space, and hold "+
+		"no control character", func(value string) string {
+		if strangePart(value) || strings.Contains(value, "/") {
 			return fmt.Sprintf("is %q", value)
 		}
 		return ""
@@ -241,9 +257,9 @@ func clientCertificateAttributes() map[string]schema.Attribute {
 			PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			MarkdownDescription: described["mount"] + " Another one replaces the resource.",
 		},
-		"role": tf.RequiredString(described["role"]+" An import does not know it.", tf.NotBlank),
+		"role": tf.RequiredString(described["role"]+" An import does not know it.", vaultName),
 		"common_name": tf.RequiredString(described["common_name"]+" The plan warns when the provider's database has no such role.",
-			tf.CommonName),
+			tf.Identity),
 		"ttl": schema.StringAttribute{
 			Optional: true, Validators: []validator.String{wholeSeconds},
 			PlanModifiers:       []planmodifier.String{tf.SameMeaning(tf.SameDuration)},

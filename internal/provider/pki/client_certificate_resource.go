@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -273,9 +274,15 @@ func (r *clientCertificateResource) Delete(ctx context.Context, req resource.Del
 // An import ID is the mount and the serial number, and for one that is stored the store's mount and path.
 var certificateImport = regexp.MustCompile(`^([^@]+)/([0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2})+)(?:@([^:]+):(.+))?$`)
 
+func strangePaths(paths ...string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool {
+		return path != "" && slices.ContainsFunc(strings.Split(path, "/"), strangePart)
+	})
+}
+
 func (r *clientCertificateResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	parts := certificateImport.FindStringSubmatch(req.ID)
-	if parts == nil {
+	if len(parts) != 5 || strangePaths(parts[1], parts[3], parts[4]) {
 		resp.Diagnostics.AddError("Cannot import "+clientCertificateNoun,
 			fmt.Sprintf("The import ID is %q; it must be the PKI mount and the serial number, "+
 				"such as pki/39:dd:2e:90, and for a stored certificate also the store's mount and path: "+

@@ -73,8 +73,11 @@ func VaultAttribute() schema.Attribute {
 				MarkdownDescription: "Log in with a signed identity, such as that of an HCP Terraform run, so that no secret is " +
 					"stored anywhere. The login is renewed while Terraform runs.",
 				Attributes: map[string]schema.Attribute{
-					"mount": schema.StringAttribute{Optional: true, MarkdownDescription: "Where Vault's JWT method is. Default: `jwt`."},
-					"role":  schema.StringAttribute{Required: true, MarkdownDescription: "The method's role."},
+					"mount": schema.StringAttribute{
+						Optional: true, Validators: []validator.String{vaultPath},
+						MarkdownDescription: "Where Vault's JWT method is. Default: `jwt`.",
+					},
+					"role": schema.StringAttribute{Required: true, MarkdownDescription: "The method's role."},
 					"token": schema.StringAttribute{
 						Optional: true, Sensitive: true, MarkdownDescription: "The signed token. Default: `" + workloadToken + "`, " +
 							"which HCP Terraform sets.",
@@ -87,11 +90,15 @@ func VaultAttribute() schema.Attribute {
 					"`sslcert` and `sslkey`. It is " +
 					"made anew before it expires, and revoked at the end.",
 				Attributes: map[string]schema.Attribute{
-					"mount": schema.StringAttribute{Optional: true, MarkdownDescription: "Mount of the PKI secrets engine. Default: " +
-						"`" + defaultPKIMount + "`."},
-					"role": schema.StringAttribute{Required: true, MarkdownDescription: "The engine's role."},
+					"mount": schema.StringAttribute{
+						Optional: true, Validators: []validator.String{vaultPath},
+						MarkdownDescription: "Mount of the PKI secrets engine. Default: `" + defaultPKIMount + "`.",
+					},
+					"role": schema.StringAttribute{
+						Required: true, Validators: []validator.String{vaultName}, MarkdownDescription: "The engine's role.",
+					},
 					"common_name": schema.StringAttribute{
-						Required: true, Validators: []validator.String{tf.CommonName},
+						Required: true, Validators: []validator.String{tf.Identity},
 						MarkdownDescription: "Common name, which is the login role. It is the default of `username`.",
 					},
 					"ttl": schema.StringAttribute{

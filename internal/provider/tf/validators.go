@@ -49,11 +49,10 @@ func Matching(pattern *regexp.Regexp, allowed string) check {
 	})
 }
 
-// Identity is for names of roles, which are common names of certificates. reserved tells why a name of that form is taken by
-// others, or an empty string.
-func Identity(others string, reserved func(name string) string) check {
-	return Check(identity.Form+", and be none that "+others, func(value string) string {
-		switch reason := reserved(value); {
+var (
+	// Identity is for names of roles, which are common names of the certificates that log in.
+	Identity = Check(identity.Form+", and be none that PostgreSQL or the group roles use", func(value string) string {
+		switch reason := identity.Reserved(value); {
 		case reason != "":
 			return fmt.Sprintf("is %q, which %s", value, reason)
 		case !identity.WellFormed(value):
@@ -61,11 +60,6 @@ func Identity(others string, reserved func(name string) string) check {
 		}
 		return ""
 	})
-}
-
-var (
-	// CommonName is for certificates that log in.
-	CommonName = Identity("PostgreSQL uses", identity.Reserved)
 	// UUIDFormat is as PostgreSQL writes it.
 	UUIDFormat = Matching(uuidPattern, "it must be a UUID in lower case, such as the id of another resource")
 	// SlugFormat is for slugs, which are parts of URLs and of import keys, hence no slash, capital or space.

@@ -1,0 +1,59 @@
+package provider_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
+)
+
+// Data sources read from a standby where that is allowed; resources, and the proof, say that they need the server that accepts writes.
+func TestAccStandby(t *testing.T) {
+	t.Parallel()
+	r := testdb.NewReplicated(t)
+	r.Exec(t, "d", `INSERT INTO organizations (name, slug) VALUES ('Acme', 'acme')`)
+	const reads = `
+data "brownie_organizations" "all" {}
+data "brownie_organization" "acme" { slug = "acme" }
+data "brownie_organization_usage" "acme" { organization_id = data.brownie_organization.acme.id }
+data "brownie_teams" "acme" { organization_id = data.brownie_organization.acme.id }
+data "brownie_users" "acme" { organization_id = data.brownie_organization.acme.id }
+data "brownie_migration_status" "schema" {}
+data "brownie_role" "service" { name = "service" }
+output "slugs" { value = join(",", data.brownie_organizations.all.organizations[*].slug) }
+output "pending" { value = length(data.brownie_migration_status.schema.pending) }
+`
+	provider := func(attrs string) string {
+		return "provider \"brownie\" {\n  target_session_attrs = \"" + attrs + "\"\n}\n"
+	}
+	at := func(server *devstack.Postgres, role, config string) acctest.Workspace {
+		return acctest.NewWorkspaceWith(t, acctest.AsRole(t, server, "d", role), config)
+	}
+	for _, attrs := range []string{"any", "prefer-standby"} {
+		w := at(r.Standby, "service", provider(attrs)+reads)
+		if output, err := w.Apply(); err != nil || !strings.Contains(output, `slugs   = "acme"`) {
+			t.Errorf("%s: %v\n%s", attrs, err, output)
+		}
+	}
+	const organization = `
+resource "brownie_organization" "globex" {
+  name = "Globex"
+  slug = "globex"
+}`
+	for name, test := range map[string]struct{ role, attrs, config, says string }{
+		"a read by default":     {"service", "read-write", reads, "does not accept writes"},
+		"a resource":            {"service", "any", organization, "does not accept writes"},
+		"the proof":             {"administrator", "any", `data "brownie_tenant_isolation" "proof" {}`, "does not accept writes"},
+		"a read as the owner":   {"administrator", "any", reads, "only as the schema's owner"},
+		"too few connections":   {"service", "any\"\n  max_connections = \"1", reads, "it must be at least 2"},
+		"a value that is wrong": {"service", "primary", reads, `"prefer-standby"`},
+	} {
+		w := at(r.Standby, test.role, provider(test.attrs)+test.config)
+		output, err := w.Apply()
+		if err == nil || !acctest.Says(test.says).MatchString(output) {
+			t.Errorf("%s: %v\n%s", name, err, output)
+		}
+	}
+}
