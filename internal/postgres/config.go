@@ -218,6 +218,9 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.RuntimeParams["application_name"] = c.ApplicationName
 	// What others can plant in a schema is found by no unqualified name, whatever is set for the role or the database.
 	conn.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	// How values and statements are written is not up to the database either. PgBouncer keeps each of these for its clients.
+	conn.RuntimeParams["datestyle"], conn.RuntimeParams["timezone"] = "ISO", "UTC"
+	conn.RuntimeParams["standard_conforming_strings"] = "on"
 	// A named statement of the session is one that code which runs in it can replace.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn.ValidateConnect = requireWritable

@@ -103,7 +103,7 @@ func insert[T any](ctx context.Context, db *postgres.DB, row T, read reader[T], 
 		}
 	}
 	if err != nil {
-		return none, err
+		return none, documentError(row, err)
 	}
 	if len(rows) == 0 {
 		return none, errHeldBack
@@ -135,7 +135,7 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 			}
 		}
 		if err != nil {
-			return none, err
+			return none, documentError(after, err)
 		}
 		if len(rows) > 0 {
 			return rows[0], nil
