@@ -76,38 +76,40 @@ data "brownie_migration_status" "schema" { depends_on = [brownie_migration.schem
 
 // In whatever kind of database: migrate, create, find, update and import one of everything, prove the isolation, destroy.
 func TestAccKindsOfDatabases(t *testing.T) {
-	testdb.EachKind(t, func(t *testing.T, kind testdb.Need) {
-		t.Parallel()
-		database := testdb.Empty(t, testdb.Certificates, kind)
-		block, role := acctest.ProviderBlock(t, database, ""), "app-"+database
-		suffix := "ñ" // a character of LATIN1
-		if kind != testdb.Latin1 {
-			suffix = "İıŞ漢😀"
-		}
-		found := func(role string) resource.TestCheckFunc {
-			return resource.ComposeAggregateTestCheckFunc(
-				acctest.Attributes("data.brownie_users.same_role", map[string]string{"users.#": "1", "users.0.role": role}),
-				acctest.Attributes("data.brownie_users.members", map[string]string{"users.#": "0"}),
-				acctest.Attributes("data.brownie_user.by_email", map[string]string{"role": role, "username": "Ivy"}),
-				acctest.Attributes("data.brownie_tenant_isolation.proof", map[string]string{"isolated": "true"}),
-			)
-		}
-		created := kindConfig(role, "", "admin", "incident_response", "organization", "active", "reader")
-		updated := kindConfig(role, suffix, "viewer", "notification", "alert", "archived", "writer")
-		steps := []resource.TestStep{
-			{Config: block + created, Check: found("admin")},
-			{Config: block + updated, Check: found("viewer")},
-		}
-		for address, key := range map[string]string{
-			"brownie_organization.acme": "acme-industries", "brownie_team.incident": "acme-industries/incident-is-it",
-			"brownie_user.ivy": "IVY.ivy@acme.example", "brownie_agent_config.triage": "acme-industries/incident-is-it/Triage 'i'",
-			"brownie_config.routing": `acme-industries//Routing \`, "brownie_role.app": role,
-		} {
-			steps = append(steps, resource.TestStep{
-				ResourceName: address, ImportState: true, ImportStateId: key, ImportStateVerify: true,
-				ImportStateVerifyIgnore: []string{"deletion_protection", "valid_until", "statement_timeout"},
-			})
-		}
-		resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: steps})
-	})
+	for name, kind := range testdb.Kinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := testdb.Empty(t, testdb.Certificates, kind)
+			block, role := acctest.ProviderBlock(t, database, ""), "app-"+database
+			suffix := "ñ" // a character of LATIN1
+			if kind != testdb.Latin1 {
+				suffix = "İıŞ漢😀"
+			}
+			found := func(role string) resource.TestCheckFunc {
+				return resource.ComposeAggregateTestCheckFunc(
+					acctest.Attributes("data.brownie_users.same_role", map[string]string{"users.#": "1", "users.0.role": role}),
+					acctest.Attributes("data.brownie_users.members", map[string]string{"users.#": "0"}),
+					acctest.Attributes("data.brownie_user.by_email", map[string]string{"role": role, "username": "Ivy"}),
+					acctest.Attributes("data.brownie_tenant_isolation.proof", map[string]string{"isolated": "true"}),
+				)
+			}
+			created := kindConfig(role, "", "admin", "incident_response", "organization", "active", "reader")
+			updated := kindConfig(role, suffix, "viewer", "notification", "alert", "archived", "writer")
+			steps := []resource.TestStep{
+				{Config: block + created, Check: found("admin")},
+				{Config: block + updated, Check: found("viewer")},
+			}
+			for address, key := range map[string]string{
+				"brownie_organization.acme": "acme-industries", "brownie_team.incident": "acme-industries/incident-is-it",
+				"brownie_user.ivy": "IVY.ivy@acme.example", "brownie_agent_config.triage": "acme-industries/incident-is-it/Triage 'i'",
+				"brownie_config.routing": `acme-industries//Routing \`, "brownie_role.app": role,
+			} {
+				steps = append(steps, resource.TestStep{
+					ResourceName: address, ImportState: true, ImportStateId: key, ImportStateVerify: true,
+					ImportStateVerifyIgnore: []string{"deletion_protection", "valid_until", "statement_timeout"},
+				})
+			}
+			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: steps})
+		})
+	}
 }

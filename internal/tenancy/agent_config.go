@@ -109,7 +109,8 @@ const updateAgentConfigSQL = `
 		execution_timeout_seconds = CASE WHEN 'execution_timeout_seconds' = ANY(@changes::text[])
 			THEN @execution_timeout_seconds ELSE a.execution_timeout_seconds END,
 		max_retries = CASE WHEN 'max_retries' = ANY(@changes::text[]) THEN @max_retries ELSE a.max_retries END,
-		retry_delay_seconds = CASE WHEN 'retry_delay_seconds' = ANY(@changes::text[]) THEN @retry_delay_seconds ELSE a.retry_delay_seconds END,
+		retry_delay_seconds = CASE WHEN 'retry_delay_seconds' = ANY(@changes::text[])
+			THEN @retry_delay_seconds ELSE a.retry_delay_seconds END,
 		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE a.is_active END,
 		version = a.version + 1
 	WHERE a.organization_id = @organization_id AND a.id = @id

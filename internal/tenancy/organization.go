@@ -82,7 +82,8 @@ const updateOrganizationSQL = `
 			is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE o.is_active END,
 			settings = CASE WHEN 'settings' = ANY(@changes::text[]) THEN @settings::text::json ELSE o.settings END,
 			max_teams = CASE WHEN 'max_teams' = ANY(@changes::text[]) THEN @max_teams ELSE o.max_teams END,
-			max_users_per_team = CASE WHEN 'max_users_per_team' = ANY(@changes::text[]) THEN @max_users_per_team ELSE o.max_users_per_team END
+			max_users_per_team = CASE WHEN 'max_users_per_team' = ANY(@changes::text[])
+				THEN @max_users_per_team ELSE o.max_users_per_team END
 		WHERE id = @id AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', updated_at)) = @updated_at RETURNING *
 	), x AS (
 		INSERT INTO brownie.organization_options AS x (organization_id, force_destroy) SELECT id, @force_destroy FROM o

@@ -125,7 +125,8 @@ const updateUserSQL = `
 		oidc_subject = CASE WHEN 'oidc_subject' = ANY(@changes::text[]) THEN @oidc_subject ELSE u.oidc_subject END,
 		preferences = CASE WHEN 'preferences' = ANY(@changes::text[]) THEN @preferences::text::json ELSE u.preferences END
 	WHERE u.organization_id = @organization_id AND u.id = @id
-		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.updated_at)) = @updated_at AND u.deleted_at IS NULL AND (
+		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.updated_at)) = @updated_at
+		AND u.deleted_at IS NULL AND (
 		u.team_id = @team_id OR (
 			SELECT count(*) FROM public.users WHERE organization_id = u.organization_id AND team_id = @team_id AND deleted_at IS NULL
 		) < (SELECT o.max_users_per_team FROM public.organizations o WHERE o.id = u.organization_id))

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,17 +44,18 @@ var kinds = map[Need]kind{
 
 const kindVariable = "BROWNIE_TEST_DATABASE"
 
-var kindNames = map[string]Need{"turkish": Turkish, "latin1": Latin1, "odd": Odd}
+// Kinds are the names of the kinds, for tests that run in each.
+var Kinds = map[string]Need{"turkish": Turkish, "latin1": Latin1, "odd": Odd}
 
 // usualKind is the kind of databases for tests that ask for none.
 func usualKind() (kind, error) {
 	name := os.Getenv(kindVariable)
-	if need, ok := kindNames[name]; ok {
+	if need, ok := Kinds[name]; ok {
 		return kinds[need], nil
 	}
 	if name != "" {
 		return kind{}, fmt.Errorf("%s is %q; it must be one of %s", kindVariable, name,
-			strings.Join(slices.Sorted(maps.Keys(kindNames)), ", "))
+			strings.Join(slices.Sorted(maps.Keys(Kinds)), ", "))
 	}
 	return kind{}, nil
 }
@@ -80,12 +80,4 @@ func (k kind) make(ctx context.Context, server *devstack.Postgres, database, tem
 		}
 	}
 	return nil
-}
-
-// EachKind runs a test once in each kind of database.
-func EachKind(t *testing.T, test func(t *testing.T, kind Need)) {
-	t.Helper()
-	for _, name := range slices.Sorted(maps.Keys(kindNames)) {
-		t.Run(name, func(t *testing.T) { test(t, kindNames[name]) })
-	}
 }

@@ -108,7 +108,7 @@ var goType = regexp.MustCompile(`basetypes|tftypes|types\.\w+Value|tenancy\.\w+|
 func TestAccWhatOthersWrote(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t, testdb.Unicode)
-	for i := range len(foreignJSON) {
+	for i := range foreignJSON {
 		testdb.Exec(t, database, foreignRowsSQL, i, nth(foreignTexts, i), nth(foreignJSON, i), nth(foreignTags, i), nth(foreignTimes, i),
 			nth(foreignNumbers, i))
 	}
