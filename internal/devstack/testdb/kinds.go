@@ -38,6 +38,7 @@ var kinds = map[Need]kind{
 	Latin1:  {create: []string{"TEMPLATE template0", "ENCODING 'LATIN1'", "LOCALE 'C'"}},
 	Odd: {settings: []string{
 		"standard_conforming_strings = off", "quote_all_identifiers = on", "DateStyle = 'German, DMY'", "TimeZone = 'Asia/Kathmandu'",
+		"IntervalStyle = sql_standard", "array_nulls = off", "transform_null_equals = on",
 		"search_path = nowhere", "default_transaction_isolation = serializable", "statement_timeout = '5s'",
 	}},
 }
