@@ -23,7 +23,8 @@ var (
 	}
 	// Also values from before there were checks.
 	olderJSON = []string{
-		`"text"`, `5`, `true`, `""`, `{"a":"\u0000"}`, `["\ud800"]`, `{"\udc00\ud800":1}`, `null`, `[[[]]]`, `{"a":null}`,
+		`"text"`, `5`, `true`, `""`, `{"a":"\u0000"}`, `["\ud800"]`, `{"\udc00\ud800":1}`, `null`, `{"a":null}`,
+		strings.Repeat(`[`, 100) + strings.Repeat(`]`, 100),
 	}
 	foreignTags = []string{
 		`["a","a"]`, `["1",1]`, `[1,1.0,1e0]`, `[null]`, `[null,"a",null]`, `[["a"],["a"],{"b":1}]`, `{"a":1}`, `null`, `[]`,
@@ -120,7 +121,11 @@ func TestAccWhatOthersWrote(t *testing.T) {
 			fmt.Fprintf(&blocks, "import {\n  to = brownie_%s.x%d\n  id = %q\n}\n", resource, i, id)
 		}
 	}
-	w := acctest.NewWorkspace(t, database, blocks.String())
+	const lists = `data "brownie_organizations" "all" {}
+data "brownie_teams" "all" {}
+data "brownie_users" "all" {}
+`
+	w := acctest.NewWorkspace(t, database, lists+blocks.String())
 	output := w.MustRun("plan", "-input=false", "-generate-config-out=generated.tf")
 	if want := fmt.Sprintf("%d to import, 0 to add", 5*len(foreignJSON)); !strings.Contains(output, want) {
 		t.Errorf("the plan does not say %q:\n%s", want, output)
@@ -144,4 +149,34 @@ func TestAccWhatOthersWrote(t *testing.T) {
 	if n := testdb.Value[int](t, database, `SELECT count(*) FROM organizations`); n > 0 {
 		t.Errorf("%d organizations are left", n)
 	}
+}
+
+// What others named as no configuration may is refused where it is written, by its attribute; with another name it is imported.
+func TestAccForeignNamesAreImportedCorrected(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
+	testdb.Exec(t, database, `INSERT INTO organizations (name, slug, max_teams) VALUES (' ', 'ACME Inc.', -1)`)
+	id := testdb.Value[string](t, database, `SELECT id::text FROM organizations`)
+	block := fmt.Sprintf("import {\n  to = brownie_organization.acme\n  id = %q\n}\n", id)
+	w := acctest.NewWorkspace(t, database, block)
+	output, err := w.Run("plan", "-input=false", "-generate-config-out=generated.tf")
+	if err == nil {
+		t.Fatalf("what no configuration may hold was accepted:\n%s", output)
+	}
+	for _, words := range []string{`slug is "ACME Inc."`, "lower-case letters", "name is blank", "max_teams value must be between 0"} {
+		if !acctest.Says(words).MatchString(output) {
+			t.Errorf("the error does not say %q:\n%s", words, output)
+		}
+	}
+	if goType.MatchString(output) {
+		t.Errorf("the error shows something internal:\n%s", output)
+	}
+	if err := os.Remove(filepath.Join(w.Dir, "generated.tf")); err != nil {
+		t.Fatal(err)
+	}
+	w.Write(block + acctest.Acme)
+	if output := w.MustRun("apply", "-auto-approve", "-input=false"); !strings.Contains(output, "1 imported, 0 added, 1 changed") {
+		t.Errorf("the row was not imported and corrected:\n%s", output)
+	}
+	w.NoChanges()
 }
