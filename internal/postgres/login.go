@@ -17,7 +17,9 @@ func Login[T any](ctx context.Context, config Config, query string) (row T, tlsV
 		return row, "", err
 	}
 	pool.ConnConfig.ValidateConnect = nil
-	delete(pool.ConnConfig.RuntimeParams, "search_path") // A pooler refuses what it does not know.
+	for setting := range sessionSettings { // A pooler refuses what it does not know.
+		delete(pool.ConnConfig.RuntimeParams, setting)
+	}
 	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
 	if err != nil {
 		return row, "", db.Explain(err)
