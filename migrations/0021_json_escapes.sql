@@ -27,7 +27,7 @@ BEGIN
             ('stats', 'labels')
         ) AS documents (table_name, column_name)
     LOOP
-        EXECUTE format('ALTER TABLE public.%1$I ADD CONSTRAINT %3$I CHECK ('
+        EXECUTE format('ALTER TABLE public.%1$I DROP CONSTRAINT IF EXISTS %3$I, ADD CONSTRAINT %3$I CHECK ('
             'strpos(%2$I::text, %4$L) = 0 OR '
             'regexp_replace(replace(%2$I::text COLLATE "C", %5$L, ''''), %6$L, '''', ''g'') !~ %7$L) NOT VALID',
             json_column.table_name, json_column.column_name,
