@@ -276,13 +276,15 @@ func (p *Postgres) Config(database string) (postgres.Config, error) {
 	return config.WithDefaults(), err
 }
 
-// CreateDatabase makes a database, as a copy of the template unless that is empty. PostgreSQL does not copy a database's
-// privileges; a template is a migrated database, and to those only roles that were allowed to may connect.
-func (p *Postgres) CreateDatabase(ctx context.Context, name, template string) error {
+// CreateDatabase makes a database, as a copy of the template unless that is empty, with options of SQL's CREATE DATABASE.
+// PostgreSQL does not copy a database's privileges; a template is a migrated database, and to those only roles that were allowed
+// to may connect.
+func (p *Postgres) CreateDatabase(ctx context.Context, name, template string, options ...string) error {
 	statement := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize()
 	if template != "" {
 		statement += " TEMPLATE " + pgx.Identifier{template}.Sanitize()
 	}
+	statement = strings.Join(append([]string{statement}, options...), " ")
 	if err := p.exec(ctx, statement); err != nil {
 		return err
 	}

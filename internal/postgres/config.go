@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -161,6 +162,18 @@ func isSocket(host string) bool {
 	return strings.HasPrefix(host, "/")
 }
 
+// sessionSettings hold whatever is set for the role or the database. RESET ALL goes back to them.
+var sessionSettings = map[string]string{
+	// What others can plant in a schema is found by no unqualified name.
+	"search_path": "pg_catalog, pg_temp",
+	// What statements mean, and how values are written.
+	"standard_conforming_strings": "on", "transform_null_equals": "off", "array_nulls": "on", "quote_all_identifiers": "off",
+	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC",
+	// A statement sees what was committed while it waited for a lock.
+	"default_transaction_isolation": "read committed",
+	direct:                          "on",
+}
+
 // poolConfig translates to pgx. Every setting is given explicitly, so that no environment variable or default of the
 // library (localhost, the operating system's user) decides where a change goes.
 func (c Config) poolConfig() (*pgxpool.Config, error) {
@@ -200,9 +213,7 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.ConnectTimeout = c.ConnectTimeout
 	conn.SSLNegotiation, conn.ChannelBinding, conn.RequireAuth = c.SSLNegotiation, c.ChannelBinding, c.RequireAuth
 	conn.RuntimeParams["application_name"] = c.ApplicationName
-	// What others can plant in a schema is found by no unqualified name, whatever is set for the role or the database.
-	conn.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
-	conn.RuntimeParams[direct] = "on"
+	maps.Copy(conn.RuntimeParams, sessionSettings)
 	// A named statement of the session is one that code which runs in it can replace.
 	conn.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conn.ValidateConnect = c.accept

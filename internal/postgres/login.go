@@ -19,7 +19,7 @@ func Login[T any](ctx context.Context, config Config, query string) (row T, tlsV
 		return row, "", err
 	}
 	pool.ConnConfig.ValidateConnect = nil
-	for _, setting := range []string{"search_path", direct} { // A pooler refuses what it does not know.
+	for setting := range sessionSettings { // A pooler refuses what it does not know.
 		delete(pool.ConnConfig.RuntimeParams, setting)
 	}
 	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)

@@ -409,3 +409,17 @@ func TestParametersHaveNames(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is set for the database, statements mean the same, and see what was committed while they waited; also after RESET ALL.
+func TestSessionsMeanTheSameInEveryDatabase(t *testing.T) {
+	t.Parallel()
+	db := testdb.DB(t, testdb.Migrated(t, testdb.Odd))
+	for _, db := range []*postgres.DB{db, db.AsOwner(), db} {
+		got, err := postgres.QueryOne[struct{ Settings string }](t.Context(), db, `SELECT concat_ws(' ', current_setting('intervalstyle'),
+			current_setting('quote_all_identifiers'), current_setting('standard_conforming_strings'), current_setting('array_nulls'),
+			current_setting('transform_null_equals'), current_setting('transaction_isolation'), date '2026-02-01', '\') AS settings`)
+		if want := `postgres off on on off read committed 2026-02-01 \`; err != nil || got.Settings != want {
+			t.Errorf("got %q, %v", got.Settings, err)
+		}
+	}
+}

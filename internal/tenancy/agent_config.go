@@ -12,28 +12,29 @@ import (
 type AgentConfig struct {
 	Row
 	Versioned
-	OrganizationID          string   `db:"organization_id"`
-	TeamID                  string   `db:"team_id"`
-	Name                    string   `db:"name"`
-	Description             *string  `db:"description"`
-	AgentType               string   `db:"agent_type"` // incident_response, monitoring, analysis, notification, custom
-	Config                  JSON     `db:"config"`
-	Triggers                *JSON    `db:"triggers"`
-	Conditions              *JSON    `db:"conditions"`
-	Tags                    []string `db:"tags"`
-	ExecutionTimeoutSeconds int32    `db:"execution_timeout_seconds"`
-	MaxRetries              int32    `db:"max_retries"`
-	RetryDelaySeconds       int32    `db:"retry_delay_seconds"`
-	IsActive                bool     `db:"is_active"`
+	OrganizationID          string  `db:"organization_id"`
+	TeamID                  string  `db:"team_id"`
+	Name                    string  `db:"name"`
+	Description             *string `db:"description"`
+	AgentType               string  `db:"agent_type"` // incident_response, monitoring, analysis, notification, custom
+	Config                  JSON    `db:"config"`
+	Triggers                *JSON   `db:"triggers"`
+	Conditions              *JSON   `db:"conditions"`
+	Tags                    Tags    `db:"tags"`
+	ExecutionTimeoutSeconds int32   `db:"execution_timeout_seconds"`
+	MaxRetries              int32   `db:"max_retries"`
+	RetryDelaySeconds       int32   `db:"retry_delay_seconds"`
+	IsActive                bool    `db:"is_active"`
 }
 
 const agentConfigColumns = `
-	a.id, a.created_at, a.updated_at, a.organization_id, a.team_id, a.name, a.description,
-	lower(a.agent_type::text) AS agent_type, a.config::text AS config, nullif(a.triggers::text, 'null') AS triggers,
-	nullif(a.conditions::text, 'null') AS conditions,
-	CASE json_typeof(a.tags) WHEN 'array' THEN
-		ARRAY(SELECT tag FROM json_array_elements_text(a.tags) tag WHERE tag IS NOT NULL) END AS tags,
-	a.execution_timeout_seconds, a.max_retries, a.retry_delay_seconds, a.is_active, a.version `
+	a.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.created_at)) AS created_at,
+	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.updated_at)) AS updated_at,
+	a.organization_id, a.team_id, a.name, a.description,
+	lower(a.agent_type::text COLLATE "C") AS agent_type, a.config::text AS config, 
+	CASE WHEN json_typeof(a.triggers) <> 'null' THEN a.triggers::text END AS triggers,
+	CASE WHEN json_typeof(a.conditions) <> 'null' THEN a.conditions::text END AS conditions,
+	a.tags::text AS tags, a.execution_timeout_seconds, a.max_retries, a.retry_delay_seconds, a.is_active, a.version `
 
 const agentConfigsSQL = `SELECT` + agentConfigColumns + `FROM public.agent_configs a `
 
@@ -79,7 +80,7 @@ const createAgentConfigSQL = `
 	INSERT INTO public.agent_configs AS a (id, organization_id, org_id, team_id, name, description, agent_type, config,
 		triggers, conditions, tags, execution_timeout_seconds, max_retries, retry_delay_seconds, is_active, version)
 	SELECT @id::uuid, @organization_id::uuid, @organization_id::uuid, t.id, @name::text, @description::text,
-		upper(@agent_type::text)::public.agenttype, @config::text::json, @triggers::text::json, @conditions::text::json,
+		upper(@agent_type::text COLLATE "C")::public.agenttype, @config::text::json, @triggers::text::json, @conditions::text::json,
 		to_json(@tags::text[]), @execution_timeout_seconds::int, @max_retries::int, @retry_delay_seconds::int, @is_active::boolean, 1
 	FROM public.teams t
 	WHERE t.id = @team_id AND NOT EXISTS (
@@ -95,12 +96,26 @@ func (s *Store) CreateAgentConfig(ctx context.Context, a AgentConfig) (AgentConf
 
 // A name that was used twice before is no hindrance as long as it is kept.
 const updateAgentConfigSQL = `
-	UPDATE public.agent_configs a SET team_id = @team_id, name = @name, description = @description,
-		agent_type = upper(@agent_type::text)::public.agenttype, config = @config::text::json, triggers = @triggers::text::json,
-		conditions = @conditions::text::json, tags = to_json(@tags::text[]), execution_timeout_seconds = @execution_timeout_seconds,
-		max_retries = @max_retries, retry_delay_seconds = @retry_delay_seconds, is_active = @is_active, version = a.version + 1
-	WHERE a.organization_id = @organization_id AND a.id = @id AND a.updated_at = @updated_at AND (
-		(a.team_id = @team_id AND a.name = @name) OR NOT EXISTS (
+	UPDATE public.agent_configs a SET
+		team_id = CASE WHEN 'team_id' = ANY(@changes::text[]) THEN @team_id ELSE a.team_id END,
+		name = CASE WHEN 'name' = ANY(@changes::text[]) THEN @name ELSE a.name END,
+		description = CASE WHEN 'description' = ANY(@changes::text[]) THEN @description ELSE a.description END,
+		agent_type = CASE WHEN 'agent_type' = ANY(@changes::text[])
+			THEN upper(@agent_type::text COLLATE "C")::public.agenttype ELSE a.agent_type END,
+		config = CASE WHEN 'config' = ANY(@changes::text[]) THEN @config::text::json ELSE a.config END,
+		triggers = CASE WHEN 'triggers' = ANY(@changes::text[]) THEN @triggers::text::json ELSE a.triggers END,
+		conditions = CASE WHEN 'conditions' = ANY(@changes::text[]) THEN @conditions::text::json ELSE a.conditions END,
+		tags = CASE WHEN 'tags' = ANY(@changes::text[]) THEN to_json(@tags::text[]) ELSE a.tags END,
+		execution_timeout_seconds = CASE WHEN 'execution_timeout_seconds' = ANY(@changes::text[])
+			THEN @execution_timeout_seconds ELSE a.execution_timeout_seconds END,
+		max_retries = CASE WHEN 'max_retries' = ANY(@changes::text[]) THEN @max_retries ELSE a.max_retries END,
+		retry_delay_seconds = CASE WHEN 'retry_delay_seconds' = ANY(@changes::text[])
+			THEN @retry_delay_seconds ELSE a.retry_delay_seconds END,
+		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE a.is_active END,
+		version = a.version + 1
+	WHERE a.organization_id = @organization_id AND a.id = @id
+		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.updated_at)) = @updated_at AND (
+		NOT @changes::text[] && '{team_id,name}' OR NOT EXISTS (
 			SELECT FROM public.agent_configs WHERE organization_id = a.organization_id AND team_id = @team_id AND name = @name))
 	RETURNING` + agentConfigColumns
 

@@ -12,28 +12,29 @@ import (
 type Config struct {
 	Row
 	Versioned
-	OrganizationID  string   `db:"organization_id"`
-	TeamID          *string  `db:"team_id"`
-	Name            string   `db:"name"`
-	Description     *string  `db:"description"`
-	ConfigType      string   `db:"config_type"` // organization, team, alert, agent, global
-	Status          string   `db:"status"`      // draft, active, deprecated, archived
-	Priority        int32    `db:"priority"`
-	NamePattern     *string  `db:"name_pattern"`
-	SeverityPattern *string  `db:"severity_pattern"`
-	TeamPattern     *string  `db:"team_pattern"`
-	ConfigJSON      *JSON    `db:"config_json"`
-	Tags            []string `db:"tags"`
-	IsGlobal        bool     `db:"is_global"`
-	IsActive        bool     `db:"is_active"`
+	OrganizationID  string  `db:"organization_id"`
+	TeamID          *string `db:"team_id"`
+	Name            string  `db:"name"`
+	Description     *string `db:"description"`
+	ConfigType      string  `db:"config_type"` // organization, team, alert, agent, global
+	Status          string  `db:"status"`      // draft, active, deprecated, archived
+	Priority        int32   `db:"priority"`
+	NamePattern     *string `db:"name_pattern"`
+	SeverityPattern *string `db:"severity_pattern"`
+	TeamPattern     *string `db:"team_pattern"`
+	ConfigJSON      *JSON   `db:"config_json"`
+	Tags            Tags    `db:"tags"`
+	IsGlobal        bool    `db:"is_global"`
+	IsActive        bool    `db:"is_active"`
 }
 
 const configColumns = `
-	c.id, c.created_at, c.updated_at, c.organization_id, c.team_id, c.name, c.description,
-	lower(c.config_type::text) AS config_type, lower(c.status::text) AS status, c.priority, c.name_pattern,
-	c.severity_pattern, c.team_pattern, nullif(c.config_json::text, 'null') AS config_json,
-	CASE json_typeof(c.tags) WHEN 'array' THEN
-		ARRAY(SELECT tag FROM json_array_elements_text(c.tags) tag WHERE tag IS NOT NULL) END AS tags,
+	c.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', c.created_at)) AS created_at,
+	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', c.updated_at)) AS updated_at,
+	c.organization_id, c.team_id, c.name, c.description,
+	lower(c.config_type::text COLLATE "C") AS config_type, lower(c.status::text COLLATE "C") AS status, c.priority, c.name_pattern,
+	c.severity_pattern, c.team_pattern, CASE WHEN json_typeof(c.config_json) <> 'null' THEN c.config_json::text END AS config_json,
+	c.tags::text AS tags,
 	c.is_global, c.is_active, c.version `
 
 const configsSQL = `SELECT` + configColumns + `FROM public.configs c `
@@ -63,8 +64,9 @@ func (s *Store) ConfigByKey(ctx context.Context, organizationSlug, teamSlug, nam
 const createConfigSQL = `
 	INSERT INTO public.configs AS c (id, organization_id, org_id, team_id, name, description, config_type, status, priority,
 		name_pattern, severity_pattern, team_pattern, config_json, tags, is_global, is_active, version)
-	SELECT @id::uuid, o.id, o.id, @team_id::uuid, @name::text, @description::text, upper(@config_type::text)::public.configtype,
-		upper(@status::text)::public.configstatus, @priority::int, @name_pattern::text, @severity_pattern::text,
+	SELECT @id::uuid, o.id, o.id, @team_id::uuid, @name::text, @description::text,
+		upper(@config_type::text COLLATE "C")::public.configtype, upper(@status::text COLLATE "C")::public.configstatus,
+		@priority::int, @name_pattern::text, @severity_pattern::text,
 		@team_pattern::text, @config_json::text::json, to_json(@tags::text[]), @is_global::boolean, @is_active::boolean, 1
 	FROM public.organizations o
 	WHERE o.id = @organization_id AND NOT EXISTS (
@@ -80,14 +82,25 @@ func (s *Store) CreateConfig(ctx context.Context, c Config) (Config, error) {
 
 // A name that was used twice before is no hindrance as long as it is kept.
 const updateConfigSQL = `
-	UPDATE public.configs c SET team_id = @team_id, name = @name, description = @description,
-		config_type = upper(@config_type::text)::public.configtype, status = upper(@status::text)::public.configstatus,
-		priority = @priority, name_pattern = @name_pattern, severity_pattern = @severity_pattern, team_pattern = @team_pattern,
-		config_json = @config_json::text::json, tags = to_json(@tags::text[]), is_global = @is_global, is_active = @is_active,
+	UPDATE public.configs c SET
+		team_id = CASE WHEN 'team_id' = ANY(@changes::text[]) THEN @team_id::uuid ELSE c.team_id END,
+		name = CASE WHEN 'name' = ANY(@changes::text[]) THEN @name ELSE c.name END,
+		description = CASE WHEN 'description' = ANY(@changes::text[]) THEN @description ELSE c.description END,
+		config_type = CASE WHEN 'config_type' = ANY(@changes::text[])
+			THEN upper(@config_type::text COLLATE "C")::public.configtype ELSE c.config_type END,
+		status = CASE WHEN 'status' = ANY(@changes::text[]) THEN upper(@status::text COLLATE "C")::public.configstatus ELSE c.status END,
+		priority = CASE WHEN 'priority' = ANY(@changes::text[]) THEN @priority ELSE c.priority END,
+		name_pattern = CASE WHEN 'name_pattern' = ANY(@changes::text[]) THEN @name_pattern ELSE c.name_pattern END,
+		severity_pattern = CASE WHEN 'severity_pattern' = ANY(@changes::text[]) THEN @severity_pattern ELSE c.severity_pattern END,
+		team_pattern = CASE WHEN 'team_pattern' = ANY(@changes::text[]) THEN @team_pattern ELSE c.team_pattern END,
+		config_json = CASE WHEN 'config_json' = ANY(@changes::text[]) THEN @config_json::text::json ELSE c.config_json END,
+		tags = CASE WHEN 'tags' = ANY(@changes::text[]) THEN to_json(@tags::text[]) ELSE c.tags END,
+		is_global = CASE WHEN 'is_global' = ANY(@changes::text[]) THEN @is_global ELSE c.is_global END,
+		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE c.is_active END,
 		version = c.version + 1
-	WHERE c.organization_id = @organization_id AND c.id = @id AND c.updated_at = @updated_at AND (
-		(c.team_id IS NOT DISTINCT FROM @team_id::uuid AND c.name = @name)
-		OR NOT EXISTS (
+	WHERE c.organization_id = @organization_id AND c.id = @id
+		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', c.updated_at)) = @updated_at AND (
+		NOT @changes::text[] && '{team_id,name}' OR NOT EXISTS (
 			SELECT FROM public.configs
 			WHERE organization_id = c.organization_id AND team_id IS NOT DISTINCT FROM @team_id::uuid AND name = @name))
 	RETURNING` + configColumns

@@ -1,28 +1,27 @@
 package tenancy
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/document"
 )
 
-// JSON is a JSON document as text. Two documents are the same when they mean the same (RFC 8259: white space and the
-// order of an object's members do not matter).
+// JSON is a JSON document as text. Two documents are the same when they mean the same, see [document.SameJSON].
 type JSON string
 
-func (j JSON) equal(other JSON) bool {
-	a, errA := j.decode()
-	b, errB := other.decode()
-	return errA == nil && errB == nil && reflect.DeepEqual(a, b)
-}
+// Tags are a set of texts, which is stored as a JSON array.
+type Tags []string
 
-func (j JSON) decode() (value any, err error) {
-	decoder := json.NewDecoder(bytes.NewBufferString(string(j)))
-	decoder.UseNumber() // 12345678901234567890 must not become a float
-	err = decoder.Decode(&value)
-	return value, err
+// UnmarshalJSON reads the document that is stored. Others may have stored any: see [document.Strings].
+func (t *Tags) UnmarshalJSON(stored []byte) error {
+	var text *string
+	if err := json.Unmarshal(stored, &text); err != nil || text == nil {
+		return err
+	}
+	*t = document.Strings(*text)
+	return nil
 }
 
 // differences lists the attributes in which two rows of one table differ, in the order of the struct's fields. What the
@@ -47,16 +46,19 @@ func same(a, b any) bool {
 	switch a := a.(type) {
 	case *JSON:
 		b, ok := b.(*JSON)
-		if a == nil || b == nil {
-			return ok && a == b
-		}
-		return *a == *b || a.equal(*b)
+		return ok && (a == b || a != nil && b != nil && document.SameJSON(string(*a), string(*b)))
 	case JSON:
 		b, ok := b.(JSON)
-		return ok && (a == b || a.equal(b))
-	case []string: // a set
-		b, ok := b.([]string)
-		return ok && (a == nil) == (b == nil) && slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+		return ok && document.SameJSON(string(a), string(b))
+	case *string:
+		b, ok := b.(*string)
+		return ok && (a == b || a != nil && b != nil && document.SameText(*a, *b))
+	case string:
+		b, ok := b.(string)
+		return ok && document.SameText(a, b)
+	case Tags:
+		b, ok := b.(Tags)
+		return ok && (a == nil) == (b == nil) && document.SameSet(a, b)
 	}
 	return reflect.DeepEqual(a, b)
 }

@@ -25,8 +25,10 @@ type Organization struct {
 }
 
 const organizationColumns = `
-	o.id, o.created_at, o.updated_at, o.name, o.slug, o.description, o.is_active,
-	nullif(o.settings::text, 'null') AS settings, o.max_teams, o.max_users_per_team,
+	o.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', o.created_at)) AS created_at,
+	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', o.updated_at)) AS updated_at,
+	o.name, o.slug, o.description, o.is_active,
+	CASE WHEN json_typeof(o.settings) <> 'null' THEN o.settings::text END AS settings, o.max_teams, o.max_users_per_team,
 	coalesce(x.force_destroy, false) AS force_destroy `
 
 const organizationsSQL = `SELECT` + organizationColumns + `
@@ -73,9 +75,16 @@ func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organiz
 
 const updateOrganizationSQL = `
 	WITH o AS (
-		UPDATE public.organizations SET name = @name, slug = @slug, description = @description, is_active = @is_active,
-			settings = @settings::text::json, max_teams = @max_teams, max_users_per_team = @max_users_per_team
-		WHERE id = @id AND updated_at = @updated_at RETURNING *
+		UPDATE public.organizations o SET
+			name = CASE WHEN 'name' = ANY(@changes::text[]) THEN @name ELSE o.name END,
+			slug = CASE WHEN 'slug' = ANY(@changes::text[]) THEN @slug ELSE o.slug END,
+			description = CASE WHEN 'description' = ANY(@changes::text[]) THEN @description ELSE o.description END,
+			is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE o.is_active END,
+			settings = CASE WHEN 'settings' = ANY(@changes::text[]) THEN @settings::text::json ELSE o.settings END,
+			max_teams = CASE WHEN 'max_teams' = ANY(@changes::text[]) THEN @max_teams ELSE o.max_teams END,
+			max_users_per_team = CASE WHEN 'max_users_per_team' = ANY(@changes::text[])
+				THEN @max_users_per_team ELSE o.max_users_per_team END
+		WHERE id = @id AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', updated_at)) = @updated_at RETURNING *
 	), x AS (
 		INSERT INTO brownie.organization_options AS x (organization_id, force_destroy) SELECT id, @force_destroy FROM o
 		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = EXCLUDED.force_destroy RETURNING *

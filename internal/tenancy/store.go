@@ -78,10 +78,11 @@ func toInsert(id string, attributes any) pgx.StrictNamedArgs {
 	return args
 }
 
-// toUpdate does the same for an UPDATE, with the updated_at that the row must have.
-func toUpdate(id string, updatedAt time.Time, attributes any) pgx.StrictNamedArgs {
+// toUpdate does the same for an UPDATE, with the updated_at that the row must have and the names of the columns to be written.
+// All others stay as they are stored, which may be in a form that Terraform cannot tell from its own.
+func toUpdate(id string, updatedAt time.Time, attributes any, changes []string) pgx.StrictNamedArgs {
 	args := toInsert(id, attributes)
-	args["updated_at"] = updatedAt
+	args["updated_at"], args["changes"] = updatedAt, changes
 	return args
 }
 
@@ -102,7 +103,7 @@ func insert[T any](ctx context.Context, db *postgres.DB, row T, read reader[T], 
 		}
 	}
 	if err != nil {
-		return none, err
+		return none, documentError(row, err)
 	}
 	if len(rows) == 0 {
 		return none, errHeldBack
@@ -118,10 +119,14 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 ) (T, error) {
 	var none T
 	id, expected := before.row().ID, before.row().UpdatedAt
+	changes := []string{}
+	for _, change := range differences(before, after) {
+		changes = append(changes, change.Attribute)
+	}
 	reread := func(ctx context.Context) (T, error) { return read(ctx, id) }
 	// A change to a column that is not ours moves updated_at too, and then the UPDATE is sent again for the new one.
 	for range 3 {
-		change := postgres.Statement{SQL: query, Args: []any{toUpdate(id, expected, after)}}
+		change := postgres.Statement{SQL: query, Args: []any{toUpdate(id, expected, after, changes)}}
 		rows, err := postgres.Change[T](ctx, db, append(slices.Clone(locks), change)...)
 		if postgres.Interrupted(err) {
 			now, readErr := postgres.AwaitRead(ctx, reread)
@@ -130,7 +135,7 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 			}
 		}
 		if err != nil {
-			return none, err
+			return none, documentError(after, err)
 		}
 		if len(rows) > 0 {
 			return rows[0], nil
@@ -139,8 +144,8 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 		if err != nil {
 			return none, err
 		}
-		if changes := differences(before, now); len(changes) > 0 {
-			return none, conflictError(changes)
+		if conflicts := differences(before, now); len(conflicts) > 0 {
+			return none, conflictError(conflicts)
 		}
 		if now.row().UpdatedAt.Equal(expected) {
 			return none, errHeldBack

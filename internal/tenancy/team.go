@@ -24,8 +24,11 @@ type Team struct {
 }
 
 const teamColumns = `
-	t.id, t.created_at, t.updated_at, t.organization_id, t.name, t.slug, t.description, t.is_active,
-	nullif(t.permissions::text, 'null') AS permissions, nullif(t.settings::text, 'null') AS settings `
+	t.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', t.created_at)) AS created_at,
+	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', t.updated_at)) AS updated_at,
+	t.organization_id, t.name, t.slug, t.description, t.is_active,
+	CASE WHEN json_typeof(t.permissions) <> 'null' THEN t.permissions::text END AS permissions,
+	CASE WHEN json_typeof(t.settings) <> 'null' THEN t.settings::text END AS settings `
 
 const teamsSQL = `SELECT` + teamColumns + `FROM public.teams t `
 
@@ -89,9 +92,15 @@ func (s *Store) CreateTeam(ctx context.Context, t Team) (Team, error) {
 }
 
 const updateTeamSQL = `
-	UPDATE public.teams t SET name = @name, slug = @slug, description = @description, is_active = @is_active,
-		permissions = @permissions::text::json, settings = @settings::text::json
-	WHERE t.organization_id = @organization_id AND t.id = @id AND t.updated_at = @updated_at
+	UPDATE public.teams t SET
+		name = CASE WHEN 'name' = ANY(@changes::text[]) THEN @name ELSE t.name END,
+		slug = CASE WHEN 'slug' = ANY(@changes::text[]) THEN @slug ELSE t.slug END,
+		description = CASE WHEN 'description' = ANY(@changes::text[]) THEN @description ELSE t.description END,
+		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE t.is_active END,
+		permissions = CASE WHEN 'permissions' = ANY(@changes::text[]) THEN @permissions::text::json ELSE t.permissions END,
+		settings = CASE WHEN 'settings' = ANY(@changes::text[]) THEN @settings::text::json ELSE t.settings END
+	WHERE t.organization_id = @organization_id AND t.id = @id
+		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', t.updated_at)) = @updated_at
 	RETURNING` + teamColumns
 
 // UpdateTeam changes a team from before to after. It returns a [*ConflictError] when it no longer is what before says,

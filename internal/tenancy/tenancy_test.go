@@ -22,9 +22,9 @@ type tenant struct {
 	team         tenancy.Team
 }
 
-func newTenant(t *testing.T, change func(*tenancy.Organization)) tenant {
+func newTenant(t *testing.T, change func(*tenancy.Organization), needs ...testdb.Need) tenant {
 	t.Helper()
-	database := testdb.Migrated(t)
+	database := testdb.Migrated(t, needs...)
 	db := testdb.DB(t, database)
 	store := tenancy.New(db)
 	organization := tenancy.Organization{Name: "Acme", Slug: "acme", IsActive: true, MaxTeams: 10, MaxUsersPerTeam: 50}

@@ -28,9 +28,11 @@ type User struct {
 }
 
 const userColumns = `
-	u.id, u.created_at, u.updated_at, u.organization_id, u.team_id, u.email, u.username, u.full_name,
-	lower(u.role::text) AS role, u.is_active, u.is_verified, u.oidc_provider, u.oidc_subject,
-	nullif(u.preferences::text, 'null') AS preferences `
+	u.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.created_at)) AS created_at,
+	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.updated_at)) AS updated_at,
+	u.organization_id, u.team_id, u.email, u.username, u.full_name,
+	lower(u.role::text COLLATE "C") AS role, u.is_active, u.is_verified, u.oidc_provider, u.oidc_subject,
+	CASE WHEN json_typeof(u.preferences) <> 'null' THEN u.preferences::text END AS preferences `
 
 const usersSQL = `SELECT` + userColumns + `FROM public.users u WHERE u.deleted_at IS NULL `
 
@@ -59,7 +61,7 @@ func (s *Store) Users(ctx context.Context, filter UserFilter) ([]User, error) {
 	return postgres.Query[User](ctx, s.db, usersSQL+`
 		AND (@organization_id::uuid IS NULL OR u.organization_id = @organization_id)
 		AND (@team_id::uuid IS NULL OR u.team_id = @team_id)
-		AND (@role::text IS NULL OR lower(u.role::text) = @role) AND (@is_active::boolean IS NULL OR u.is_active = @is_active)
+		AND (@role::text IS NULL OR lower(u.role::text COLLATE "C") = @role) AND (@is_active::boolean IS NULL OR u.is_active = @is_active)
 		ORDER BY u.email`, pgx.StrictStructArgs(filter))
 }
 
@@ -67,11 +69,6 @@ func (s *Store) Users(ctx context.Context, filter UserFilter) ([]User, error) {
 func lockTeam(id string) postgres.Statement {
 	return postgres.Statement{SQL: `SELECT FROM public.teams WHERE id = $1 FOR NO KEY UPDATE`, Args: []any{id}}
 }
-
-const userAssignments = `
-	team_id = @team_id::uuid, email = @email::text, username = @username::text, full_name = @full_name::text,
-	role = upper(@role::text)::public.userrole, is_active = @is_active::boolean, is_verified = @is_verified::boolean,
-	oidc_provider = @oidc_provider::text, oidc_subject = @oidc_subject::text, preferences = @preferences::text::json`
 
 // A deleted user of the same organization comes back to life with a new set of attributes. An e-mail address that is in
 // use passes the guard of the limit, so that it is reported as the duplicate it is.
@@ -83,15 +80,18 @@ const createUserSQL = `
 				< o.max_users_per_team
 			OR EXISTS (SELECT FROM public.users WHERE email = @email AND deleted_at IS NULL))
 	), revived AS (
-		UPDATE public.users u SET` + userAssignments + `, deleted_at = NULL, deleted_by = NULL
+		UPDATE public.users u SET team_id = @team_id::uuid, email = @email::text, username = @username::text,
+			full_name = @full_name::text, role = upper(@role::text COLLATE "C")::public.userrole, is_active = @is_active::boolean,
+			is_verified = @is_verified::boolean, oidc_provider = @oidc_provider::text, oidc_subject = @oidc_subject::text,
+			preferences = @preferences::text::json, deleted_at = NULL, deleted_by = NULL
 		FROM home WHERE u.email = @email::text AND u.deleted_at IS NOT NULL AND u.organization_id = @organization_id::uuid
 		RETURNING` + userColumns + `
 	), created AS (
 		INSERT INTO public.users AS u (id, organization_id, org_id, team_id, email, username, full_name, role, is_active,
 			is_verified, oidc_provider, oidc_subject, preferences)
 		SELECT @id::uuid, @organization_id::uuid, @organization_id::uuid, @team_id::uuid, @email::text, @username::text,
-			@full_name::text, upper(@role::text)::public.userrole, @is_active::boolean, @is_verified::boolean, @oidc_provider::text,
-			@oidc_subject::text, @preferences::text::json
+			@full_name::text, upper(@role::text COLLATE "C")::public.userrole, @is_active::boolean, @is_verified::boolean,
+			@oidc_provider::text, @oidc_subject::text, @preferences::text::json
 		FROM home WHERE NOT EXISTS (
 			SELECT FROM public.users WHERE email = @email AND deleted_at IS NOT NULL AND organization_id = @organization_id)
 		RETURNING` + userColumns + `
@@ -113,8 +113,20 @@ func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
 }
 
 const updateUserSQL = `
-	UPDATE public.users u SET` + userAssignments + `
-	WHERE u.organization_id = @organization_id AND u.id = @id AND u.updated_at = @updated_at AND u.deleted_at IS NULL AND (
+	UPDATE public.users u SET
+		team_id = CASE WHEN 'team_id' = ANY(@changes::text[]) THEN @team_id::uuid ELSE u.team_id END,
+		email = CASE WHEN 'email' = ANY(@changes::text[]) THEN @email ELSE u.email END,
+		username = CASE WHEN 'username' = ANY(@changes::text[]) THEN @username ELSE u.username END,
+		full_name = CASE WHEN 'full_name' = ANY(@changes::text[]) THEN @full_name ELSE u.full_name END,
+		role = CASE WHEN 'role' = ANY(@changes::text[]) THEN upper(@role::text COLLATE "C")::public.userrole ELSE u.role END,
+		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE u.is_active END,
+		is_verified = CASE WHEN 'is_verified' = ANY(@changes::text[]) THEN @is_verified ELSE u.is_verified END,
+		oidc_provider = CASE WHEN 'oidc_provider' = ANY(@changes::text[]) THEN @oidc_provider ELSE u.oidc_provider END,
+		oidc_subject = CASE WHEN 'oidc_subject' = ANY(@changes::text[]) THEN @oidc_subject ELSE u.oidc_subject END,
+		preferences = CASE WHEN 'preferences' = ANY(@changes::text[]) THEN @preferences::text::json ELSE u.preferences END
+	WHERE u.organization_id = @organization_id AND u.id = @id
+		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.updated_at)) = @updated_at
+		AND u.deleted_at IS NULL AND (
 		u.team_id = @team_id OR (
 			SELECT count(*) FROM public.users WHERE organization_id = u.organization_id AND team_id = @team_id AND deleted_at IS NULL
 		) < (SELECT o.max_users_per_team FROM public.organizations o WHERE o.id = u.organization_id))
@@ -146,7 +158,9 @@ func (s *Store) userError(ctx context.Context, u User, err error) error {
 }
 
 const userWithSQL = `
-	SELECT u.id, u.email, u.deleted_at FROM public.users u
+	SELECT u.id, u.email, CASE WHEN u.deleted_at IS NOT NULL THEN
+		greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.deleted_at)) END AS deleted_at
+	FROM public.users u
 	WHERE ($1 = 'email' AND u.email = $2) OR ($1 = 'username' AND u.username = $2) OR ($1 = 'oidc_subject' AND u.oidc_subject = $2)`
 
 // userDuplicate returns a [*DuplicateError] about the user, deleted or not, that has the value, or

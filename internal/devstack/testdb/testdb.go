@@ -73,7 +73,11 @@ func start(o devstack.Options) (*devstack.Postgres, error) {
 	started = append(started, running)
 	mu.Unlock()
 	// An existing server may serve several test binaries at once, so that names carry the process.
-	if err := running.CreateDatabase(ctx, name(template), ""); err != nil {
+	usual, err := usualKind()
+	if err != nil {
+		return nil, err
+	}
+	if err := usual.make(ctx, running, name(template), ""); err != nil {
 		return nil, err
 	}
 	config, err := running.Config(name(template))
@@ -152,19 +156,31 @@ func Empty(t testing.TB, needs ...Need) string {
 
 func create(t testing.TB, from string, needs []Need) string {
 	t.Helper()
-	get := common
-	if len(needs) > 0 {
-		get = own
+	get, special := common, false
+	usual, err := usualKind()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, need := range needs {
+		if need == Certificates {
+			get = own
+		} else {
+			usual, special = kinds[need], true
+		}
 	}
 	running, err := get()
 	if err != nil {
 		t.Fatalf("no PostgreSQL server to test with: %s", err)
 	}
+	wanted := from
+	if special {
+		from = "" // the template is of another kind
+	}
 	mu.Lock()
 	database := fmt.Sprintf("%s_%d", name("brownie_test"), len(databases)+1)
 	databases[database] = running
 	mu.Unlock()
-	if err := running.CreateDatabase(t.Context(), database, from); err != nil {
+	if err := usual.make(t.Context(), running, database, from); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -173,6 +189,9 @@ func create(t testing.TB, from string, needs []Need) string {
 			t.Errorf("cannot drop the test's database: %s", err)
 		}
 	})
+	if wanted != from {
+		Migrate(t, Config(t, database))
+	}
 	return database
 }
 
@@ -268,7 +287,9 @@ func Value[T any](t testing.TB, database, sql string, args ...any) T {
 
 func connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(context.Background(), Server(t, database).URL(database))
+	config := Must(pgx.ParseConfig(Server(t, database).URL(database)))(t)
+	config.RuntimeParams["search_path"] = "public" // also where the database's own finds nothing
+	conn, err := pgx.ConnectConfig(context.Background(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

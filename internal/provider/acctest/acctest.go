@@ -58,7 +58,17 @@ provider "brownie" {
 // Run runs steps on one migrated database; each step's configuration gets the provider block.
 func Run(t *testing.T, steps func(database string) []resource.TestStep) {
 	t.Helper()
-	database := testdb.Migrated(t)
+	run(t, testdb.Migrated(t), steps)
+}
+
+// RunIn is [Run] in a kind of database.
+func RunIn(t *testing.T, kind testdb.Need, steps func(database string) []resource.TestStep) {
+	t.Helper()
+	run(t, testdb.Migrated(t, kind), steps)
+}
+
+func run(t *testing.T, database string, steps func(database string) []resource.TestStep) {
+	t.Helper()
 	block := ProviderBlock(t, database, "")
 	list := steps(database)
 	for i := range list {

@@ -3,11 +3,8 @@ package tenancy
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
-	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
@@ -28,20 +25,20 @@ func newAgentConfigResource() resource.Resource {
 
 type agentConfigModel struct {
 	rowModel
-	OrganizationID          types.String         `tfsdk:"organization_id"`
-	TeamID                  types.String         `tfsdk:"team_id"`
-	Name                    types.String         `tfsdk:"name"`
-	Description             types.String         `tfsdk:"description"`
-	AgentType               types.String         `tfsdk:"agent_type"`
-	Config                  jsontypes.Normalized `tfsdk:"config"`
-	Triggers                jsontypes.Normalized `tfsdk:"triggers"`
-	Conditions              jsontypes.Normalized `tfsdk:"conditions"`
-	Tags                    types.Set            `tfsdk:"tags"`
-	ExecutionTimeoutSeconds types.Int64          `tfsdk:"execution_timeout_seconds"`
-	MaxRetries              types.Int64          `tfsdk:"max_retries"`
-	RetryDelaySeconds       types.Int64          `tfsdk:"retry_delay_seconds"`
-	IsActive                types.Bool           `tfsdk:"is_active"`
-	Version                 types.Int64          `tfsdk:"version"`
+	OrganizationID          types.String `tfsdk:"organization_id"`
+	TeamID                  types.String `tfsdk:"team_id"`
+	Name                    types.String `tfsdk:"name"`
+	Description             types.String `tfsdk:"description"`
+	AgentType               types.String `tfsdk:"agent_type"`
+	Config                  tf.JSON      `tfsdk:"config"`
+	Triggers                tf.JSON      `tfsdk:"triggers"`
+	Conditions              tf.JSON      `tfsdk:"conditions"`
+	Tags                    types.Set    `tfsdk:"tags"`
+	ExecutionTimeoutSeconds types.Int64  `tfsdk:"execution_timeout_seconds"`
+	MaxRetries              types.Int64  `tfsdk:"max_retries"`
+	RetryDelaySeconds       types.Int64  `tfsdk:"retry_delay_seconds"`
+	IsActive                types.Bool   `tfsdk:"is_active"`
+	Version                 types.Int64  `tfsdk:"version"`
 }
 
 func agentConfigModelFrom(a tenancy.AgentConfig) agentConfigModel {
@@ -76,14 +73,10 @@ func agentConfigAttributes() map[string]schema.Attribute {
 		"name":            tf.RequiredString("Name, unique in the team, at most 255 characters.", tf.DisplayName...),
 		"description":     tf.OptionalString("What the agent is for."),
 		"agent_type":      tf.RequiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
-		"config": schema.StringAttribute{
-			Required: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{tf.JSONContainer},
-			PlanModifiers:       []planmodifier.String{tf.SameMeaning(tf.SameJSON)},
-			MarkdownDescription: "Configuration of the agent. A JSON object or array as text; texts that mean the same are the same.",
-		},
-		"triggers":   tf.OptionalJSON("The events that start the agent."),
-		"conditions": tf.OptionalJSON("The conditions under which a trigger counts."),
-		"tags":       tf.OptionalSet("Labels to find the agent config by."),
+		"config":          tf.RequiredJSON("Configuration of the agent."),
+		"triggers":        tf.OptionalJSON("The events that start the agent."),
+		"conditions":      tf.OptionalJSON("The conditions under which a trigger counts."),
+		"tags":            tf.OptionalSet("Labels to find the agent config by."),
 		"execution_timeout_seconds": tf.OptionalInt("After how many seconds a run is ended, at least 1. Default: `300`.", 300,
 			tf.AtLeast(1)),
 		"max_retries":         tf.OptionalInt("How often a failed run is tried again. Default: `3`.", 3, tf.AtLeast(0)),

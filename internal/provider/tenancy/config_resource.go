@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -28,21 +27,21 @@ func newConfigResource() resource.Resource {
 
 type configModel struct {
 	rowModel
-	OrganizationID  types.String         `tfsdk:"organization_id"`
-	TeamID          types.String         `tfsdk:"team_id"`
-	Name            types.String         `tfsdk:"name"`
-	Description     types.String         `tfsdk:"description"`
-	ConfigType      types.String         `tfsdk:"config_type"`
-	Status          types.String         `tfsdk:"status"`
-	Priority        types.Int64          `tfsdk:"priority"`
-	NamePattern     types.String         `tfsdk:"name_pattern"`
-	SeverityPattern types.String         `tfsdk:"severity_pattern"`
-	TeamPattern     types.String         `tfsdk:"team_pattern"`
-	ConfigJSON      jsontypes.Normalized `tfsdk:"config_json"`
-	Tags            types.Set            `tfsdk:"tags"`
-	IsGlobal        types.Bool           `tfsdk:"is_global"`
-	IsActive        types.Bool           `tfsdk:"is_active"`
-	Version         types.Int64          `tfsdk:"version"`
+	OrganizationID  types.String `tfsdk:"organization_id"`
+	TeamID          types.String `tfsdk:"team_id"`
+	Name            types.String `tfsdk:"name"`
+	Description     types.String `tfsdk:"description"`
+	ConfigType      types.String `tfsdk:"config_type"`
+	Status          types.String `tfsdk:"status"`
+	Priority        types.Int64  `tfsdk:"priority"`
+	NamePattern     types.String `tfsdk:"name_pattern"`
+	SeverityPattern types.String `tfsdk:"severity_pattern"`
+	TeamPattern     types.String `tfsdk:"team_pattern"`
+	ConfigJSON      tf.JSON      `tfsdk:"config_json"`
+	Tags            types.Set    `tfsdk:"tags"`
+	IsGlobal        types.Bool   `tfsdk:"is_global"`
+	IsActive        types.Bool   `tfsdk:"is_active"`
+	Version         types.Int64  `tfsdk:"version"`
 }
 
 func configModelFrom(c tenancy.Config) configModel {
@@ -83,11 +82,11 @@ func configAttributes() map[string]schema.Attribute {
 		"status":      tf.OptionalEnum("Where the config is in its life.", "draft", "draft", "active", "deprecated", "archived"),
 		"priority":    tf.OptionalInt("Order among configs that match; the highest wins. Default: `0`.", 0, tf.AtLeast(math.MinInt32)),
 		"name_pattern": tf.OptionalString("Regular expression for names that the config applies to, at most 500 characters.",
-			tf.PatternFormat, stringvalidator.LengthAtMost(500)),
+			tf.PatternFormat, stringvalidator.UTF8LengthAtMost(500)),
 		"severity_pattern": tf.OptionalString("Regular expression for severities, at most 500 characters.", tf.PatternFormat,
-			stringvalidator.LengthAtMost(500)),
+			stringvalidator.UTF8LengthAtMost(500)),
 		"team_pattern": tf.OptionalString("Regular expression for teams, at most 500 characters.", tf.PatternFormat,
-			stringvalidator.LengthAtMost(500)),
+			stringvalidator.UTF8LengthAtMost(500)),
 		"config_json": tf.OptionalJSON("The configuration itself."),
 		"tags":        tf.OptionalSet("Labels to find the config by."),
 		"is_global":   tf.OptionalBool("Whether the config applies to all teams of the organization.", false),

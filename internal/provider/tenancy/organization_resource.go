@@ -3,7 +3,6 @@ package tenancy
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -28,14 +27,14 @@ func newOrganizationResource() resource.Resource { return &organizationResource{
 // organizationModel is what an organization has in the database.
 type organizationModel struct {
 	rowModel
-	Name            types.String         `tfsdk:"name"`
-	Slug            types.String         `tfsdk:"slug"`
-	Description     types.String         `tfsdk:"description"`
-	IsActive        types.Bool           `tfsdk:"is_active"`
-	Settings        jsontypes.Normalized `tfsdk:"settings"`
-	MaxTeams        types.Int64          `tfsdk:"max_teams"`
-	MaxUsersPerTeam types.Int64          `tfsdk:"max_users_per_team"`
-	ForceDestroy    types.Bool           `tfsdk:"force_destroy"`
+	Name            types.String `tfsdk:"name"`
+	Slug            types.String `tfsdk:"slug"`
+	Description     types.String `tfsdk:"description"`
+	IsActive        types.Bool   `tfsdk:"is_active"`
+	Settings        tf.JSON      `tfsdk:"settings"`
+	MaxTeams        types.Int64  `tfsdk:"max_teams"`
+	MaxUsersPerTeam types.Int64  `tfsdk:"max_users_per_team"`
+	ForceDestroy    types.Bool   `tfsdk:"force_destroy"`
 }
 
 // organizationResourceModel adds what only Terraform knows.
@@ -70,7 +69,7 @@ func organizationAttributes() map[string]schema.Attribute {
 	return withRow("organization", map[string]schema.Attribute{
 		"name": tf.RequiredString("Display name, unique, at most 255 characters.", tf.DisplayName...),
 		"slug": tf.RequiredString("Short unique name for URLs and import IDs: lower-case letters, digits, hyphens and underscores, "+
-			"at most 100 characters.", tf.SlugFormat, stringvalidator.LengthAtMost(100)),
+			"at most 100 characters.", tf.SlugFormat, stringvalidator.UTF8LengthAtMost(100)),
 		"description": tf.OptionalString("What the organization is."),
 		"is_active":   tf.OptionalBool("Whether the organization may use the platform.", true),
 		"settings":    tf.OptionalJSON("Settings of the platform for this organization."),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -39,11 +38,11 @@ func (m rowModel) row() tenancy.Row {
 	return tenancy.Row{ID: m.ID.ValueString(), CreatedAt: createdAt, UpdatedAt: updatedAt}
 }
 
-func jsonValue(document *tenancy.JSON) jsontypes.Normalized {
-	return jsontypes.NewNormalizedPointerValue((*string)(document))
+func jsonValue(document *tenancy.JSON) tf.JSON {
+	return tf.JSONPointerValue((*string)(document))
 }
 
-func jsonDocument(value jsontypes.Normalized) *tenancy.JSON {
+func jsonDocument(value tf.JSON) *tenancy.JSON {
 	return (*tenancy.JSON)(value.ValueStringPointer())
 }
 

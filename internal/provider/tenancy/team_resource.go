@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -26,13 +25,13 @@ func newTeamResource() resource.Resource { return &teamResource{member{noun: "te
 
 type teamModel struct {
 	rowModel
-	OrganizationID types.String         `tfsdk:"organization_id"`
-	Name           types.String         `tfsdk:"name"`
-	Slug           types.String         `tfsdk:"slug"`
-	Description    types.String         `tfsdk:"description"`
-	IsActive       types.Bool           `tfsdk:"is_active"`
-	Permissions    jsontypes.Normalized `tfsdk:"permissions"`
-	Settings       jsontypes.Normalized `tfsdk:"settings"`
+	OrganizationID types.String `tfsdk:"organization_id"`
+	Name           types.String `tfsdk:"name"`
+	Slug           types.String `tfsdk:"slug"`
+	Description    types.String `tfsdk:"description"`
+	IsActive       types.Bool   `tfsdk:"is_active"`
+	Permissions    tf.JSON      `tfsdk:"permissions"`
+	Settings       tf.JSON      `tfsdk:"settings"`
 }
 
 func teamModelFrom(t tenancy.Team) teamModel {
@@ -60,7 +59,7 @@ func teamAttributes() map[string]schema.Attribute {
 		"organization_id": tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
 		"name":            tf.RequiredString("Display name, at most 255 characters.", tf.DisplayName...),
 		"slug": tf.RequiredString("Short name, unique in the organization: lower-case letters, digits, hyphens and underscores, at "+
-			"most 100 characters.", tf.SlugFormat, stringvalidator.LengthAtMost(100)),
+			"most 100 characters.", tf.SlugFormat, stringvalidator.UTF8LengthAtMost(100)),
 		"description": tf.OptionalString("What the team does."),
 		"is_active":   tf.OptionalBool("Whether the team is in use.", true),
 		"permissions": tf.OptionalJSON("What the team's members may do."),

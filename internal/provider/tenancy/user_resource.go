@@ -3,7 +3,6 @@ package tenancy
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -27,17 +26,17 @@ var userRoles = []string{"admin", "member", "viewer"}
 
 type userModel struct {
 	rowModel
-	OrganizationID types.String         `tfsdk:"organization_id"`
-	TeamID         types.String         `tfsdk:"team_id"`
-	Email          types.String         `tfsdk:"email"`
-	Username       types.String         `tfsdk:"username"`
-	FullName       types.String         `tfsdk:"full_name"`
-	Role           types.String         `tfsdk:"role"`
-	IsActive       types.Bool           `tfsdk:"is_active"`
-	IsVerified     types.Bool           `tfsdk:"is_verified"`
-	OIDCProvider   types.String         `tfsdk:"oidc_provider"`
-	OIDCSubject    types.String         `tfsdk:"oidc_subject"`
-	Preferences    jsontypes.Normalized `tfsdk:"preferences"`
+	OrganizationID types.String `tfsdk:"organization_id"`
+	TeamID         types.String `tfsdk:"team_id"`
+	Email          types.String `tfsdk:"email"`
+	Username       types.String `tfsdk:"username"`
+	FullName       types.String `tfsdk:"full_name"`
+	Role           types.String `tfsdk:"role"`
+	IsActive       types.Bool   `tfsdk:"is_active"`
+	IsVerified     types.Bool   `tfsdk:"is_verified"`
+	OIDCProvider   types.String `tfsdk:"oidc_provider"`
+	OIDCSubject    types.String `tfsdk:"oidc_subject"`
+	Preferences    tf.JSON      `tfsdk:"preferences"`
 }
 
 func userModelFrom(u tenancy.User) userModel {
@@ -70,17 +69,17 @@ func userAttributes() map[string]schema.Attribute {
 		"organization_id": tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
 		"team_id":         tf.RequiredString("UUID of a team of the same organization.", tf.UUIDFormat),
 		"email": tf.RequiredString("E-mail address, unique among all organizations, at most 255 characters. Capitals "+
-			"count: the platform looks it up as it is written.", tf.EmailFormat, stringvalidator.LengthAtMost(255)),
+			"count: the platform looks it up as it is written.", tf.EmailFormat, stringvalidator.UTF8LengthAtMost(255)),
 		"username": tf.RequiredString("Login name, unique among all organizations, at most 100 characters without white space.",
-			tf.NoSpaces, stringvalidator.LengthBetween(1, 100)),
-		"full_name":   tf.OptionalString("Name of the person, at most 255 characters.", stringvalidator.LengthAtMost(255)),
+			tf.NoSpaces, stringvalidator.UTF8LengthBetween(1, 100)),
+		"full_name":   tf.OptionalString("Name of the person, at most 255 characters.", stringvalidator.UTF8LengthAtMost(255)),
 		"role":        tf.OptionalEnum("What the user may do in the platform.", "member", userRoles...),
 		"is_active":   tf.OptionalBool("Whether the user may log in to the platform.", true),
 		"is_verified": tf.OptionalBool("Whether the e-mail address is verified.", false),
 		"oidc_provider": tf.OptionalString("OpenID Connect provider that the user logs in with, at most 100 characters.",
-			stringvalidator.LengthBetween(1, 100)),
+			stringvalidator.UTF8LengthBetween(1, 100)),
 		"oidc_subject": tf.OptionalString("The provider's identifier (claim `sub`) of the user, unique, at most 255 characters.",
-			stringvalidator.LengthBetween(1, 255)),
+			stringvalidator.UTF8LengthBetween(1, 255)),
 		"preferences": tf.OptionalJSON("Preferences of the user."),
 	})
 }

@@ -1,9 +1,10 @@
 package tf
 
 import (
+	"slices"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -13,16 +14,18 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/document"
 )
 
 // RequiredString is an argument that must be given.
 func RequiredString(description string, validators ...validator.String) schema.StringAttribute {
-	return schema.StringAttribute{Required: true, Validators: validators, MarkdownDescription: description}
+	return schema.StringAttribute{Required: true, Validators: append(slices.Clip(validators), Storable), MarkdownDescription: description}
 }
 
 // OptionalString is an argument that may be left out.
 func OptionalString(description string, validators ...validator.String) schema.StringAttribute {
-	return schema.StringAttribute{Optional: true, Validators: validators, MarkdownDescription: description}
+	return schema.StringAttribute{Optional: true, Validators: append(slices.Clip(validators), Storable), MarkdownDescription: description}
 }
 
 // RequiredEnum is one of some values, which its description names.
@@ -68,15 +71,25 @@ func OptionalInt(description string, standard int64, validators []validator.Int6
 // OptionalJSON is a JSON document.
 func OptionalJSON(description string) schema.StringAttribute {
 	return schema.StringAttribute{
-		Optional: true, CustomType: jsontypes.NormalizedType{}, Validators: []validator.String{JSONContainer},
-		PlanModifiers:       []planmodifier.String{SameMeaning(SameJSON)},
+		Optional: true, CustomType: JSONType{}, Validators: []validator.String{JSONContainer},
+		PlanModifiers:       []planmodifier.String{SameMeaning(document.SameJSON)},
 		MarkdownDescription: description + " A JSON object or array as text; texts that mean the same are the same.",
 	}
 }
 
+// RequiredJSON is a JSON document that must be given, if only as JSON's null.
+func RequiredJSON(description string) schema.StringAttribute {
+	attribute := OptionalJSON(description)
+	attribute.Optional, attribute.Required, attribute.Validators = false, true, []validator.String{JSONContainerOrNull}
+	return attribute
+}
+
 // OptionalSet is a set of texts.
 func OptionalSet(description string) schema.SetAttribute {
-	return schema.SetAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: description}
+	return schema.SetAttribute{
+		Optional: true, ElementType: types.StringType, MarkdownDescription: description,
+		Validators: []validator.Set{setvalidator.NoNullValues(), setvalidator.ValueStringsAre(Storable)},
+	}
 }
 
 // Readable turns a resource's attributes into those of a data source, all computed but for the arguments, which are

@@ -3,7 +3,6 @@ package tf
 import (
 	"context"
 
-	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 )
 
@@ -30,10 +29,4 @@ func (m keepSameMeaning) PlanModifyString(_ context.Context, req planmodifier.St
 	if m.same(req.StateValue.ValueString(), req.PlanValue.ValueString()) {
 		resp.PlanValue = req.StateValue
 	}
-}
-
-// SameJSON tells whether two documents mean the same.
-func SameJSON(before, after string) bool {
-	same, diags := jsontypes.NewNormalizedValue(before).StringSemanticEquals(context.Background(), jsontypes.NewNormalizedValue(after))
-	return !diags.HasError() && same
 }

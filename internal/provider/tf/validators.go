@@ -103,12 +103,19 @@ var (
 		}
 		return ""
 	})
-	// JSONContainer is for JSON, beside jsontypes, which reports what is none at all. The database refuses bare values, too.
+	// JSONContainer is for JSON. The database refuses bare values, too.
 	JSONContainer = Check("it must be a JSON object or array, as jsonencode({…}) returns", func(value string) string {
-		if trimmed := strings.TrimLeft(value, " \t\r\n"); trimmed != "" && strings.ContainsAny(trimmed[:1], "{[") {
-			return ""
+		return wrongJSON(value, "{[")
+	})
+	// JSONContainerOrNull is for a column that cannot be NULL: the platform's models write JSON's null instead.
+	JSONContainerOrNull = Check("it must be a JSON object or array, as jsonencode({…}) returns, or jsonencode(null)",
+		func(value string) string { return wrongJSON(value, "{[n") })
+	// Storable is for all texts.
+	Storable = Check("it must not contain the character U+0000, which PostgreSQL cannot store", func(value string) string {
+		if strings.ContainsRune(value, 0) {
+			return "is not storable"
 		}
-		return "holds something else"
+		return ""
 	})
 	// PatternFormat is for patterns. The platform matches with Python's re, so look-around and (?P<name>…) must pass.
 	PatternFormat = Check("it must be a regular expression", func(value string) string {
@@ -120,7 +127,7 @@ var (
 )
 
 // DisplayName is for columns of type varchar(255).
-var DisplayName = []validator.String{NotBlank, stringvalidator.LengthAtMost(255)}
+var DisplayName = []validator.String{NotBlank, stringvalidator.UTF8LengthAtMost(255)}
 
 // AtLeast bounds a number that is stored in a PostgreSQL integer.
 func AtLeast(minimum int64) []validator.Int64 {

@@ -6,6 +6,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/document"
 )
 
 // TimeValue keeps the microseconds that PostgreSQL stores: updated_at is also how a change by others is noticed. RFC 3339
@@ -91,11 +93,12 @@ func OrDefault(value types.String, standard string) string {
 	return value.ValueString()
 }
 
-// SetValue is null for nil.
+// SetValue is null for nil. The framework fails on an element that comes twice.
 func SetValue(elements []string) types.Set {
 	if elements == nil {
 		return types.SetNull(types.StringType)
 	}
+	elements = document.Set(elements)
 	values := make([]attr.Value, len(elements))
 	for i, element := range elements {
 		values[i] = types.StringValue(element)
