@@ -19,15 +19,23 @@ type object struct {
 
 func (o object) String() string { return o.Kind + "\t" + o.Of + "\t" + o.Text }
 
+// plainWordsSQL makes, until the transaction ends, the settings that change how PostgreSQL writes names, expressions and values.
+const plainWordsSQL = `pg_catalog.concat(
+	pg_catalog.set_config('quote_all_identifiers', 'off', true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
+	pg_catalog.set_config('datestyle', 'ISO, MDY', true), pg_catalog.set_config('intervalstyle', 'postgres', true),
+	pg_catalog.set_config('timezone', 'UTC', true), pg_catalog.set_config('extra_float_digits', '1', true),
+	pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('xmlbinary', 'base64', true))`
+
 // catalogSQL describes the schemas public and brownie, without owners and privileges, which depend on who migrates, and
-// without the tables that remember what ran. Whether a name is written with its schema depends on the path at that moment, which
-// is set while the statement runs, so that no function or operator of the statement itself is found by it.
+// without the tables that remember what ran. How names and values are written depends on the settings of that moment, which
+// are made while the statement runs, so that no function or operator of the statement itself is found by another path.
 const catalogSQL = `
-SELECT object.* FROM (SELECT pg_catalog.set_config('search_path', 'public', true)) AS path (set), LATERAL (
+SELECT object.* FROM (SELECT pg_catalog.set_config('search_path', 'public', true), ` + plainWordsSQL + `) AS path (set, words), LATERAL (
 WITH relation AS (
 	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname IN ('public', 'brownie') AND c.relname NOT LIKE 'goose\_db\_version%' AND path.set = 'public'
+	WHERE n.nspname IN ('public', 'brownie') AND NOT starts_with(c.relname, 'goose_db_version') AND path.set = 'public'
+		AND path.words <> ''
 )
 SELECT 'type' AS kind, format('%I.%I', n.nspname, t.typname) AS of, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS text
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid

@@ -178,6 +178,9 @@ func (s *scanner) noUp(at int) error {
 }
 
 func (s *scanner) unfinished() error {
+	if err := s.forPsql(); err != nil {
+		return err
+	}
 	return s.bad(s.open, "the statement that begins here does not end with a semicolon at the end of a line")
 }
 

@@ -23,11 +23,11 @@ type TableLock struct {
 const resolveSQL = `
 WITH RECURSIVE named AS MATERIALIZED (
 	SELECT l.* FROM (SELECT pg_catalog.set_config('search_path',
-		CASE WHEN $4 THEN ` + searchPathSQL + ` ELSE current_setting('search_path') END, true)) AS path (set),
+		CASE WHEN $4 THEN ` + searchPathSQL + ` ELSE current_setting('search_path') END, true), ` + plainWordsSQL + `) AS path (set, words),
 		LATERAL (
 			SELECT i, partners, not_null, to_regclass(relation) AS relation
 			FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i)
-				WHERE path.set <> '' OFFSET 0) l
+				WHERE path.set <> '' AND path.words <> '' OFFSET 0) l
 ), wanted AS (
 	SELECT n.i, n.partners, n.not_null, coalesce(x.indrelid, n.relation) AS relation
 	FROM named n LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = n.relation
@@ -61,7 +61,7 @@ SELECT l.i, n.nspname::text AS schema_name, c.relname::text AS name, format('%I.
 FROM locked l
 JOIN pg_catalog.pg_class c ON c.oid = l.oid AND c.relkind IN ('r', 'p', 'm')
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT (n.nspname = 'brownie' AND c.relname LIKE 'goose\_db\_version%')
+WHERE NOT (n.nspname = 'brownie' AND starts_with(c.relname, 'goose_db_version'))
 ORDER BY l.i, 4`
 
 const ownFunctionsSQL = `

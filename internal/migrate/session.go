@@ -76,16 +76,18 @@ var resets = sql(`SET SESSION AUTHORIZATION DEFAULT`, `RESET ROLE`, `RESET ALL`,
 const searchPathSQL = `(
 	SELECT coalesce((
 		SELECT pg_catalog.substr(setting, 13) FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) AS setting
-		WHERE setting LIKE 'search\_path=%' AND s.setrole IN (0, session_user::regrole)
+		WHERE pg_catalog.starts_with(setting, 'search_path=') AND s.setrole IN (0, session_user::regrole)
 			AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
 		ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1), boot_val)
 	FROM pg_catalog.pg_settings WHERE name = 'search_path')`
 
 // settings are what each file begins with, whatever the one before it left, so that it makes no difference how many files one
-// apply runs. The platform's files qualify all names and keep the connection's own search_path.
+// apply runs. The platform's files qualify all names and keep the connection's own search_path; what they generate is to be the same
+// in every database.
 func (r *run) settings() []statement {
 	if r.source.Name == PlatformName {
-		return resets
+		return append(resets[:len(resets):len(resets)], sql(`SET quote_all_identifiers = off`, `SET standard_conforming_strings = on`,
+			`SET escape_string_warning = off`)...)
 	}
 	return append(resets[:len(resets):len(resets)], sql(`SELECT pg_catalog.set_config('search_path', `+searchPathSQL+`, false)`)...)
 }
