@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
@@ -206,6 +208,11 @@ func names(steps []migrate.Step) string {
 
 // addError reports an error on the attribute that can be changed to mend it; a destroy has none.
 func addError(diags *diag.Diagnostics, verb string, err error) {
+	var told problem.Error
+	if errors.Is(err, context.Canceled) && !errors.As(err, &told) {
+		diags.AddError("Cannot "+verb+" migration", "It was interrupted before anything was changed.")
+		return
+	}
 	if verb == "destroy" {
 		diags.AddError("Cannot destroy migration", tf.Explain("migration", err))
 		return
