@@ -148,10 +148,13 @@ func (a *analysis) joinBlocks(pieces []piece) {
 	a.Statements = joined
 }
 
+// savepoints are what a transaction may do within itself.
+var savepoints = []string{"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
+
 // refuse says why a statement cannot be part of a migration, or nothing.
 func (m Migration) refuse(kind string, fields node) string {
 	switch {
-	case kind == "TransactionStmt" && (!m.transaction || !strings.Contains(fields.text("kind"), "SAVEPOINT")):
+	case kind == "TransactionStmt" && (!m.transaction || !slices.Contains(savepoints, fields.text("kind"))):
 		return "a migration begins and ends no transaction itself: its file is one, unless it says " +
 			`"-- +goose NO TRANSACTION"; then each statement is`
 	case kind == "CopyStmt" && fields.text("filename") == "" && fields.truth("is_from"):
