@@ -10,8 +10,9 @@ import (
 )
 
 // Drift lists what the migrations of a history have made and what is missing now, or different, because somebody else changed
-// it. What others have added is none, nor is anything where nobody recorded what the migrations make, which is so for all but the
-// platform's, or while migrations run. Each text names an object, its definition, and the migration that makes it.
+// it. What others have added is none. Each text names an object, the migration that makes it, and its definition. It is nil where it
+// cannot be told: before the first migration, while migrations run, and for all histories but the platform's, since nobody recorded
+// what those make.
 func (e *Engine) Drift(ctx context.Context, applied []Applied) ([]string, error) {
 	known, err := e.known()
 	version := Current(applied)
@@ -28,7 +29,7 @@ func (e *Engine) Drift(ctx context.Context, applied []Applied) ([]string, error)
 	}
 	found := e.drift(expected, actual)
 	if len(found) == 0 {
-		return nil, nil
+		return []string{}, nil
 	}
 	// What is between two versions is none.
 	now, err := postgres.QueryOne[struct{ Running bool }](ctx, e.db, underWaySQL, lockID)

@@ -89,8 +89,8 @@ func stalePlan(planned, found, wanted int64) *StalePlanError {
 type BudgetError struct{ *problem.Problem }
 
 func budgetError(limit int64, problems []string) *BudgetError {
-	return &BudgetError{problem.New(fmt.Sprintf("writes would have to wait too long, since max_locked_bytes is %d: %s",
-		limit, strings.Join(problems, "; ")), "").On("max_locked_bytes")}
+	return &BudgetError{problem.New(fmt.Sprintf("writes would have to wait too long, since max_locked_bytes is %s: %s",
+		Size(limit), strings.Join(problems, "; ")), "").On("max_locked_bytes")}
 }
 
 // InvalidIndexError names indexes that an interrupted CREATE INDEX CONCURRENTLY left behind.

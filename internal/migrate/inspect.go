@@ -135,7 +135,7 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		l.Long = "" // Nothing takes long on a table that is new.
 		isResolved := slices.ContainsFunc(resolved, func(r resolvedLock) bool { return int(r.I-1) == i })
 		if l.Declared && !isResolved && !slices.ContainsFunc(created,
-			func(c tableName) bool { return strings.HasSuffix(l.Relation, c.Name) }) {
+			func(c tableName) bool { return c.Name == unqualified(l.Relation) }) {
 			step.Unknown = append(step.Unknown, fmt.Sprintf(noSuchTable, step.Name, l.Line, l.Relation))
 		}
 	}
@@ -152,9 +152,9 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 			strongest[r.TableName] = TableLock{r.TableName, l.Mode, r.Bytes}
 		}
 		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.Mode.blocksWrites() && l.Long != "" && !r.Proved {
-			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %d bytes, against writes (%s). Safe "+
+			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %s, against writes (%s). Safe "+
 				"alternative: %s",
-				step.Name, l.Line, l.Long, r.TableName, r.Bytes, l.Mode, l.Safe))
+				step.Name, l.Line, l.Long, r.TableName, Size(r.Bytes), l.Mode, l.Safe))
 		}
 	}
 	for _, l := range strongest {
@@ -167,6 +167,11 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 	unknown, err := e.foreign(ctx, found.Unknown)
 	step.Unknown = append(step.Unknown, unknown...)
 	return problems, err
+}
+
+// unqualified is the last part of a name in SQL.
+func unqualified(name string) string {
+	return strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`)
 }
 
 // foreign leaves out PostgreSQL's own functions.

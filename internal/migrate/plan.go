@@ -33,6 +33,8 @@ type Step struct {
 	Name    string
 	SHA256  string
 	Down    bool
+	// SQL is what the file says, see [Migration.SQL].
+	SQL string `json:"-"`
 	// Locks are taken on tables that exist already, Bytes is the size of those that are locked against writes, and Unknown
 	// names statements that may lock more. All of them are found by [Engine.Inspect].
 	Locks   []TableLock
@@ -96,12 +98,12 @@ func (e *Engine) Steps(from, to int64) ([]Step, error) {
 	var steps []Step
 	for _, m := range known {
 		if m.Version > from && m.Version <= to {
-			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256})
+			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256, SQL: m.SQL(false)})
 		}
 	}
 	for _, m := range slices.Backward(known) {
 		if m.Version <= from && m.Version > to {
-			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256, Down: true})
+			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256, SQL: m.SQL(true), Down: true})
 		}
 	}
 	return steps, nil
