@@ -136,7 +136,11 @@ func stepError(failed failedStepError) *StepError {
 		sentences = append(sentences, "Applied before it: "+strings.Join(failed.ran, ", ")+".")
 	}
 	if m.transaction {
-		sentences = append(sentences, fmt.Sprintf("Nothing of %s was applied.", m.Name))
+		done := "applied"
+		if failed.down {
+			done = "done"
+		}
+		sentences = append(sentences, fmt.Sprintf("Nothing of %s was %s.", m.Name, done))
 	} else {
 		sentences = append(sentences, m.Name+" runs without a transaction, so that what its earlier statements did has remained; it "+
 			"must be able to run again.")

@@ -151,7 +151,7 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		if l.Mode > strongest[r.TableName].Mode {
 			strongest[r.TableName] = TableLock{r.TableName, l.Mode, r.Bytes}
 		}
-		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.Mode.blocksWrites() && l.Long != "" && !r.Proved {
+		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.Mode.BlocksWrites() && l.Long != "" && !r.Proved {
 			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %s, against writes (%s). Safe "+
 				"alternative: %s",
 				step.Name, l.Line, l.Long, r.TableName, Size(r.Bytes), l.Mode, l.Safe))
@@ -159,7 +159,7 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 	}
 	for _, l := range strongest {
 		step.Locks = append(step.Locks, l)
-		if l.Mode.blocksWrites() {
+		if l.Mode.BlocksWrites() {
 			step.Bytes += l.Bytes
 		}
 	}

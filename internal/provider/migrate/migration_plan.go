@@ -209,11 +209,7 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 			"to %d. If Terraform calls the final "+
 			"plan inconsistent, somebody migrated the database after the plan was made: plan again.", name, planned.From, planned.To))
 	}
-	var locks []string
 	for _, step := range planned.Steps {
-		for _, lock := range step.Locks {
-			locks = append(locks, fmt.Sprintf("%s: %s %s, %s", step.Name, lock.Table, lock.Mode, migrate.Size(lock.Bytes)))
-		}
 		if step.Down {
 			diags.AddAttributeWarning(path.Root("version"), "Migration is undone",
 				fmt.Sprintf("The apply will run the down step of %s, which takes the "+
@@ -223,9 +219,23 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 			diags.AddWarning("Locks are not known", unknown+".")
 		}
 	}
-	if down := len(planned.Steps) > 0 && planned.Steps[0].Down; (creates || down) && len(locks) > 0 {
-		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q:\n%s", name, strings.Join(locks, "\n")))
+	down := len(planned.Steps) > 0 && planned.Steps[0].Down
+	if locks := writesWait(planned.Steps); (creates || down) && len(locks) > 0 {
+		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q: writes to these tables wait meanwhile. Apply when that "+
+			"disturbs nobody, or set max_locked_bytes, so that none is locked for long:\n%s", name, strings.Join(locks, "\n")))
 	}
+}
+
+// writesWait lists the locks of steps that keep others from writing.
+func writesWait(steps []migrate.Step) (locks []string) {
+	for _, step := range steps {
+		for _, lock := range step.Locks {
+			if lock.Mode.BlocksWrites() {
+				locks = append(locks, fmt.Sprintf("%s: %s %s, %s", step.Name, lock.Table, lock.Mode, migrate.Size(lock.Bytes)))
+			}
+		}
+	}
+	return locks
 }
 
 func (r *migrationResource) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
@@ -239,8 +249,16 @@ func (r *migrationResource) planDestroy(ctx context.Context, req resource.Modify
 		return
 	}
 	if len(planned.Steps) > 0 {
-		resp.Diagnostics.AddWarning("Migrations are undone", fmt.Sprintf("The destroy will run the down steps of %s. What their "+
-			"tables hold is lost.", names(planned.Steps)))
+		text := fmt.Sprintf("The destroy will run the down steps of %s. What their tables hold is lost.", names(planned.Steps))
+		steps, err := inspected(ctx, state.engine(r.Backend), planned.Steps)
+		if err != nil {
+			addError(&resp.Diagnostics, "destroy", err)
+			return
+		}
+		if locks := writesWait(steps); len(locks) > 0 {
+			text += " Writes to these tables wait meanwhile:\n" + strings.Join(locks, "\n")
+		}
+		resp.Diagnostics.AddWarning("Migrations are undone", text)
 	}
 }
 

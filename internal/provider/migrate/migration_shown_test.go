@@ -1,11 +1,14 @@
 package migrate_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -157,5 +160,48 @@ func TestStateOfAnOlderProvider(t *testing.T) {
 	}))(t)
 	for _, diagnostic := range answer.Diagnostics {
 		t.Errorf("%s: %s", diagnostic.Summary, diagnostic.Detail)
+	}
+}
+
+// Ctrl-C ends a migration, and is called what it is.
+func TestAccMigrationIsInterrupted(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	dir := folder(t, "app", map[string]string{"001_a.sql": "CREATE TABLE a (n int);", "002_slow.sql": "SELECT pg_sleep(600);"})
+	w := acctest.NewWorkspace(t, database, fmt.Sprintf("resource \"brownie_migration\" \"this\" { source_dir = %q }", dir))
+	apply := w.Command("apply", "-auto-approve", "-input=false")
+	var output bytes.Buffer
+	apply.Stdout, apply.Stderr = &output, &output
+	if err := apply.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const sleeps = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')`
+	for began := time.Now(); !testdb.Value[bool](t, database, sleeps); time.Sleep(50 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the migration does not run")
+		}
+	}
+	if err := apply.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err := apply.Wait()
+	const want = "migration 002_slow.sql was interrupted. Applied before it: 001_a.sql. Nothing of 002_slow.sql was applied. The database " +
+		"stays at version 1; apply again."
+	if text := output.String(); err == nil || !acctest.Says(want).MatchString(text) || strings.Contains(text, "canceled") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// A plan names what is missing also where other resources fail because of it.
+func TestAccMigrationDriftBreaksOthers(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
+	w := acctest.NewWorkspace(t, database, `resource "brownie_migration" "this" {}
+`+strings.Replace(acctest.Acme, "deletion_protection", "depends_on = [brownie_migration.this]\n  deletion_protection", 1))
+	w.MustRun("apply", "-auto-approve")
+	testdb.Exec(t, database, `ALTER TABLE organizations DROP COLUMN description`)
+	output, err := w.Run("plan", "-input=false")
+	if err == nil || !acctest.Says("column description of public.organizations (of 0001_baseline.sql) is missing").MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
 	}
 }
