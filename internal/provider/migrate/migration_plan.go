@@ -209,20 +209,22 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 			"to %d. If Terraform calls the final "+
 			"plan inconsistent, somebody migrated the database after the plan was made: plan again.", name, planned.From, planned.To))
 	}
+	var unknown []string
 	for _, step := range planned.Steps {
 		if step.Down {
 			diags.AddAttributeWarning(path.Root("version"), "Migration is undone",
 				fmt.Sprintf("The apply will run the down step of %s, which takes the "+
 					"database from version %d to %d. What its tables and columns hold is lost.", step.Name, planned.From, planned.To))
 		}
-		for _, unknown := range step.Unknown {
-			diags.AddWarning("Locks are not known", unknown+".")
-		}
+		unknown = append(unknown, step.Unknown...)
+	}
+	if len(unknown) > 0 {
+		diags.AddWarning("Locks are not known", strings.Join(unknown, ".\n")+".")
 	}
 	down := len(planned.Steps) > 0 && planned.Steps[0].Down
 	if locks := writesWait(planned.Steps); (creates || down) && len(locks) > 0 {
-		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q: writes to these tables wait meanwhile. Apply when that "+
-			"disturbs nobody, or set max_locked_bytes, so that none is locked for long:\n%s", name, strings.Join(locks, "\n")))
+		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q: writes to these tables wait meanwhile. Apply when "+
+			"that disturbs nobody, or set max_locked_bytes, so that none is locked for long:\n%s", name, strings.Join(locks, "\n")))
 	}
 }
 
