@@ -58,14 +58,12 @@ func (e *Engine) drift(expected []recorded, actual []object) []string {
 		switch what := o.in(e.migration(o.since).Name); {
 		case slices.Contains(theirs, o.Of), isThere && now == o.object:
 		case isThere && o.Kind == "function":
-			found = append(found, what+" differs from what the migration made")
+			found = append(found, what+" differs. Restore it as that file defines it")
 		case isThere:
-			found = append(found, fmt.Sprintf("%s differs: it is %q and was %q", what, now.definition(), o.definition()))
-		case !tables[o.Of] && !o.standsAlone():
-		case o.definition() == "" || o.Kind == "function":
-			found = append(found, what+" is missing")
-		default:
-			found = append(found, fmt.Sprintf("%s is missing: %s", what, o.definition()))
+			found = append(found, fmt.Sprintf("%s differs: it is %q and was %q. Restore it%s", what, now.definition(), o.definition(),
+				o.repair(&now)))
+		case tables[o.Of] || o.standsAlone():
+			found = append(found, fmt.Sprintf("%s is missing. Restore it%s", what, o.repair(nil)))
 		}
 	}
 	slices.Sort(found)
@@ -90,6 +88,33 @@ func (o object) in(file string) string {
 		return fmt.Sprintf("%s %s (of %s)", o.Kind, o.Of, file)
 	}
 	return fmt.Sprintf("%s %s of %s (of %s)", o.Kind, o.name(), o.Of, file)
+}
+
+// repair says how to restore an object: by a statement, where what the catalog says of it is enough to write one. now is what is there
+// instead, if anything.
+func (o object) repair(now *object) string {
+	var sql []string
+	switch {
+	case o.Kind == "column" && now == nil:
+		sql = []string{"ALTER TABLE", o.Of, "ADD COLUMN", o.Text}
+	case o.Kind == "constraint" && now == nil:
+		sql = []string{"ALTER TABLE", o.Of, "ADD CONSTRAINT", o.Text}
+	case (o.Kind == "index" || o.Kind == "trigger") && now == nil:
+		sql = []string{o.Text}
+	case o.Kind == "trigger" && now.Text == o.Text+" DISABLED":
+		sql = []string{"ALTER TABLE", o.Of, "ENABLE TRIGGER", o.name()}
+	case o.Kind == "index" && now.Text == o.Text+" INVALID":
+		schema, _, _ := strings.Cut(o.Of, ".")
+		sql = []string{"REINDEX INDEX CONCURRENTLY", schema + "." + o.name()}
+	case o.Kind == "table" && now != nil && strings.HasPrefix(o.Text, "row security"):
+		sql = []string{"ALTER TABLE", o.Of, "ENABLE ROW LEVEL SECURITY"}
+		if strings.HasSuffix(o.Text, "forced") {
+			sql = append(sql, ", FORCE ROW LEVEL SECURITY")
+		}
+	default:
+		return " as that file defines it"
+	}
+	return ": " + strings.ReplaceAll(strings.Join(sql, " "), " ,", ",") + ";"
 }
 
 // definition is what an object is: a statement for indexes and triggers, and otherwise what follows its name.

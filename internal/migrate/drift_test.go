@@ -57,21 +57,28 @@ func TestDrift(t *testing.T) {
 	t.Parallel()
 	for sql, want := range map[string][]string{
 		`ALTER TABLE public.teams DROP COLUMN permissions`: {
-			"column permissions of public.teams (of 0001_baseline.sql) is missing: json",
-			"constraint teams_permissions_document of public.teams (of 0005_json_documents.sql) is missing: CHECK",
+			"column permissions of public.teams (of 0001_baseline.sql) is missing. Restore it: ALTER TABLE public.teams ADD COLUMN permissions json;",
+			"constraint teams_permissions_document of public.teams (of 0005_json_documents.sql) is missing. Restore it: " +
+				"ALTER TABLE public.teams ADD CONSTRAINT teams_permissions_document CHECK (",
 		},
 		`ALTER TABLE public.users ALTER COLUMN email TYPE text`: {
 			`column email of public.users (of 0001_baseline.sql) differs: it is "text not null" and was "character varying(255) not null"`,
 		},
-		`DROP INDEX public.teams_org_id_service_idx`: {"index teams_org_id_service_idx of public.teams (of 0016_tenant_first_indexes.sql) is missing: " +
+		`DROP INDEX public.teams_org_id_service_idx`: {"index teams_org_id_service_idx of public.teams (of 0016_tenant_first_indexes.sql) is missing. Restore it: " +
 			"CREATE INDEX teams_org_id_service_idx ON public.teams"},
+		`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.teams_org_id_service_idx'::regclass`: {
+			"index teams_org_id_service_idx of public.teams (of 0016_tenant_first_indexes.sql) differs",
+		},
+		`ALTER TABLE public.users DROP CONSTRAINT users_team_in_organization_fkey`: {
+			"constraint users_team_in_organization_fkey of public.users (of ",
+		},
 		`DROP POLICY all_tenants_read ON public.teams`:               {"policy all_tenants_read of public.teams (of "},
 		`ALTER POLICY all_tenants_read ON public.teams USING (true)`: {"policy all_tenants_read of public.teams (of "},
-		`DROP TRIGGER set_updated_at ON public.teams`: {"trigger set_updated_at of public.teams (of 0002_server_defaults.sql) is missing: " +
+		`DROP TRIGGER set_updated_at ON public.teams`: {"trigger set_updated_at of public.teams (of 0002_server_defaults.sql) is missing. Restore it: " +
 			"CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.teams"},
 		`ALTER TABLE public.teams DISABLE TRIGGER set_updated_at`: {"trigger set_updated_at of public.teams (of 0002_server_defaults.sql) differs"},
 		`ALTER TABLE public.teams DISABLE ROW LEVEL SECURITY`:     {`table public.teams (of 0012_row_level_security.sql) differs: it is "forced"`},
-		`DROP TABLE public.stats`:                                 {"table public.stats (of 0012_row_level_security.sql) is missing: row security, forced"},
+		`DROP TABLE public.stats`:                                 {"table public.stats (of 0012_row_level_security.sql) is missing. Restore it as that file defines it"},
 		`CREATE OR REPLACE FUNCTION brownie.set_updated_at() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'`: {
 			"function brownie.set_updated_at() (of 0002_server_defaults.sql) differs",
 		},
@@ -83,6 +90,17 @@ func TestDrift(t *testing.T) {
 			drift := driftOf(t, platform(t, database))
 			if len(drift) != len(want) || !slices.EqualFunc(drift, want, strings.HasPrefix) {
 				t.Errorf("got %q", drift)
+			}
+			// What it says repairs it.
+			for _, text := range drift {
+				_, statement, isStatement := strings.Cut(text, "Restore it: ")
+				if !isStatement {
+					return
+				}
+				testdb.Exec(t, database, statement)
+			}
+			if drift := driftOf(t, platform(t, database)); len(drift) > 0 {
+				t.Errorf("after the repair: %q", drift)
 			}
 		})
 	}

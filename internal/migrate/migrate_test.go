@@ -187,6 +187,9 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 			if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
 				t.Errorf("got version %d, %v", current, err)
 			}
+			if drift := driftOf(t, engine); drift == nil || len(drift) > 0 {
+				t.Errorf("the drift is %q", drift)
+			}
 		})
 	}
 }

@@ -59,8 +59,8 @@ const (
 	describedVersion = "The migration's number."
 	describedName    = "The file's name."
 	describedDrift   = "What the migrations made and somebody else has removed or changed since: tables, columns, constraints, indexes, " +
-		"policies, triggers, views and functions of the recorded version, each with its migration and its definition. What others have " +
-		"added is none. Null for a `source_dir`, since nobody knows what its migrations make."
+		"policies, triggers, views and functions of the recorded version, each with its migration and how to restore it. What others " +
+		"have added is none. Null for a `source_dir`, since nobody knows what its migrations make."
 	describedSHA256 = "SHA-256 of the file's text, in hexadecimal. The kind of line ends and empty lines at the end do not count."
 )
 

@@ -128,8 +128,9 @@ func (r *migrationResource) planDrift(ctx context.Context, engine *migrate.Engin
 	}
 	if len(drift) > 0 {
 		diags.AddWarning("Schema has drifted", fmt.Sprintf("History %q: somebody else has changed what its migrations made:\n  - %s\n"+
-			"No apply repairs that, since a migration runs but once. Restore these objects as the schema's owner, each as the text "+
-			"behind it or its migration's file defines it, or restore a backup.", plan.Name.ValueString(), strings.Join(drift, "\n  - ")))
+			"No apply repairs that, since a migration runs but once. Restore these objects as the schema's owner, or a backup, and "+
+			"plan again. The files are in the folder migrations of the provider's sources.",
+			plan.Name.ValueString(), strings.Join(drift, "\n  - ")))
 	}
 	return nil
 }
