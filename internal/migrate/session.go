@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/sethvargo/go-retry"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // This file is about the connection of a run: its lock, its settings, and what others do beside it.
@@ -27,19 +29,31 @@ func (r *run) lock(ctx context.Context) error {
 	if err := r.send(ctx, resets...); err != nil {
 		return err
 	}
-	told := false
-	return retry.Do(ctx, patience(), func(ctx context.Context) error {
+	holder := ""
+	err := retry.Do(ctx, patience(), func(ctx context.Context) error {
 		var got bool
 		if err := r.conn.QueryRow(ctx, tryLockSQL, lockID).Scan(&got); err != nil || got {
 			return err
 		}
-		if !told {
-			r.log(ctx, waiting, nil)
+		if holder == "" {
+			if err := r.conn.QueryRow(ctx, lockHolderSQL, lockID).Scan(&holder); err == nil {
+				r.log(ctx, waiting, map[string]any{"for": holder})
+			}
 		}
-		told = true
 		return retry.RetryableError(errLocked)
 	})
+	if errors.Is(err, errLocked) {
+		return problem.New(fmt.Sprintf("%s: %s", errLocked, holder), "Let it end, or end it with pg_terminate_backend, and apply "+
+			"again").Because(err)
+	}
+	return err
 }
+
+// A bigint key is stored in two halves (PostgreSQL manual, pg_locks).
+const lockHolderSQL = `SELECT ` + sessionSQL + `
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = $1
+	AND s.datname = pg_catalog.current_database()`
 
 // unlockSQL gives up the lock, and what a migration may have left on the connection.
 const unlockSQL = `SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP;

@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -168,7 +169,13 @@ func TestAnInterruptIsCalledThat(t *testing.T) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	time.AfterFunc(100*time.Millisecond, stop)
-	current, err = engine.Run(ctx, plan)
+	waits := make(chan any, 1)
+	current, err = migrate.New(db, migrate.Source{Name: "app", Files: files}, migrate.Options{
+		Log: func(_ context.Context, _ string, fields map[string]any) { waits <- fields["for"] },
+	}).Run(ctx, plan)
+	if holder := fmt.Sprint(<-waits); !strings.HasPrefix(holder, "process ") || !strings.Contains(holder, " of role postgres (") {
+		t.Errorf("it waits for %q", holder)
+	}
 	if err == nil || current != 1 || err.Error() != "the run was interrupted before a migration began. The database is at version 1. Apply again" {
 		t.Errorf("got version %d, %v", current, err)
 	}

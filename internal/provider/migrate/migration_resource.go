@@ -132,7 +132,7 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 			"pending": pendingAttribute("Migrations that are known, not applied and needed for `version`, in the order in which " +
 				"they run. The plan lists what the " +
 				"apply will run; the list remains after the apply, until the next refresh. When the resource is created, sizes are " +
-				"known after the apply only, and a warning of the plan tells them."),
+				"known after the apply only, and a warning of the plan tells those of tables that are locked against writes."),
 			"drift": schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: describedDrift},
 		},
 	}
@@ -222,22 +222,20 @@ func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, p
 	current, err := engine.Run(ctx, now)
 	plan.CurrentVersion = types.Int64Value(current)
 	if plan.Drift.IsUnknown() {
-		plan.Drift = types.ListNull(types.StringType)
 		// What cannot be read now, the next refresh tells.
-		if applied, readErr := engine.Applied(ctx); readErr == nil {
-			plan.Drift = driftOf(ctx, engine, applied)
-		}
+		applied, _ := engine.Applied(ctx)
+		plan.Drift, _ = driftOf(ctx, engine, applied)
 	}
 	return err
 }
 
 // driftOf is the attribute; null where it cannot be told.
-func driftOf(ctx context.Context, engine *migrate.Engine, applied []migrate.Applied) types.List {
+func driftOf(ctx context.Context, engine *migrate.Engine, applied []migrate.Applied) (types.List, error) {
 	found, err := engine.Drift(ctx, applied)
 	if err != nil || found == nil {
-		return types.ListNull(types.StringType)
+		return types.ListNull(types.StringType), err
 	}
-	return texts(found)
+	return texts(found), nil
 }
 
 func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -259,7 +257,11 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 		return
 	}
 	state.CurrentVersion = types.Int64Value(migrate.Current(applied))
-	state.Drift = driftOf(ctx, engine, applied)
+	drift, err := driftOf(ctx, engine, applied)
+	if err != nil {
+		resp.Diagnostics.AddWarning("Drift is not known", "Whether somebody has changed the schema could not be read: "+err.Error()+".")
+	}
+	state.Drift = drift
 	// Files that cannot be used, or differ from what was applied, are the plan's to report: a destroy must not fail because
 	// of them.
 	state.Pending = types.ListValueMust(pendingType, nil)
