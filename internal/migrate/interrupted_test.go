@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -276,6 +277,38 @@ func TestAPlanWaitsForARunThatIsUnderWay(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// A plan that is made while somebody else runs the first migration does not take what that makes for a schema to adopt.
+func TestAPlanBesideTheFirstRun(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	var group sync.WaitGroup
+	var planned atomic.Int64
+	ran := make(chan struct{})
+	for range 8 {
+		db := testdb.DB(t, database)
+		group.Go(func() {
+			for running := true; running; {
+				select {
+				case <-ran:
+					running = false
+				default:
+				}
+				plan, err := migrate.New(db, migrate.Platform, migrate.Options{}).Plan(t.Context(), latest(t), false)
+				if err != nil || plan.Adopts > 0 || plan.From > 0 && plan.From < latest(t) {
+					t.Errorf("planned from %d, adopting %d: %v", plan.From, plan.Adopts, err)
+				}
+				planned.Add(1)
+			}
+		})
+	}
+	for planned.Load() < 8 {
+		time.Sleep(time.Millisecond)
+	}
+	up(t, database, latest(t))
+	close(ran)
+	group.Wait()
 }
 
 func TestAStalePlanIsRefused(t *testing.T) {

@@ -133,7 +133,14 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 		return plan, err
 	}
 	if len(applied) == 0 {
-		if plan.Adopts, err = e.adoptable(ctx, known); err != nil {
+		plan.Adopts, err = e.adoptable(ctx, known)
+		if err != nil || plan.Adopts > 0 {
+			// Has a run that began meanwhile made it? It records a migration at the same moment.
+			if again, readErr := e.Applied(ctx); readErr == nil && len(again) > 0 {
+				return e.outline(ctx, version)
+			}
+		}
+		if err != nil {
 			return plan, err
 		}
 		plan.From, plan.Adopted = plan.Adopts, plan.Adopts
