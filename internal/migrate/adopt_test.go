@@ -108,7 +108,8 @@ const privilegesSQL = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
 		a.privilege_type)
 	FROM pg_default_acl d, aclexplode(d.defaclacl) a
 	UNION ALL
-	SELECT format('database: %s %s', a.grantee, a.privilege_type) FROM pg_database d, aclexplode(d.datacl) a
+	SELECT format('database: %s %s', replace(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END,
+		current_database(), 'DATABASE'), a.privilege_type) FROM pg_database d, aclexplode(d.datacl) a
 		WHERE d.datname = current_database()) AS lines`
 
 // An empty database, an adopted one and one that was upgraded step by step end up the same.
