@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -24,6 +23,10 @@ func adoptionError(version int64, revision string, differences []string) *Adopti
 		text += fmt.Sprintf(" (Alembic's revision there is %s; it must be %s)", revision, baselineRevision)
 	}
 	listed := differences[:min(len(differences), most)]
+	if len(differences) == 0 { // It is Alembic's revision alone.
+		return &AdoptionError{problem.New(text+". Nothing was changed",
+			"Bring the database to that revision with Alembic, or correct public.alembic_version if the schema is that of the revision")}
+	}
 	text += fmt.Sprintf(", with %d differences:\n  - %s\n", len(differences), strings.Join(listed, "\n  - "))
 	if len(differences) > most {
 		text += fmt.Sprintf("  … and %d more\n", len(differences)-most)
@@ -52,7 +55,7 @@ func (e *Engine) adoptable(ctx context.Context, known []Migration) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	there, err := postgres.QueryOne[struct{ There bool }](ctx, e.db, thereSQL, slices.Sorted(maps.Keys(belongs(baseline))))
+	there, err := postgres.QueryOne[struct{ There bool }](ctx, e.db, thereSQL, names(baseline))
 	if err != nil || !there.There {
 		return 0, err
 	}
@@ -60,31 +63,48 @@ func (e *Engine) adoptable(ctx context.Context, known []Migration) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	var version int64
-	var closest []string // how the schema differs from that version
-	for _, m := range slices.Backward(known) {
-		expected, err := e.source.expected(m.Version)
-		if err != nil {
-			return 0, err
-		}
-		found := differences(expected, actual)
-		if version == 0 || len(found) < len(closest) {
-			version, closest = m.Version, found
-		}
-		if len(found) == 0 {
-			break
-		}
+	version, differences, err := e.source.closest(known, actual)
+	if err != nil {
+		return 0, err
 	}
 	revision, err := e.revision(ctx)
 	switch {
 	case err != nil:
 		return 0, err
 	case revision != "" && revision != baselineRevision:
-		return 0, adoptionError(version, revision, closest)
-	case len(closest) > 0:
-		return 0, adoptionError(version, "", closest)
+		return 0, adoptionError(version, revision, differences)
+	case len(differences) > 0:
+		return 0, adoptionError(version, "", differences)
 	}
 	return version, nil
+}
+
+// closest is the version that a schema resembles most, and how it differs from that.
+func (s Source) closest(known []Migration, actual []object) (version int64, differs []string, err error) {
+	for _, m := range slices.Backward(known) {
+		expected, err := s.expected(m.Version)
+		if err != nil {
+			return 0, nil, err
+		}
+		found := differences(expected, actual)
+		if version == 0 || len(found) < len(differs) {
+			version, differs = m.Version, found
+		}
+		if len(found) == 0 {
+			break
+		}
+	}
+	return version, differs, nil
+}
+
+// names lists the tables, types and so on that objects belong to.
+func names(objects []recorded) []string {
+	var all []string
+	for _, o := range objects {
+		all = append(all, o.Of)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // revision is what Alembic remembers, or empty.

@@ -108,7 +108,8 @@ const privilegesSQL = `SELECT string_agg(line, E'\n' ORDER BY line) FROM (
 		a.privilege_type)
 	FROM pg_default_acl d, aclexplode(d.defaclacl) a
 	UNION ALL
-	SELECT format('database: %s %s', a.grantee, a.privilege_type) FROM pg_database d, aclexplode(d.datacl) a
+	SELECT format('database: %s %s', replace(CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END,
+		current_database(), 'DATABASE'), a.privilege_type) FROM pg_database d, aclexplode(d.datacl) a
 		WHERE d.datname = current_database()) AS lines`
 
 // An empty database, an adopted one and one that was upgraded step by step end up the same.
@@ -227,7 +228,7 @@ func TestAdoptionIsRefused(t *testing.T) {
 			testdb.Exec(t, database, change.sql)
 			_, err := platform(t, database).Up(t.Context(), latest(t))
 			var refused *migrate.AdoptionError
-			if !errors.As(err, &refused) || !strings.Contains(err.Error(), change.says) {
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), change.says) || strings.Contains(err.Error(), " 0 differences") {
 				t.Errorf("got %v", err)
 			}
 			if testdb.Value[bool](t, database, `SELECT to_regnamespace('brownie') IS NOT NULL`) {
@@ -239,6 +240,30 @@ func TestAdoptionIsRefused(t *testing.T) {
 	database := testdb.Empty(t)
 	testdb.Exec(t, database, `CREATE TABLE orders (n int)`)
 	up(t, database, latest(t))
+}
+
+// What changes between the plan and the apply is not adopted, also where a part of a history is there.
+func TestAdoptionComparesUnderTheLock(t *testing.T) {
+	t.Parallel()
+	for _, history := range []string{`SELECT 1`, `DELETE FROM brownie.goose_db_version WHERE version_id > 0;
+		ALTER TABLE brownie.goose_db_version DROP COLUMN name, DROP COLUMN sha256, DROP COLUMN applied_at, DROP COLUMN duration_ms,
+		DROP COLUMN role_name, DROP COLUMN provider_version, DROP COLUMN run_id, DROP COLUMN adopted`} {
+		database := testdb.Migrated(t)
+		testdb.Exec(t, database, history)
+		if history == `SELECT 1` {
+			testdb.Exec(t, database, `DROP TABLE brownie.goose_db_version`)
+		}
+		engine := platform(t, database)
+		plan := testdb.Must(engine.Plan(t.Context(), latest(t), false))(t)
+		testdb.Exec(t, database, `DROP TRIGGER set_updated_at ON teams`)
+		_, err := engine.Run(t.Context(), plan)
+		var refused *migrate.AdoptionError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "missing: trigger public.teams CREATE TRIGGER set_updated_at") {
+			t.Errorf("got %v", err)
+		}
+		testdb.Exec(t, database, `CREATE TRIGGER set_updated_at BEFORE UPDATE ON teams FOR EACH ROW EXECUTE FUNCTION brownie.set_updated_at()`)
+		up(t, database, latest(t))
+	}
 }
 
 // A history of an older provider gets what it lacks.

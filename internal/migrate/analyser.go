@@ -22,7 +22,12 @@ func (a *analyser) add(relation string, mode LockMode) *lockTaken {
 	return &a.locks[len(a.locks)-1]
 }
 
-func (l *lockTaken) takes(long, safe string) { l.Long, l.Safe = long, safe }
+// takes says what takes long. What rewrites the table takes longest, and only its alternative avoids that.
+func (l *lockTaken) takes(long, safe string) {
+	if l.Long != rewrites {
+		l.Long, l.Safe = long, safe
+	}
+}
 
 const (
 	rewrites  = "rewrites the table and its indexes"
@@ -116,7 +121,7 @@ func (a *analyser) rows(kind, relation string, s node) {
 		a.add(relation, RowExclusive).takes("changes rows", inBatches)
 	case "SelectStmt":
 		for _, function := range s.find("FuncCall") {
-			a.functions = append(a.functions, last(function.names("funcname")))
+			a.function(function)
 		}
 		if s.list("lockingClause") != nil {
 			a.each(s.list("fromClause"), RowShare)
@@ -131,8 +136,15 @@ func (a *analyser) rows(kind, relation string, s node) {
 			a.add(relation, AccessExclusive).takes("computes all rows", "REFRESH MATERIALIZED VIEW CONCURRENTLY")
 		}
 	case "ClusterStmt":
+		if relation == "" {
+			a.unknown = "CLUSTER of all tables that were clustered before"
+			return
+		}
 		a.add(relation, AccessExclusive).takes(rewrites, inQuietHours)
 	case "VacuumStmt":
+		if s.list("rels") == nil && s.option("full") {
+			a.unknown = "VACUUM FULL of all tables"
+		}
 		for _, each := range s.list("rels") {
 			vacuumed := each.get("VacuumRelation").get("relation").relation()
 			if s.option("full") {
@@ -142,9 +154,12 @@ func (a *analyser) rows(kind, relation string, s node) {
 			}
 		}
 	case "ReindexStmt":
-		if s.option("concurrently") {
+		switch {
+		case s.option("concurrently"):
 			a.add(relation, ShareUpdateExclusive)
-		} else {
+		case relation == "":
+			a.unknown = "REINDEX of all tables"
+		default:
 			a.add(relation, Share).takes("builds indexes, which nobody can use meanwhile", "REINDEX … CONCURRENTLY"+ownFile)
 		}
 	case "DoStmt":
@@ -152,6 +167,20 @@ func (a *analyser) rows(kind, relation string, s node) {
 	case "CallStmt":
 		a.unknown = "this procedure"
 	}
+}
+
+// isolates are the provider's own functions that change a table; its others lock nothing.
+var isolates = []string{"isolate_table", "hide_statistics", "write_policies", "guard_keys"}
+
+func (a *analyser) function(call node) {
+	name := call.names("funcname")
+	if len(name) == 2 && name[0] == "brownie" && slices.Contains(isolates, name[1]) {
+		if arguments := call.list("args"); len(arguments) > 0 && arguments[0].constant() != "" {
+			a.add(arguments[0].constant(), AccessExclusive)
+			return
+		}
+	}
+	a.functions = append(a.functions, last(name))
 }
 
 func (a *analyser) each(relations []node, mode LockMode) {

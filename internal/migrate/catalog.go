@@ -19,15 +19,23 @@ type object struct {
 
 func (o object) String() string { return o.Kind + "\t" + o.Of + "\t" + o.Text }
 
+// plainWordsSQL makes, until the transaction ends, the settings that change how PostgreSQL writes names, expressions and values.
+const plainWordsSQL = `pg_catalog.concat(
+	pg_catalog.set_config('quote_all_identifiers', 'off', true), pg_catalog.set_config('standard_conforming_strings', 'on', true),
+	pg_catalog.set_config('datestyle', 'ISO, MDY', true), pg_catalog.set_config('intervalstyle', 'postgres', true),
+	pg_catalog.set_config('timezone', 'UTC', true), pg_catalog.set_config('extra_float_digits', '1', true),
+	pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('xmlbinary', 'base64', true))`
+
 // catalogSQL describes the schemas public and brownie, without owners and privileges, which depend on who migrates, and
-// without the tables that remember what ran. Whether a name is written with its schema depends on the path at that moment, which
-// is set while the statement runs, so that no function or operator of the statement itself is found by it.
+// without the tables that remember what ran. How names and values are written depends on the settings of that moment, which
+// are made while the statement runs, so that no function or operator of the statement itself is found by another path.
 const catalogSQL = `
-SELECT object.* FROM (SELECT pg_catalog.set_config('search_path', 'public', true)) AS path (set), LATERAL (
+SELECT object.* FROM (SELECT pg_catalog.set_config('search_path', 'public', true), ` + plainWordsSQL + `) AS path (set, words), LATERAL (
 WITH relation AS (
 	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS name
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	WHERE n.nspname IN ('public', 'brownie') AND c.relname NOT LIKE 'goose\_db\_version%' AND path.set = 'public'
+	WHERE n.nspname IN ('public', 'brownie') AND NOT starts_with(c.relname, 'goose_db_version') AND path.set = 'public'
+		AND path.words <> ''
 )
 SELECT 'type' AS kind, format('%I.%I', n.nspname, t.typname) AS of, string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) AS text
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid
@@ -56,7 +64,7 @@ SELECT 'policy', r.name, concat_ws(' ', p.polname, p.polcmd, p.polpermissive,
 	pg_get_expr(p.polqual, p.polrelid), 'check ' || pg_get_expr(p.polwithcheck, p.polrelid))
 FROM relation r JOIN pg_catalog.pg_policy p ON p.polrelid = r.oid
 UNION ALL
-SELECT 'trigger', r.name, pg_get_triggerdef(t.oid)
+SELECT 'trigger', r.name, pg_get_triggerdef(t.oid) || CASE WHEN t.tgenabled IN ('D', 'R') THEN ' DISABLED' ELSE '' END
 FROM relation r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
 UNION ALL
 SELECT 'view', r.name, concat_ws(' ', array_to_string(r.reloptions, ','), pg_get_viewdef(r.oid)) FROM relation r
@@ -68,13 +76,18 @@ WHERE n.nspname IN ('public', 'brownie') AND p.prokind IN ('f', 'p')
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 OFFSET 0) object`
 
-// objects reads the catalog. Line breaks within definitions become spaces, so that an object is one line.
+// objects reads the catalog.
 func (e *Engine) objects(ctx context.Context) ([]object, error) {
 	objects, err := postgres.Query[object](ctx, e.db, catalogSQL)
+	return oneLineEach(objects), err
+}
+
+// oneLineEach makes line breaks within definitions spaces.
+func oneLineEach(objects []object) []object {
 	for i := range objects {
 		objects[i].Text = strings.Join(strings.Fields(objects[i].Text), " ")
 	}
-	return objects, err
+	return objects
 }
 
 // Catalog describes every object of the schemas public and brownie in a line, as [migrations.Catalog] does. Owners and
@@ -89,18 +102,26 @@ func (e *Engine) Catalog(ctx context.Context) ([]string, error) {
 	return lines, err
 }
 
+// recorded is an object that migrations make, and the first version that has it.
+type recorded struct {
+	object
+
+	since int64
+}
+
 // expected is the catalog that the migrations up to a version make. Each line of the recorded catalog is an object, with
 // the first and the last version that has it.
-func (s Source) expected(version int64) ([]object, error) {
-	var objects []object
+func (s Source) expected(version int64) ([]recorded, error) {
+	var objects []recorded
 	for line := range strings.Lines(s.catalog) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 4)
 		var first, last int64
-		if n, err := fmt.Sscanf(fields[0], "%d-%d", &first, &last); n == 0 || len(fields) < 4 {
-			return nil, fmt.Errorf("the recorded catalog has an unreadable line %q: %w", line, err)
+		// The last version is missing in a line of an object that still exists; that the scan then ends early is no error.
+		if n, _ := fmt.Sscanf(fields[0], "%d-%d", &first, &last); n == 0 || len(fields) < 4 {
+			return nil, fmt.Errorf("the recorded catalog has an unreadable line %q", line)
 		}
 		if first <= version && (last == 0 || version <= last) {
-			objects = append(objects, object{fields[1], fields[2], fields[3]})
+			objects = append(objects, recorded{object{fields[1], fields[2], fields[3]}, first})
 		}
 	}
 	return objects, nil
@@ -108,26 +129,34 @@ func (s Source) expected(version int64) ([]object, error) {
 
 // differences lists what a schema lacks, and what it has beside that belongs to the same tables and types. A table that
 // is missing stands for all that belongs to it.
-func differences(expected, actual []object) []string {
+func differences(expected []recorded, actual []object) []string {
 	var result []string
 	tell := func(what string, o object) {
 		result = append(result, what+strings.TrimRight(strings.ReplaceAll(o.String(), "\t", " "), " "))
 	}
+	wanted := make([]object, len(expected))
+	for i, o := range expected {
+		wanted[i] = o.object
+	}
 	there := belongs(actual)
-	for _, o := range expected {
-		if !slices.Contains(actual, o) && (there[o.Of] || o.Kind == "table" || o.Kind == "type" || o.Kind == "view" ||
-			o.Kind == "function") {
+	for _, o := range wanted {
+		if !slices.Contains(actual, o) && (there[o.Of] || o.standsAlone()) {
 			tell("missing: ", o)
 		}
 	}
-	known := belongs(expected)
+	known := belongs(wanted)
 	for _, o := range actual {
-		if known[o.Of] && !slices.Contains(expected, o) {
+		if known[o.Of] && !slices.Contains(wanted, o) {
 			tell("unexpected: ", o)
 		}
 	}
 	slices.Sort(result)
 	return result
+}
+
+// standsAlone tells an object that belongs to none but itself.
+func (o object) standsAlone() bool {
+	return slices.Contains([]string{"table", "type", "view", "function"}, o.Kind)
 }
 
 // belongs is the set of tables, types and so on that objects belong to.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -88,14 +89,14 @@ func stalePlan(planned, found, wanted int64) *StalePlanError {
 type BudgetError struct{ *problem.Problem }
 
 func budgetError(limit int64, problems []string) *BudgetError {
-	return &BudgetError{problem.New(fmt.Sprintf("writes would have to wait too long, since max_locked_bytes is %d: %s",
-		limit, strings.Join(problems, "; ")), "").On("max_locked_bytes")}
+	return &BudgetError{problem.New(fmt.Sprintf("writes would have to wait too long, since max_locked_bytes is %s: %s",
+		Size(limit), strings.Join(problems, "; ")), "").On("max_locked_bytes")}
 }
 
 // InvalidIndexError names indexes that an interrupted CREATE INDEX CONCURRENTLY left behind.
 type InvalidIndexError struct{ *problem.Problem }
 
-func invalidIndexes(file string, indexes []string) *InvalidIndexError {
+func invalidIndexError(file string, indexes []string) *InvalidIndexError {
 	var repairs []string
 	for _, index := range indexes {
 		repairs = append(repairs, "DROP INDEX CONCURRENTLY "+index+";")
@@ -115,35 +116,63 @@ type StepError struct {
 	Current int64
 }
 
-// stepError words the failure of a step. ran is what was applied before it, current where that leaves the database.
-func stepError(m Migration, down bool, ran []string, current int64, cause error) *StepError {
-	what := "migration " + m.Name
+func stepName(m Migration, down bool) string {
 	if down {
-		what = "the down step of " + what
+		return "the down step of migration " + m.Name
 	}
+	return "migration " + m.Name
+}
+
+// stepError words the failure of a step.
+func stepError(failed failedStepError) *StepError {
+	m, cause := failed.migration, failed.cause
 	var invalid *InvalidIndexError
 	isInvalid := errors.As(cause, &invalid)
 	var sentences []string
 	if isInvalid {
 		sentences = append(sentences, invalid.Error()+".")
 	}
-	if len(ran) > 0 {
-		sentences = append(sentences, "Applied before it: "+strings.Join(ran, ", ")+".")
+	if len(failed.ran) > 0 {
+		sentences = append(sentences, "Applied before it: "+strings.Join(failed.ran, ", ")+".")
 	}
 	if m.transaction {
-		sentences = append(sentences, fmt.Sprintf("Nothing of %s was applied.", m.Name))
+		done := "applied"
+		if failed.down {
+			done = "done"
+		}
+		sentences = append(sentences, fmt.Sprintf("Nothing of %s was %s.", m.Name, done))
 	} else {
 		sentences = append(sentences, m.Name+" runs without a transaction, so that what its earlier statements did has remained; it "+
 			"must be able to run again.")
 	}
-	sentences = append(sentences, fmt.Sprintf("The database stays at version %d; repair the cause and apply again", current))
-	where := ": " + strings.TrimRight(serverMessage(cause), ".") + ". "
-	if at := new(statementError); errors.As(cause, &at) {
-		where = fmt.Sprintf(" at line %d: %s.\n\n%s\n\n", at.line, strings.TrimRight(at.Error(), "."), indent(at.sql))
-	} else if isInvalid {
-		where = ". "
+	interrupted := errors.Is(cause, context.Canceled)
+	remedy := "repair the cause and apply again"
+	if interrupted {
+		remedy = "apply again"
 	}
-	return &StepError{problem.New(what+" failed"+where+strings.Join(sentences, " "), "").Because(cause), m, current}
+	if failed.unread {
+		sentences = append(sentences, fmt.Sprintf("The database was at version %d before; nobody answered what it is at now. When the "+
+			"server is back, %s", failed.current, remedy))
+	} else {
+		sentences = append(sentences, fmt.Sprintf("The database stays at version %d; %s", failed.current, remedy))
+	}
+	where := " failed: " + strings.TrimRight(serverMessage(cause), ".") + ". "
+	at := new(statementError)
+	switch {
+	case interrupted:
+		where = " was interrupted. "
+	case errors.As(cause, &at):
+		where = fmt.Sprintf(" failed at line %d: %s.\n\n%s\n\n", at.line, strings.TrimRight(at.Error(), "."), indent(at.sql))
+	case isInvalid:
+		where = " failed. "
+	}
+	return &StepError{problem.New(stepName(m, failed.down)+where+strings.Join(sentences, " "), "").Because(cause), m, failed.current}
+}
+
+// interruptedError is for somebody who pressed Ctrl-C while no migration was running.
+func interruptedError(current int64, cause error) error {
+	return problem.New(fmt.Sprintf("the run was interrupted before a migration began. The database is at version %d", current),
+		"Apply again").Because(cause)
 }
 
 // statementError is the statement that failed, with the line of the file where the server saw the fault.

@@ -59,6 +59,21 @@ func (m Migration) section(down bool) section {
 	return m.up
 }
 
+// maxSQL is how much of a section is shown.
+const maxSQL = 64 << 10
+
+// SQL is what stands in a section, as the file says it; of a very long one the beginning, and a note how much it is.
+func (m Migration) SQL(down bool) string {
+	part := m.section(down)
+	_, text, _ := strings.Cut(m.text[part.from:part.to], "\n") // behind the annotation
+	text = strings.TrimSpace(text)
+	if len(text) <= maxSQL {
+		return text
+	}
+	note := fmt.Sprintf("\n-- … cut here: this is the beginning of %s", Size(int64(len(text))))
+	return strings.ToValidUTF8(text[:maxSQL-len(note)], "") + note
+}
+
 // scanner reads a file line by line, by goose's rules.
 type scanner struct {
 	*Migration
@@ -178,6 +193,9 @@ func (s *scanner) noUp(at int) error {
 }
 
 func (s *scanner) unfinished() error {
+	if err := s.forPsql(); err != nil {
+		return err
+	}
 	return s.bad(s.open, "the statement that begins here does not end with a semicolon at the end of a line")
 }
 

@@ -180,6 +180,9 @@ func (r *run) check(ctx context.Context, plan Plan) (int64, error) {
 	}
 	var changes []postgres.Statement
 	if len(applied) == 0 && plan.Adopts > 0 {
+		if err := r.stillAdoptable(ctx, plan.Adopts); err != nil {
+			return 0, err
+		}
 		for _, m := range known {
 			if m.Version <= plan.Adopts {
 				changes = append(changes, r.record(m, 0, true))
@@ -222,6 +225,37 @@ func (r *run) check(ctx context.Context, plan Plan) (int64, error) {
 		}
 	}
 	return current, nil
+}
+
+// stillAdoptable compares a schema that is about to be adopted once more, now that nobody else can migrate.
+func (r *run) stillAdoptable(ctx context.Context, version int64) error {
+	// What the statement sets ends with it, also in a transaction.
+	var before, after string
+	if r.inTransaction() {
+		before, after = `SAVEPOINT brownie_compare`, `ROLLBACK TO brownie_compare`
+	}
+	if _, err := r.conn.Exec(ctx, before); err != nil {
+		return err
+	}
+	rows, err := r.conn.Query(ctx, catalogSQL)
+	if err != nil {
+		return err
+	}
+	actual, err := pgx.CollectRows(rows, pgx.RowToStructByName[object])
+	if err != nil {
+		return err
+	}
+	if _, err := r.conn.Exec(ctx, after); err != nil {
+		return err
+	}
+	expected, err := r.source.expected(version)
+	if err != nil {
+		return err
+	}
+	if found := differences(expected, oneLineEach(actual)); len(found) > 0 {
+		return adoptionError(version, "", found)
+	}
+	return nil
 }
 
 const (

@@ -23,11 +23,11 @@ type TableLock struct {
 const resolveSQL = `
 WITH RECURSIVE named AS MATERIALIZED (
 	SELECT l.* FROM (SELECT pg_catalog.set_config('search_path',
-		CASE WHEN $4 THEN ` + searchPathSQL + ` ELSE current_setting('search_path') END, true)) AS path (set),
+		CASE WHEN $4 THEN ` + searchPathSQL + ` ELSE current_setting('search_path') END, true), ` + plainWordsSQL + `) AS path (set, words),
 		LATERAL (
 			SELECT i, partners, not_null, to_regclass(relation) AS relation
 			FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS l (relation, partners, not_null, i)
-				WHERE path.set <> '' OFFSET 0) l
+				WHERE path.set <> '' AND path.words <> '' OFFSET 0) l
 ), wanted AS (
 	SELECT n.i, n.partners, n.not_null, coalesce(x.indrelid, n.relation) AS relation
 	FROM named n LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = n.relation
@@ -61,7 +61,7 @@ SELECT l.i, n.nspname::text AS schema_name, c.relname::text AS name, format('%I.
 FROM locked l
 JOIN pg_catalog.pg_class c ON c.oid = l.oid AND c.relkind IN ('r', 'p', 'm')
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT (n.nspname = 'brownie' AND c.relname LIKE 'goose\_db\_version%')
+WHERE NOT (n.nspname = 'brownie' AND starts_with(c.relname, 'goose_db_version'))
 ORDER BY l.i, 4`
 
 const ownFunctionsSQL = `
@@ -135,7 +135,7 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		l.Long = "" // Nothing takes long on a table that is new.
 		isResolved := slices.ContainsFunc(resolved, func(r resolvedLock) bool { return int(r.I-1) == i })
 		if l.Declared && !isResolved && !slices.ContainsFunc(created,
-			func(c tableName) bool { return strings.HasSuffix(l.Relation, c.Name) }) {
+			func(c tableName) bool { return c.Name == unqualified(l.Relation) }) {
 			step.Unknown = append(step.Unknown, fmt.Sprintf(noSuchTable, step.Name, l.Line, l.Relation))
 		}
 	}
@@ -151,15 +151,15 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 		if l.Mode > strongest[r.TableName].Mode {
 			strongest[r.TableName] = TableLock{r.TableName, l.Mode, r.Bytes}
 		}
-		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.Mode.blocksWrites() && l.Long != "" && !r.Proved {
-			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %d bytes, against writes (%s). Safe "+
+		if limit := e.options.MaxLockedBytes; limit != nil && r.Bytes > *limit && l.Mode.BlocksWrites() && l.Long != "" && !r.Proved {
+			problems = append(problems, fmt.Sprintf("%s, line %d %s while it locks %s, of %s, against writes (%s). Safe "+
 				"alternative: %s",
-				step.Name, l.Line, l.Long, r.TableName, r.Bytes, l.Mode, l.Safe))
+				step.Name, l.Line, l.Long, r.TableName, Size(r.Bytes), l.Mode, l.Safe))
 		}
 	}
 	for _, l := range strongest {
 		step.Locks = append(step.Locks, l)
-		if l.Mode.blocksWrites() {
+		if l.Mode.BlocksWrites() {
 			step.Bytes += l.Bytes
 		}
 	}
@@ -167,6 +167,11 @@ func (e *Engine) resolve(ctx context.Context, step *Step, found analysis, create
 	unknown, err := e.foreign(ctx, found.Unknown)
 	step.Unknown = append(step.Unknown, unknown...)
 	return problems, err
+}
+
+// unqualified is the last part of a name in SQL.
+func unqualified(name string) string {
+	return strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`)
 }
 
 // foreign leaves out PostgreSQL's own functions.

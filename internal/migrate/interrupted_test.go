@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -224,103 +225,6 @@ func TestAFailureTellsWhere(t *testing.T) {
 	}
 }
 
-// While a long transaction keeps an ALTER TABLE from its lock, others go on writing: they wait behind it for no longer
-// than lock_timeout.
-func TestAlterWaitsInSlices(t *testing.T) {
-	t.Parallel()
-	held := time.Minute
-	if testing.Short() {
-		held = 10 * time.Second
-	}
-	database := testdb.Empty(t)
-	testdb.Exec(t, database, `CREATE TABLE data (n int); INSERT INTO data VALUES (1)`)
-	open := func() *pgx.Conn {
-		conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
-		t.Cleanup(func() { _ = conn.Close(context.Background()) })
-		return conn
-	}
-	reader, writer := open(), open()
-	for _, sql := range []string{"BEGIN", "SELECT * FROM data"} {
-		if _, err := reader.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ended := make(chan error, 1)
-	waits := 0
-	engine := migrate.New(testdb.DB(t, database), migrate.Source{
-		Name:  "app",
-		Files: fstest.MapFS{"0001_x.sql": file(`ALTER TABLE data ADD COLUMN m int;`)},
-	}, migrate.Options{
-		Log: func(_ context.Context, message string, _ map[string]any) {
-			if message == "migration waits for a lock" {
-				waits++
-			}
-		},
-	})
-	go func() {
-		_, err := engine.Up(t.Context(), 1)
-		ended <- err
-	}()
-	longest, writes := time.Duration(0), 0
-	write := func() {
-		began := time.Now()
-		if _, err := writer.Exec(t.Context(), `UPDATE data SET n = n + 1`); err != nil {
-			t.Fatal(err)
-		}
-		longest = max(longest, time.Since(began))
-		writes++
-		time.Sleep(time.Millisecond)
-	}
-	for began := time.Now(); time.Since(began) < held; {
-		write()
-	}
-	if len(ended) > 0 {
-		t.Fatal("the migration did not wait for the reader")
-	}
-	if _, err := reader.Exec(t.Context(), "COMMIT"); err != nil {
-		t.Fatal(err)
-	}
-	for len(ended) == 0 {
-		write()
-	}
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d writes, the longest took %s; the migration gave up its place %d times", writes, longest, waits)
-	if longest > migrate.DefaultLockTimeout+time.Second {
-		t.Errorf("a writer waited %s", longest)
-	}
-	if waits == 0 {
-		t.Error("the migration kept its place in the queue")
-	}
-}
-
-// A lock that is never to be had ends in an error that names who has it.
-func TestTheHolderOfALockIsNamed(t *testing.T) {
-	t.Parallel()
-	database := testdb.Empty(t)
-	testdb.Exec(t, database, `CREATE TABLE data (n int)`)
-	holder := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)+"&application_name=nightly-report"))(t)
-	defer func() { _ = holder.Close(context.Background()) }()
-	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT * FROM data"); err != nil {
-		t.Fatal(err)
-	}
-	for _, prefix := range []string{"", "-- +goose NO TRANSACTION\n"} {
-		engine := migrate.New(testdb.DB(t, database), migrate.Source{
-			Name: "app", Files: fstest.MapFS{"0001_x.sql": {Data: []byte(prefix + "-- +goose Up\nALTER TABLE data ADD COLUMN m int;\n")}},
-		}, migrate.Options{LockTimeout: 20 * time.Millisecond})
-		_, err := engine.Up(t.Context(), 1)
-		for _, want := range []string{
-			"no lock was to be had in 30 attempts of 20ms", "of role postgres (nightly-report, since 20",
-			"0001_x.sql",
-		} {
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%q does not contain %q", err, want)
-			}
-		}
-	}
-}
-
 // 8 applies at once on an empty database: one migrates, the others wait and find nothing to do.
 func TestConcurrentUpsQueue(t *testing.T) {
 	t.Parallel()
@@ -373,6 +277,38 @@ func TestAPlanWaitsForARunThatIsUnderWay(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// A plan that is made while somebody else runs the first migration does not take what that makes for a schema to adopt.
+func TestAPlanBesideTheFirstRun(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	var group sync.WaitGroup
+	var planned atomic.Int64
+	ran := make(chan struct{})
+	for range 8 {
+		db := testdb.DB(t, database)
+		group.Go(func() {
+			for running := true; running; {
+				select {
+				case <-ran:
+					running = false
+				default:
+				}
+				plan, err := migrate.New(db, migrate.Platform, migrate.Options{}).Plan(t.Context(), latest(t), false)
+				if err != nil || plan.Adopts > 0 || plan.From > 0 && plan.From < latest(t) {
+					t.Errorf("planned from %d, adopting %d: %v", plan.From, plan.Adopts, err)
+				}
+				planned.Add(1)
+			}
+		})
+	}
+	for planned.Load() < 8 {
+		time.Sleep(time.Millisecond)
+	}
+	up(t, database, latest(t))
+	close(ran)
+	group.Wait()
 }
 
 func TestAStalePlanIsRefused(t *testing.T) {

@@ -38,8 +38,8 @@ func ParseLockMode(name string) (mode LockMode, found bool) {
 	return 0, false
 }
 
-// blocksWrites tells the modes that make INSERT, UPDATE and DELETE wait.
-func (m LockMode) blocksWrites() bool { return m >= Share }
+// BlocksWrites tells the modes that make INSERT, UPDATE and DELETE wait.
+func (m LockMode) BlocksWrites() bool { return m >= Share }
 
 // lockTaken is what a statement locks, as far as its text tells.
 type lockTaken struct {
@@ -111,7 +111,7 @@ func holdUntilCommit(locks []lockTaken) {
 		switch {
 		case l.Long != "":
 			later = *l
-		case l.Mode.blocksWrites() && later.Long != "" && !l.Declared:
+		case l.Mode.BlocksWrites() && later.Long != "" && !l.Declared:
 			l.Long = fmt.Sprintf("keeps that lock while line %d %s", later.Line, later.Long)
 			l.Safe = "move what takes long into a migration of its own"
 		}

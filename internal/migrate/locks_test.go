@@ -185,6 +185,7 @@ func TestLocksOfStatements(t *testing.T) {
 		`CREATE STATISTICS s ON id, customer_id FROM orders`,
 		`CREATE TABLE items (order_id int REFERENCES orders, n int, FOREIGN KEY (n) REFERENCES customers)`,
 		`REFRESH MATERIALIZED VIEW totals`,
+		`ALTER TABLE orders ADD COLUMN n int CHECK (n > 0) UNIQUE`,
 		`CREATE OR REPLACE VIEW names AS SELECT name FROM customers`,
 		`CLUSTER orders USING orders_pkey`,
 		`UPDATE orders SET note = note`,
@@ -219,21 +220,23 @@ func TestLocksThatTakeLong(t *testing.T) {
 		CREATE TABLE people (id int); ALTER TABLE customers INHERIT people`)
 	limit := int64(64 << 10)
 	for sql, alternative := range map[string]string{
-		`CREATE INDEX i ON customers (name);`:                                    "CREATE INDEX CONCURRENTLY",
-		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0);`:                 "NOT VALID",
-		`ALTER TABLE people ADD CONSTRAINT c CHECK (id > 0);`:                    "NOT VALID",
-		`ALTER TABLE customers ADD CONSTRAINT c UNIQUE (name);`:                  "USING INDEX",
-		`ALTER TABLE customers ALTER COLUMN name TYPE varchar(10);`:              "another column",
-		`ALTER TABLE customers ADD COLUMN n uuid DEFAULT gen_random_uuid();`:     "without a default",
-		"ALTER TABLE customers ADD COLUMN n int;\nUPDATE customers SET n = 1;":   "of its own",
-		`ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES customers;`:          "NOT VALID",
-		`ALTER TABLE customers ALTER COLUMN name SET NOT NULL;`:                  "",
-		`ALTER TABLE customers ADD COLUMN n int DEFAULT 1;`:                      "",
-		`ALTER TABLE customers ADD COLUMN n timestamptz DEFAULT now();`:          "",
-		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0) NOT VALID;`:       "",
-		`ALTER TABLE customers VALIDATE CONSTRAINT named;`:                       "",
-		"UPDATE customers SET name = 'y';\nALTER TABLE orders ADD COLUMN n int;": "",
-		"CREATE TABLE small (n int);\nCREATE INDEX i ON small (n);":              "",
+		`CREATE INDEX i ON customers (name);`:                                                      "CREATE INDEX CONCURRENTLY",
+		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0);`:                                   "NOT VALID",
+		`ALTER TABLE people ADD CONSTRAINT c CHECK (id > 0);`:                                      "NOT VALID",
+		`ALTER TABLE customers ADD CONSTRAINT c UNIQUE (name);`:                                    "USING INDEX",
+		`ALTER TABLE customers ALTER COLUMN name TYPE varchar(10);`:                                "another column",
+		`ALTER TABLE customers ADD COLUMN n uuid DEFAULT gen_random_uuid();`:                       "without a default",
+		"ALTER TABLE customers ADD COLUMN n int;\nUPDATE customers SET n = 1;":                     "of its own",
+		`ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES customers;`:                            "NOT VALID",
+		`ALTER TABLE customers ALTER COLUMN name SET NOT NULL;`:                                    "",
+		`ALTER TABLE customers ADD COLUMN n int DEFAULT 1;`:                                        "",
+		`ALTER TABLE customers ADD COLUMN n timestamptz DEFAULT now();`:                            "",
+		`ALTER TABLE customers ADD CONSTRAINT c CHECK (id > 0) NOT VALID;`:                         "",
+		`ALTER TABLE customers VALIDATE CONSTRAINT named;`:                                         "",
+		"UPDATE customers SET name = 'y';\nALTER TABLE orders ADD COLUMN n int;":                   "",
+		"CREATE TABLE small (n int);\nCREATE INDEX i ON small (n);":                                "",
+		`ALTER TABLE customers ADD COLUMN n uuid DEFAULT gen_random_uuid() CHECK (n IS NOT NULL);`: "without a default",
+		`ALTER TABLE customers ADD COLUMN n serial CHECK (n > 0);`:                                 "another column",
 		`ALTER TABLE customers ALTER COLUMN id SET NOT NULL;`: "CHECK (column IS " +
 			"NOT NULL)",
 		`ALTER TABLE customers ADD COLUMN n text DEFAULT lower(gen_random_uuid()::text);`:                      "without a default",
@@ -260,8 +263,13 @@ func TestUnknownLocks(t *testing.T) {
 	testdb.Exec(t, database, lockTables)
 	for sql, unknown := range map[string]int{
 		"-- +goose StatementBegin\nDO $$ BEGIN DROP TABLE orders; END $$;\n-- +goose StatementEnd": 1,
-		"SELECT move_rows();":                              1,
-		"SELECT set_config('a.b', 'c', true), lower('A');": 0,
+		"SELECT move_rows();":                                                      1,
+		"SELECT set_config('a.b', 'c', true), lower('A');":                         0,
+		"SELECT brownie.isolate_table('orders');":                                  0,
+		"SELECT brownie.isolate_table(name) FROM tables;":                          1,
+		"-- +goose StatementBegin\nREINDEX SCHEMA public;\n-- +goose StatementEnd": 1,
+		"-- brownie:locks SHARE items\nCREATE TABLE order_items (n int);":          1,
+		"-- brownie:locks SHARE public.items\nCREATE TABLE public.items (n int);":  0,
 		"-- brownie:locks SHARE missing, orders\nCREATE TABLE made (n int);\n-- brownie:locks SHARE " +
 			"made,": 1,
 		"-- brownie:locks ACCESS EXCLUSIVE orders, public.customers\n-- +goose StatementBegin\nDO $$ BEGIN DROP TABLE orders; END " +
@@ -274,6 +282,59 @@ func TestUnknownLocks(t *testing.T) {
 		if strings.Contains(sql, "brownie:locks ACCESS") && !maps.Equal(locks,
 			map[string]string{"public.orders": "ACCESS EXCLUSIVE", "public.customers": "ACCESS EXCLUSIVE"}) {
 			t.Errorf("declared locks are told as %v", locks)
+		}
+	}
+}
+
+// What the provider's own function locks is known.
+func TestLocksOfIsolateTable(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
+	testdb.Exec(t, database, `CREATE TABLE notes (id int PRIMARY KEY, organization_id uuid NOT NULL REFERENCES organizations)`)
+	for i, sql := range []string{
+		`SELECT brownie.isolate_table('public.notes')`, `SELECT brownie.isolate_table('public.notes'::regclass, 'organization_id')`,
+		`SELECT brownie.hide_statistics('public.notes')`,
+	} {
+		engine := migrate.New(testdb.DB(t, database), migrate.Source{
+			Name: fmt.Sprintf("isolate_%d", i), Files: fstest.MapFS{"0001_x.sql": file(sql + ";")},
+		}, migrate.Options{})
+		got, step := told(t, engine, 1, false)
+		want := held(t, database, sql)
+		want["public.notes"] = "ACCESS EXCLUSIVE" // as strong as an owner needs it who is no superuser
+		if !maps.Equal(got, want) || len(step.Unknown) > 0 {
+			t.Errorf("%s:\ntold   %v, unknown %v\nlocked %v", sql, got, step.Unknown, want)
+		}
+	}
+}
+
+// What rearranges all tables is not known to lock nothing.
+func TestStatementsForAllTables(t *testing.T) {
+	t.Parallel()
+	database := testdb.Empty(t)
+	testdb.Exec(t, database, lockTables)
+	for sql, want := range map[string]string{
+		"VACUUM (FULL) orders;":                    "ACCESS EXCLUSIVE",
+		"VACUUM (FULL false) orders;":              "SHARE UPDATE EXCLUSIVE",
+		"VACUUM (FULL off) orders;":                "SHARE UPDATE EXCLUSIVE",
+		"VACUUM (FULL 0) orders;":                  "SHARE UPDATE EXCLUSIVE",
+		"VACUUM (FULL true) orders;":               "ACCESS EXCLUSIVE",
+		"VACUUM FULL orders;":                      "ACCESS EXCLUSIVE",
+		"VACUUM orders;":                           "SHARE UPDATE EXCLUSIVE",
+		"VACUUM FULL;":                             "unknown",
+		"VACUUM;":                                  "",
+		"CLUSTER;":                                 "unknown",
+		"REINDEX DATABASE CONCURRENTLY;":           "",
+		"REINDEX SCHEMA public;":                   "unknown",
+		"REINDEX (CONCURRENTLY off) TABLE orders;": "SHARE",
+	} {
+		text := "-- +goose NO TRANSACTION\n-- +goose Up\n" + sql + "\n"
+		locks, step := told(t, newEngine(t, database, fstest.MapFS{"0001_x.sql": {Data: []byte(text)}}), 1, false)
+		got := locks["public.orders"]
+		if len(step.Unknown) > 0 {
+			got = "unknown"
+		}
+		if got != want {
+			t.Errorf("%s: told %q, want %q: %v", sql, got, want, step.Unknown)
 		}
 	}
 }
@@ -305,11 +366,13 @@ func TestRefusedStatements(t *testing.T) {
 	t.Parallel()
 	database := testdb.Empty(t)
 	for sql, says := range map[string]string{
-		"-- +goose Up\nCOPY data FROM STDIN;\n":                            "COPY from or to the client",
-		"-- +goose NO TRANSACTION\n-- +goose Up\nBEGIN;\nSELECT 1;\n":      "line 3: a migration begins and ends no transaction itself",
-		"-- +goose Up\nSELECT 1;\nCOMMIT;\n":                               "line 3: a migration begins and ends no transaction itself",
-		"-- +goose Up\nCREATE INDEX CONCURRENTLY i ON data (n);\n":         "cannot run in a transaction",
-		"-- brownie:locks SHARE EXCLUSIVE data\n-- +goose Up\nSELECT 1;\n": "is no lock mode",
+		"-- +goose Up\nCOPY data FROM STDIN;\n":                                  "line 2: COPY … FROM stdin",
+		"-- +goose NO TRANSACTION\n-- +goose Up\nBEGIN;\nSELECT 1;\n":            "line 3: a migration begins and ends no transaction itself",
+		"-- +goose Up\nSELECT 1;\nCOMMIT;\n":                                     "line 3: a migration begins and ends no transaction itself",
+		"-- +goose Up\nCREATE INDEX CONCURRENTLY i ON data (n);\n":               "cannot run in a transaction",
+		"-- brownie:locks SHARE EXCLUSIVE data\n-- +goose Up\nSELECT 1;\n":       "is no lock mode",
+		"-- +goose Up\nSAVEPOINT a;\nRELEASE a;\nROLLBACK;\n":                    "line 4: a migration begins and ends no transaction itself",
+		"-- +goose Up\nSAVEPOINT a;\nROLLBACK TO a;\nPREPARE TRANSACTION 'x';\n": "line 4: a migration begins and ends no transaction itself",
 	} {
 		engine := newEngine(t, database, fstest.MapFS{"0001_x.sql": {Data: []byte(sql)}})
 		plan := testdb.Must(engine.Plan(t.Context(), 1, false))(t)

@@ -187,6 +187,9 @@ func TestTheDatabasesOwnerCanMigrate(t *testing.T) {
 			if current, err := engine.Up(t.Context(), latest); err != nil || current != latest {
 				t.Errorf("got version %d, %v", current, err)
 			}
+			if drift := driftOf(t, engine); drift == nil || len(drift) > 0 {
+				t.Errorf("the drift is %q", drift)
+			}
 		})
 	}
 }
@@ -196,7 +199,7 @@ func ownedDatabase(t *testing.T) (string, *migrate.Engine) {
 	t.Helper()
 	database := testdb.Empty(t, testdb.Certificates)
 	role := "owner-without-superuser-" + database
-	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN`)
+	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN CREATEROLE`)
 	testdb.Exec(t, database, `ALTER DATABASE `+database+` OWNER TO "`+role+`"`)
 	t.Cleanup(func() { // cluster-wide, so that an existing server would keep it
 		testdb.Exec(t, database, `REASSIGN OWNED BY "`+role+`" TO CURRENT_USER`)

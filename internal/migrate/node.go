@@ -72,16 +72,33 @@ func (n node) relation() string {
 	return identifier(name)
 }
 
-// option tells an option in parentheses.
+// option tells an option in parentheses that is on. The last one counts, as it does for the server.
 func (n node) option(name string) bool {
+	on := false
 	for _, options := range []string{"options", "params"} {
 		for _, option := range n.list(options) {
 			if element := option.get("DefElem"); strings.EqualFold(element.text("defname"), name) {
-				return true
+				on = !element.get("arg").isOff()
 			}
 		}
 	}
-	return false
+	return on
+}
+
+// isOff tells the value of an option that says no, in any of the server's ways to write that.
+func (n node) isOff() bool {
+	word := n.get("String").text("sval")
+	number, isNumber := n["Integer"]
+	value, _ := number.(map[string]any)
+	return strings.EqualFold(word, "false") || strings.EqualFold(word, "off") || isNumber && node(value).number("ival") == 0
+}
+
+// constant is the text of a literal, with or without a type.
+func (n node) constant() string {
+	if cast := n.get("TypeCast"); cast != nil {
+		n = cast.get("arg")
+	}
+	return n.get("A_Const").get("sval").text("sval")
 }
 
 // find is all nodes of a kind, at any depth.

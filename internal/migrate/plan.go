@@ -33,6 +33,8 @@ type Step struct {
 	Name    string
 	SHA256  string
 	Down    bool
+	// SQL is what the file says, see [Migration.SQL].
+	SQL string `json:"-"`
 	// Locks are taken on tables that exist already, Bytes is the size of those that are locked against writes, and Unknown
 	// names statements that may lock more. All of them are found by [Engine.Inspect].
 	Locks   []TableLock
@@ -96,12 +98,12 @@ func (e *Engine) Steps(from, to int64) ([]Step, error) {
 	var steps []Step
 	for _, m := range known {
 		if m.Version > from && m.Version <= to {
-			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256})
+			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256, SQL: m.SQL(false)})
 		}
 	}
 	for _, m := range slices.Backward(known) {
 		if m.Version <= from && m.Version > to {
-			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256, Down: true})
+			steps = append(steps, Step{Version: m.Version, Name: m.Name, SHA256: m.SHA256, SQL: m.SQL(true), Down: true})
 		}
 	}
 	return steps, nil
@@ -131,7 +133,14 @@ func (e *Engine) outline(ctx context.Context, version int64) (Plan, error) {
 		return plan, err
 	}
 	if len(applied) == 0 {
-		if plan.Adopts, err = e.adoptable(ctx, known); err != nil {
+		plan.Adopts, err = e.adoptable(ctx, known)
+		if err != nil || plan.Adopts > 0 {
+			// Has a run that began meanwhile made it? It records a migration at the same moment.
+			if again, readErr := e.Applied(ctx); readErr == nil && len(again) > 0 {
+				return e.outline(ctx, version)
+			}
+		}
+		if err != nil {
 			return plan, err
 		}
 		plan.From, plan.Adopted = plan.Adopts, plan.Adopts

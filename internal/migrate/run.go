@@ -15,6 +15,7 @@ import (
 	"github.com/sethvargo/go-retry"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // run is one run of migrations, on one connection from its beginning to its end.
@@ -26,6 +27,9 @@ type run struct {
 	began time.Time         // when it did
 	heard []postgres.Notice // what the server said of it, each once: a file that starts anew says it again
 	ran   []string          // what was applied before it
+	at    int64             // the version that the database has, as far as this run knows
+	// blockers is who kept it waiting when somebody last looked.
+	blockers []string
 }
 
 // Run does what a plan says. A database that is where the plan leads already is left alone; one that is elsewhere than
@@ -41,29 +45,46 @@ func (e *Engine) Run(ctx context.Context, plan Plan) (int64, error) {
 			return plan.From, err
 		}
 	}
-	r := &run{Engine: e}
+	r := &run{Engine: e, at: plan.From}
 	err := e.db.Borrow(ctx, func(said postgres.Notice) { r.hear(ctx, said) }, func(conn *pgx.Conn) error {
 		r.conn = conn
 		return r.migrate(ctx, plan)
 	})
 	if err == nil {
-		return plan.To, nil
+		return r.at, nil
 	}
-	applied, readErr := postgres.AwaitRead(ctx, e.Applied)
-	current := Current(applied)
+	return r.explain(ctx, plan, err)
+}
+
+// explain finds out where an error leaves the database, and words it.
+func (r *run) explain(ctx context.Context, plan Plan, err error) (int64, error) {
+	current := r.at
+	applied, readErr := postgres.AwaitRead(ctx, r.Applied)
+	if readErr == nil {
+		current = Current(applied)
+	}
 	failed := new(failedStepError)
-	if !errors.As(err, &failed) {
-		return current, e.db.Explain(err)
+	switch isStep := errors.As(err, &failed); {
+	case !isStep && errors.Is(err, context.Canceled):
+		return current, interruptedError(current, err)
+	case !isStep:
+		return current, r.db.Explain(err)
 	}
-	if m := failed.migration; postgres.Interrupted(err) && readErr == nil && (current >= m.Version) != failed.down {
+	if postgres.Interrupted(err) && readErr == nil && (current >= failed.migration.Version) != failed.down {
 		// The connection broke while the answer to COMMIT was on its way.
 		if current == plan.To {
 			return current, nil
 		}
-		return current, fmt.Errorf("%s was applied, and then %w. The database is at version %d; apply again", m.Name,
-			e.db.Explain(failed.cause), current)
+		what := stepName(failed.migration, failed.down)
+		if errors.Is(err, context.Canceled) {
+			return current, problem.New(fmt.Sprintf("the run was interrupted after %s was done. The database is at version %d", what,
+				current), "Apply again").Because(err)
+		}
+		return current, fmt.Errorf("%s was done, and then %w. The database is at version %d; apply again", what,
+			r.db.Explain(failed.cause), current)
 	}
-	return current, stepError(failed.migration, failed.down, r.ran, current, failed.cause)
+	failed.ran, failed.current, failed.unread = r.ran, current, readErr != nil
+	return current, stepError(*failed)
 }
 
 // failedStepError is why a step ended early; where that leaves the database is yet to be read.
@@ -71,6 +92,10 @@ type failedStepError struct {
 	migration Migration
 	down      bool
 	cause     error
+
+	ran     []string // what was applied before it
+	current int64    // where it leaves the database
+	unread  bool     // nobody answered what version that is
 }
 
 func (e *failedStepError) Error() string { return e.cause.Error() }
@@ -86,19 +111,21 @@ func (r *run) migrate(ctx context.Context, plan Plan) error {
 	if err != nil {
 		return err
 	}
+	r.at = current
 	steps, err := r.Steps(current, plan.To)
 	if err != nil {
 		return err
 	}
-	for _, step := range steps {
+	for i, step := range steps {
 		if step.Down && plan.upOnly {
 			break // Somebody else went further.
 		}
 		r.now, r.began, r.heard = r.migration(step.Version), time.Now(), nil
 		r.log(ctx, "migration begins", map[string]any{"file": step.Name, "version": step.Version})
 		if err := r.step(ctx, step.Down); err != nil {
-			return &failedStepError{r.now, step.Down, err}
+			return &failedStepError{migration: r.now, down: step.Down, cause: err}
 		}
+		r.at = after(steps[i:], plan.To)
 		r.log(ctx, "migration ended", map[string]any{"file": step.Name, "version": step.Version, "seconds": time.Since(r.began).Seconds()})
 		if step.Down {
 			r.ran = append(r.ran, "down of "+step.Name)
@@ -107,6 +134,17 @@ func (r *run) migrate(ctx context.Context, plan Plan) error {
 		}
 	}
 	return nil
+}
+
+// after is the version that the first of some steps leads to.
+func after(steps []Step, to int64) int64 {
+	switch {
+	case !steps[0].Down:
+		return steps[0].Version
+	case len(steps) > 1:
+		return steps[1].Version
+	}
+	return to
 }
 
 // step runs one section of a file and changes the history: in one transaction, unless the file has none. When a statement does
@@ -161,10 +199,10 @@ func (r *run) oneByOne(ctx context.Context, statements []statement, down bool) e
 		}
 		timeout = wanted
 		if err := r.untilLocked(ctx, func(ctx context.Context) error { return r.send(ctx, st) }); err != nil {
-			return errors.Join(err, r.invalidIndexes(ctx))
+			return errors.Join(err, r.checkIndexes(ctx))
 		}
 	}
-	if err := cmp.Or(r.invalidIndexes(ctx), r.send(ctx, resets...)); err != nil {
+	if err := cmp.Or(r.checkIndexes(ctx), r.send(ctx, resets...)); err != nil {
 		return err
 	}
 	_, err := r.asOwner(ctx, "", r.change(down))
@@ -214,6 +252,7 @@ const attempts = 30
 // default lock_timeout, all of them take about five minutes.
 func (r *run) untilLocked(ctx context.Context, attempt func(context.Context) error) error {
 	longest := r.options.LockTimeout
+	var stop func()
 	backoff := retry.WithMaxRetries(attempts-1, retry.WithJitterPercent(30,
 		retry.WithCappedDuration(longest, retry.NewExponential(min(200*time.Millisecond, longest)))))
 	err := retry.Do(ctx, backoff, func(ctx context.Context) error {
@@ -229,14 +268,17 @@ func (r *run) untilLocked(ctx context.Context, attempt func(context.Context) err
 			fields["line"] = failed.line
 		}
 		r.log(ctx, "migration waits for a lock", fields)
+		if stop == nil {
+			stop = r.watch(ctx)
+		}
 		return retry.RetryableError(err)
 	})
+	if stop != nil {
+		stop()
+	}
 	if failed := new(statementError); postgres.RolledBack(err) && errors.As(err, &failed) {
 		failed.text = fmt.Sprintf("no lock was to be had in %d attempts of %s", attempts, longest)
-		if holders, err := r.holders(ctx); err == nil && len(holders) > 0 {
-			failed.text += ". These transactions are open: " + strings.Join(holders,
-				", ") + ". Let them end, or end them with pg_terminate_backend"
-		}
+		failed.text += r.inTheWay(ctx)
 	}
 	return err
 }

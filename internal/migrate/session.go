@@ -2,12 +2,18 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/sethvargo/go-retry"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // This file is about the connection of a run: its lock, its settings, and what others do beside it.
@@ -23,19 +29,31 @@ func (r *run) lock(ctx context.Context) error {
 	if err := r.send(ctx, resets...); err != nil {
 		return err
 	}
-	told := false
-	return retry.Do(ctx, patience(), func(ctx context.Context) error {
+	holder := ""
+	err := retry.Do(ctx, patience(), func(ctx context.Context) error {
 		var got bool
 		if err := r.conn.QueryRow(ctx, tryLockSQL, lockID).Scan(&got); err != nil || got {
 			return err
 		}
-		if !told {
-			r.log(ctx, waiting, nil)
+		if holder == "" {
+			if err := r.conn.QueryRow(ctx, lockHolderSQL, lockID).Scan(&holder); err == nil {
+				r.log(ctx, waiting, map[string]any{"for": holder})
+			}
 		}
-		told = true
 		return retry.RetryableError(errLocked)
 	})
+	if errors.Is(err, errLocked) {
+		return problem.New(fmt.Sprintf("%s: %s", errLocked, holder), "Let it end, or end it with pg_terminate_backend, and apply "+
+			"again").Because(err)
+	}
+	return err
 }
+
+// A bigint key is stored in two halves (PostgreSQL manual, pg_locks).
+const lockHolderSQL = `SELECT ` + sessionSQL + `
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity s ON s.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = $1
+	AND s.datname = pg_catalog.current_database()`
 
 // unlockSQL gives up the lock, and what a migration may have left on the connection.
 const unlockSQL = `SELECT pg_catalog.pg_advisory_unlock_all(); SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP;
@@ -76,16 +94,18 @@ var resets = sql(`SET SESSION AUTHORIZATION DEFAULT`, `RESET ROLE`, `RESET ALL`,
 const searchPathSQL = `(
 	SELECT coalesce((
 		SELECT pg_catalog.substr(setting, 13) FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) AS setting
-		WHERE setting LIKE 'search\_path=%' AND s.setrole IN (0, session_user::regrole)
+		WHERE pg_catalog.starts_with(setting, 'search_path=') AND s.setrole IN (0, session_user::regrole)
 			AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
 		ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1), boot_val)
 	FROM pg_catalog.pg_settings WHERE name = 'search_path')`
 
 // settings are what each file begins with, whatever the one before it left, so that it makes no difference how many files one
-// apply runs. The platform's files qualify all names and keep the connection's own search_path.
+// apply runs. The platform's files qualify all names and keep the connection's own search_path; what they generate is to be the same
+// in every database.
 func (r *run) settings() []statement {
 	if r.source.Name == PlatformName {
-		return resets
+		return append(resets[:len(resets):len(resets)], sql(`SET quote_all_identifiers = off`, `SET standard_conforming_strings = on`,
+			`SET escape_string_warning = off`)...)
 	}
 	return append(resets[:len(resets):len(resets)], sql(`SELECT pg_catalog.set_config('search_path', `+searchPathSQL+`, false)`)...)
 }
@@ -94,21 +114,71 @@ func lockTimeout(d time.Duration) string {
 	return fmt.Sprintf("SET lock_timeout = %d", d.Milliseconds())
 }
 
-const holdersSQL = `
-SELECT pg_catalog.format('process %s of role %I (%s, since %s)', pid, usename, coalesce(nullif(application_name, ''), 'no name'),
-	pg_catalog.to_char(pg_catalog.timezone('UTC', xact_start), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-FROM pg_catalog.pg_stat_activity
-WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
-	AND xact_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1::pg_catalog.float8)
-ORDER BY xact_start LIMIT 5`
+// Everybody may ask who blocks a session, and see the locks of all. Since when others' transactions are open is shown to their own
+// role and to pg_read_all_stats only.
+const sessionSQL = `
+	coalesce(pg_catalog.format('process %s of role %I (%s', s.pid, s.usename, coalesce(nullif(s.application_name, ''), 'no name')) ||
+	coalesce(', since ' || pg_catalog.to_char(pg_catalog.timezone('UTC', s.xact_start), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), '') || ')',
+	'a prepared transaction (pg_prepared_xacts)')`
 
-// holders tells who may have a lock that was never to be had.
-func (r *run) holders(ctx context.Context) ([]string, error) {
-	rows, err := r.conn.Query(ctx, holdersSQL, r.options.LockTimeout.Seconds())
-	if err != nil {
-		return nil, err
+const (
+	blockersSQL = `SELECT ` + sessionSQL + ` || coalesce(' with ' || (
+	SELECT pg_catalog.string_agg(DISTINCT pg_catalog.format('%s on %s', held.mode, held.relation::regclass), ', ')
+	FROM pg_catalog.pg_locks held JOIN pg_catalog.pg_locks wanted
+		ON wanted.pid = $1 AND NOT wanted.granted AND wanted.locktype = 'relation' AND wanted.relation = held.relation
+	WHERE held.pid = s.pid AND held.granted), '') AS told
+FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS blocker (pid) LEFT JOIN pg_catalog.pg_stat_activity s ON s.pid = blocker.pid
+ORDER BY 1 LIMIT 5`
+	holdersSQL = `SELECT ` + sessionSQL + ` || ' with locks on ' || pg_catalog.string_agg(DISTINCT c.oid::regclass::text, ', ')
+FROM pg_catalog.pg_locks held
+JOIN pg_catalog.pg_class c ON c.oid = held.relation AND c.relkind IN ('r', 'p', 'm') AND c.oid >= 16384
+LEFT JOIN pg_catalog.pg_stat_activity s ON s.pid = held.pid
+WHERE held.granted AND held.locktype = 'relation' AND held.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+	AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+GROUP BY s.pid, s.usename, s.application_name, s.xact_start ORDER BY s.xact_start, s.pid LIMIT 5`
+)
+
+// watch asks on another connection who keeps this run waiting, again and again until stop is called.
+func (r *run) watch(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	r.blockers = nil
+	pid := int32(r.conn.PgConn().PID()) //nolint:gosec // The server's type for it is this one.
+	var group sync.WaitGroup
+	group.Go(func() {
+		for ctx.Err() == nil {
+			found, err := postgres.Query[struct{ Told string }](ctx, r.db, blockersSQL, pid)
+			if err == nil && len(found) > 0 {
+				r.blockers = nil
+				for _, each := range found {
+					r.blockers = append(r.blockers, each.Told)
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(r.options.LockTimeout / 4):
+			}
+		}
+	})
+	return func() {
+		cancel()
+		group.Wait()
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// inTheWay tells who had a lock that was never to be had: who was seen to block this run or, where the only connection was this run's,
+// who has locks on tables now.
+func (r *run) inTheWay(ctx context.Context) string {
+	who, found := "These sessions held it: ", r.blockers
+	if len(found) == 0 {
+		rows, err := r.conn.Query(ctx, holdersSQL)
+		if err == nil {
+			found, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if who = "These sessions hold locks on tables: "; err != nil || len(found) == 0 {
+			return ""
+		}
+	}
+	return ". " + who + strings.Join(found, "; ") + ". Let them end, or end them with pg_terminate_backend"
 }
 
 const invalidIndexesSQL = `
@@ -119,8 +189,8 @@ WHERE NOT i.indisvalid AND c.relkind = 'i'
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = c.oid AND p.datname = current_database())
 ORDER BY 1`
 
-// invalidIndexes looks for indexes that this file, or an interrupted attempt to run it, began and did not finish.
-func (r *run) invalidIndexes(ctx context.Context) error {
+// checkIndexes looks for indexes that this file, or an interrupted attempt to run it, began and did not finish.
+func (r *run) checkIndexes(ctx context.Context) error {
 	rows, err := r.conn.Query(ctx, invalidIndexesSQL)
 	if err != nil {
 		return nil //nolint:nilerr // The connection is broken, and whatever broke it is reported.
@@ -136,7 +206,7 @@ func (r *run) invalidIndexes(ctx context.Context) error {
 	if len(found) == 0 {
 		return err
 	}
-	return invalidIndexes(r.now.Name, found)
+	return invalidIndexError(r.now.Name, found)
 }
 
 // mentions tells whether a file's text contains a name.

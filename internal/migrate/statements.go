@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/wasilibs/go-pgquery/parser"
 
@@ -56,6 +57,9 @@ func (m Migration) parse(down bool) (analysis, error) {
 	if err != nil || len(section.pieces) == 0 {
 		return found, err
 	}
+	if err := m.tooLong(section); err != nil {
+		return found, err
+	}
 	wrong := new(parser.Error)
 	if err := m.parsePart(&found, span{section.from, section.to}, declared); err == nil || !errors.As(err, &wrong) {
 		found.joinBlocks(section.pieces)
@@ -64,10 +68,13 @@ func (m Migration) parse(down bool) (analysis, error) {
 	var pieces []span
 	for _, piece := range section.pieces {
 		if err := m.parsePart(&found, piece.span, declared); errors.As(err, &wrong) {
-			st := m.statement(piece.span)
-			missing := notParsed{span: piece.span, err: m.syntaxError(st, wrong)}
+			at := piece.From + wrongAt(m.text[piece.From:piece.To], wrong)
+			if err := m.psql(at); err != nil {
+				return found, err
+			}
+			missing := notParsed{span: piece.span, err: m.bad(at, wrong.Message)}
 			if !declared {
-				missing.unknown = []string{fmt.Sprintf(cannotTell, m.Name, st.line, "this statement")}
+				missing.unknown = []string{fmt.Sprintf(cannotTell, m.Name, m.line(piece.From), "this statement")}
 			}
 			found.notParsed = append(found.notParsed, missing)
 		} else if err != nil {
@@ -141,14 +148,19 @@ func (a *analysis) joinBlocks(pieces []piece) {
 	a.Statements = joined
 }
 
+// savepoints are what a transaction may do within itself.
+var savepoints = []string{"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
+
 // refuse says why a statement cannot be part of a migration, or nothing.
 func (m Migration) refuse(kind string, fields node) string {
 	switch {
-	case kind == "TransactionStmt" && (!m.transaction || !strings.Contains(fields.text("kind"), "SAVEPOINT")):
+	case kind == "TransactionStmt" && (!m.transaction || !slices.Contains(savepoints, fields.text("kind"))):
 		return "a migration begins and ends no transaction itself: its file is one, unless it says " +
 			`"-- +goose NO TRANSACTION"; then each statement is`
-	case kind == "CopyStmt" && fields.text("filename") == "" && !fields.truth("is_program"):
-		return "COPY from or to the client is not possible; write INSERT"
+	case kind == "CopyStmt" && fields.text("filename") == "" && fields.truth("is_from"):
+		return copyIn
+	case kind == "CopyStmt" && fields.text("filename") == "":
+		return copyOut
 	case m.transaction && outsideTransactions(kind, fields):
 		return `this statement cannot run in a transaction; begin the file with "-- +goose NO TRANSACTION", ` +
 			"and move what needs a transaction into another file"
@@ -173,12 +185,14 @@ func outsideTransactions(kind string, s node) bool {
 	return s.truth("concurrent") && kind != "RefreshMatViewStmt" || kind == "ReindexStmt" && s.option("concurrently")
 }
 
-func (m Migration) syntaxError(st statement, wrong *parser.Error) error {
-	line := st.line
-	if wrong.Cursorpos > 0 && wrong.Cursorpos <= len(st.sql) {
-		line += strings.Count(st.sql[:wrong.Cursorpos-1], "\n")
+// wrongAt is the place that a parser's error is about; the parser counts characters.
+func wrongAt(text string, wrong *parser.Error) int {
+	at := 0
+	for n := 1; n < wrong.Cursorpos && at < len(text)-1; n++ {
+		_, size := utf8.DecodeRuneInString(text[at:])
+		at += size
 	}
-	return badFile(m.Name, line, wrong.Message)
+	return at
 }
 
 // generated is what was written into migrations/statements.json, by the checksums of the files: up and, under true, down.

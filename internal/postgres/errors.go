@@ -23,7 +23,8 @@ var (
 	// ErrNotMigrated says that tables or columns are missing.
 	ErrNotMigrated = errors.New("schema is not migrated: add a brownie_migration resource, let this one depend on it " +
 		"(depends_on), and if a plan fails with this message, apply the migration alone first (terraform apply " +
-		"-target=brownie_migration.NAME)")
+		"-target=brownie_migration.NAME). If it was migrated, somebody has removed what is missing: the warning of brownie_migration " +
+		"and drift of brownie_migration_status list all of that")
 )
 
 // SQLSTATEs (PostgreSQL manual, appendix A) that decide what happens next.

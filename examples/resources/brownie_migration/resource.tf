@@ -1,7 +1,7 @@
 # The platform's schema, at the latest version that the provider knows. Everything else depends on it. Tables of more than
 # a gigabyte are never locked against writes while they are scanned or rewritten.
 resource "brownie_migration" "schema" {
-  max_locked_bytes = 1073741824
+  max_locked_bytes = "1GB"
 }
 
 # An application's own tables in the same database, with a history of their own.

@@ -2,6 +2,8 @@ package migrate
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
@@ -31,6 +34,7 @@ var (
 	}}
 	pendingType = types.ObjectType{AttrTypes: map[string]attr.Type{
 		"version": types.Int64Type, "name": types.StringType, "sha256": types.StringType, "down": types.BoolType,
+		"sql":   types.StringType,
 		"locks": types.ListType{ElemType: lockType}, "locked_bytes": types.Int64Type,
 	}}
 )
@@ -40,6 +44,7 @@ type pendingModel struct {
 	Name        types.String `tfsdk:"name"`
 	SHA256      types.String `tfsdk:"sha256"`
 	Down        types.Bool   `tfsdk:"down"`
+	SQL         types.String `tfsdk:"sql"`
 	Locks       types.List   `tfsdk:"locks"`
 	LockedBytes types.Int64  `tfsdk:"locked_bytes"`
 }
@@ -53,7 +58,10 @@ type lockModel struct {
 const (
 	describedVersion = "The migration's number."
 	describedName    = "The file's name."
-	describedSHA256  = "SHA-256 of the file's text, in hexadecimal. The kind of line ends and empty lines at the end do not count."
+	describedDrift   = "What the migrations made and somebody else has removed or changed since: tables, columns, constraints, indexes, " +
+		"policies, triggers, views and functions of the recorded version, each with its migration and how to restore it. What others " +
+		"have added is none. Null for a `source_dir`, since nobody knows what its migrations make."
+	describedSHA256 = "SHA-256 of the file's text, in hexadecimal. The kind of line ends and empty lines at the end do not count."
 )
 
 func pendingAttribute(description string) schema.Attribute {
@@ -62,6 +70,10 @@ func pendingAttribute(description string) schema.Attribute {
 		"name":    schema.StringAttribute{Computed: true, MarkdownDescription: describedName},
 		"sha256":  schema.StringAttribute{Computed: true, MarkdownDescription: describedSHA256},
 		"down":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether its down step runs, which undoes it."},
+		"sql": schema.StringAttribute{
+			Computed:            true,
+			MarkdownDescription: "What the file says for that direction; of more than 64 KiB the beginning, with a note.",
+		},
 		"locks": nested("Tables that exist already, and the strongest lock on each.", map[string]schema.Attribute{
 			"table": schema.StringAttribute{Computed: true, MarkdownDescription: "The table, with its schema."},
 			"mode": schema.StringAttribute{
@@ -96,6 +108,7 @@ const (
 func pendingOf(steps []migrate.Step, show func(migrate.Step) (migrate.Step, detail)) types.List {
 	pending := make([]attr.Value, 0, len(steps))
 	for _, step := range steps {
+		sql := step.SQL
 		step, shown := show(step)
 		locks, bytes := types.ListUnknown(lockType), types.Int64Unknown()
 		if shown >= tables {
@@ -106,7 +119,7 @@ func pendingOf(steps []migrate.Step, show func(migrate.Step) (migrate.Step, deta
 		}
 		pending = append(pending, types.ObjectValueMust(pendingType.AttrTypes, map[string]attr.Value{
 			"version": types.Int64Value(step.Version), "name": types.StringValue(step.Name), "sha256": types.StringValue(step.SHA256),
-			"down": types.BoolValue(step.Down), "locks": locks, "locked_bytes": bytes,
+			"down": types.BoolValue(step.Down), "sql": types.StringValue(sql), "locks": locks, "locked_bytes": bytes,
 		}))
 	}
 	return types.ListValueMust(pendingType, pending)
@@ -136,11 +149,15 @@ func unmeasuredPending(steps []migrate.Step) types.List {
 	return pendingOf(steps, func(step migrate.Step) (migrate.Step, detail) { return step, tables })
 }
 
-// refreshedPending shows steps with what they lock as the last refresh found it.
+// refreshedPending shows steps with what they lock as the last refresh found it. No refresh knows that steps are to be undone; what
+// those lock is shown without its size.
 func refreshedPending(steps, refreshed []migrate.Step) types.List {
 	return pendingOf(steps, func(step migrate.Step) (migrate.Step, detail) {
 		if i := slices.IndexFunc(refreshed, step.Same); i >= 0 {
 			return refreshed[i], sizes
+		}
+		if step.Down {
+			return step, tables
 		}
 		return step, nothing
 	})
@@ -156,6 +173,7 @@ func appliedPending(ctx context.Context, planned types.List, ran []migrate.Step)
 		}
 		switch shown[i] {
 		case nothing:
+			found.SQL = step.SQL
 			steps[i] = found
 		case tables:
 			steps[i].Bytes = found.Bytes
@@ -176,7 +194,7 @@ func plannedSteps(ctx context.Context, planned types.List) (steps []migrate.Step
 	for _, m := range models {
 		step, detail := migrate.Step{
 			Version: m.Version.ValueInt64(), Name: m.Name.ValueString(), SHA256: m.SHA256.ValueString(), Down: m.Down.ValueBool(),
-			Bytes: m.LockedBytes.ValueInt64(),
+			SQL: m.SQL.ValueString(), Bytes: m.LockedBytes.ValueInt64(),
 		}, sizes
 		var locks []lockModel
 		if m.LockedBytes.IsUnknown() {
@@ -196,6 +214,21 @@ func plannedSteps(ctx context.Context, planned types.List) (steps []migrate.Step
 	return steps, shown
 }
 
+var size = tf.Check("it must be "+migrate.SizeRule, func(value string) string {
+	if _, ok := migrate.ParseSize(value); ok {
+		return ""
+	}
+	return fmt.Sprintf("is %q", value)
+})
+
+func texts(list []string) types.List {
+	values := make([]attr.Value, 0, len(list))
+	for _, text := range list {
+		values = append(values, types.StringValue(text))
+	}
+	return types.ListValueMust(types.StringType, values)
+}
+
 func names(steps []migrate.Step) string {
 	list := make([]string, 0, len(steps))
 	for _, step := range steps {
@@ -206,6 +239,11 @@ func names(steps []migrate.Step) string {
 
 // addError reports an error on the attribute that can be changed to mend it; a destroy has none.
 func addError(diags *diag.Diagnostics, verb string, err error) {
+	var told problem.Error
+	if errors.Is(err, context.Canceled) && !errors.As(err, &told) {
+		diags.AddError("Cannot "+verb+" migration", "It was interrupted before anything was changed.")
+		return
+	}
 	if verb == "destroy" {
 		diags.AddError("Cannot destroy migration", tf.Explain("migration", err))
 		return

@@ -42,6 +42,7 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 		plan.Name, plan.ID = types.StringValue(name), types.StringValue(name)
 	}
 	plan.CurrentVersion, plan.LatestVersion, plan.Pending = plan.Version, types.Int64Unknown(), types.ListUnknown(pendingType)
+	plan.Drift = types.ListUnknown(types.StringType)
 	if plan.Version.IsNull() {
 		plan.CurrentVersion = types.Int64Unknown()
 	}
@@ -94,19 +95,52 @@ func (r *migrationResource) plan(ctx context.Context, plan *migrationModel, stat
 	if creates {
 		plan.Pending, err = r.pendingOfCreate(ctx, engine, planned, target)
 	} else {
-		plan.Pending, err = r.pendingOfUpdate(engine, target, state, refreshed)
+		plan.Pending, err = r.pendingOfUpdate(ctx, engine, target, state, refreshed)
+	}
+	if err == nil {
+		err = r.planDrift(ctx, engine, plan, state, planned, creates, diags)
 	}
 	if err != nil {
 		addError(diags, "plan", err)
 	}
 }
 
+// planDrift warns of what somebody else has changed in the schema, which no apply repairs. The last refresh has found it, unless there
+// was none.
+func (r *migrationResource) planDrift(ctx context.Context, engine *migrate.Engine, plan *migrationModel, state migrationModel,
+	planned migrate.Plan, creates bool, diags *diag.Diagnostics,
+) error {
+	var drift []string
+	switch {
+	case !creates:
+		diags.Append(state.Drift.ElementsAs(ctx, &drift, false)...)
+		if state.CurrentVersion.ValueInt64() == plan.CurrentVersion.ValueInt64() {
+			plan.Drift = state.Drift // Nothing is to run.
+		}
+	case planned.From > 0 && planned.Adopts == 0:
+		applied, err := engine.Applied(ctx)
+		if err != nil {
+			return err
+		}
+		if drift, err = engine.Drift(ctx, applied); err != nil {
+			return err
+		}
+	}
+	if len(drift) > 0 {
+		diags.AddWarning("Schema has drifted", fmt.Sprintf("History %q: somebody else has changed what its migrations made:\n  - %s\n"+
+			"No apply repairs that, since a migration runs but once. Restore these objects as the schema's owner, or a backup, and "+
+			"plan again. The files are in the folder migrations of the provider's sources.",
+			plan.Name.ValueString(), strings.Join(drift, "\n  - ")))
+	}
+	return nil
+}
+
 // Terraform plans again when it applies, and refuses if anything differs then. So a plan shows only what does not change
 // without reason.
 
 // pendingOfCreate is what the apply of a new resource will run. A database that has everything already is planned as if it
-// had nothing, since another apply may bring it there after the plan was made, which must make no difference; a notice
-// tells. Sizes remain to be known, because they change all the time.
+// had nothing, since another apply may bring it there after the plan was made, which must make no difference. Sizes remain to be
+// known, because they change all the time.
 func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate.Engine, planned migrate.Plan,
 	target int64,
 ) (types.List, error) {
@@ -114,18 +148,24 @@ func (r *migrationResource) pendingOfCreate(ctx context.Context, engine *migrate
 		return unmeasuredPending(planned.Steps), nil
 	}
 	steps, err := engine.Steps(planned.Adopted, target)
-	all := migrate.Plan{Steps: steps}
-	var budget *migrate.BudgetError
 	if err == nil {
-		if err = engine.Inspect(ctx, &all); errors.As(err, &budget) {
-			err = nil // Nothing of it will run.
-		}
+		steps, err = inspected(ctx, engine, steps)
 	}
-	return unmeasuredPending(all.Steps), err
+	return unmeasuredPending(steps), err
+}
+
+// inspected is steps with what they lock, whatever the budget: what is to run was held against it already.
+func inspected(ctx context.Context, engine *migrate.Engine, steps []migrate.Step) ([]migrate.Step, error) {
+	plan := migrate.Plan{Steps: steps}
+	err := engine.Inspect(ctx, &plan)
+	if budget := new(migrate.BudgetError); errors.As(err, &budget) {
+		err = nil
+	}
+	return plan.Steps, err
 }
 
 // pendingOfUpdate is what the apply will run, with what was found about it by the last refresh.
-func (r *migrationResource) pendingOfUpdate(engine *migrate.Engine, target int64, state migrationModel,
+func (r *migrationResource) pendingOfUpdate(ctx context.Context, engine *migrate.Engine, target int64, state migrationModel,
 	refreshed []migrate.Step,
 ) (types.List, error) {
 	from := state.CurrentVersion.ValueInt64()
@@ -133,6 +173,9 @@ func (r *migrationResource) pendingOfUpdate(engine *migrate.Engine, target int64
 		return state.Pending, nil // Nothing is to run, and that the last apply ran something is no change.
 	}
 	steps, err := engine.Steps(from, target)
+	if err == nil && target < from {
+		steps, err = inspected(ctx, engine, steps)
+	}
 	return refreshedPending(steps, refreshed), err
 }
 
@@ -162,32 +205,40 @@ func addNotices(diags *diag.Diagnostics, m migrationModel, planned migrate.Plan,
 			"no migration is recorded. "+
 			"The apply will record versions 1 to %d without running them, and go on from there.", name, planned.Adopts, planned.Adopts))
 	}
-	if creates && planned.From > 0 && len(planned.Steps) == 0 && planned.Adopts == 0 {
-		diags.AddWarning("Nothing is pending", fmt.Sprintf("History %q: the database is at version %d already. The apply will run "+
-			"nothing, whatever pending lists.", name, planned.From))
-	}
 	if creates && planned.From > 0 && len(planned.Steps) > 0 && planned.Adopts == 0 {
 		diags.AddWarning("History exists", fmt.Sprintf("History %q: the database is at version %d already, and the apply takes it "+
 			"to %d. If Terraform calls the final "+
 			"plan inconsistent, somebody migrated the database after the plan was made: plan again.", name, planned.From, planned.To))
 	}
-	var locks []string
+	var unknown []string
 	for _, step := range planned.Steps {
-		for _, lock := range step.Locks {
-			locks = append(locks, fmt.Sprintf("%s: %s %s, %d bytes", step.Name, lock.Table, lock.Mode, lock.Bytes))
-		}
 		if step.Down {
 			diags.AddAttributeWarning(path.Root("version"), "Migration is undone",
 				fmt.Sprintf("The apply will run the down step of %s, which takes the "+
 					"database from version %d to %d. What its tables and columns hold is lost.", step.Name, planned.From, planned.To))
 		}
-		for _, unknown := range step.Unknown {
-			diags.AddWarning("Locks are not known", unknown+".")
+		unknown = append(unknown, step.Unknown...)
+	}
+	if len(unknown) > 0 {
+		diags.AddWarning("Locks are not known", strings.Join(unknown, ".\n")+".")
+	}
+	down := len(planned.Steps) > 0 && planned.Steps[0].Down
+	if locks := writesWait(planned.Steps); (creates || down) && len(locks) > 0 {
+		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q: writes to these tables wait meanwhile. Apply when "+
+			"that disturbs nobody, or set max_locked_bytes, so that none is locked for long:\n%s", name, strings.Join(locks, "\n")))
+	}
+}
+
+// writesWait lists the locks of steps that keep others from writing.
+func writesWait(steps []migrate.Step) (locks []string) {
+	for _, step := range steps {
+		for _, lock := range step.Locks {
+			if lock.Mode.BlocksWrites() {
+				locks = append(locks, fmt.Sprintf("%s: %s %s, %s", step.Name, lock.Table, lock.Mode, migrate.Size(lock.Bytes)))
+			}
 		}
 	}
-	if down := len(planned.Steps) > 0 && planned.Steps[0].Down; (creates || down) && len(locks) > 0 {
-		diags.AddWarning("Migrations lock existing tables", fmt.Sprintf("History %q:\n%s", name, strings.Join(locks, "\n")))
-	}
+	return locks
 }
 
 func (r *migrationResource) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
@@ -201,8 +252,16 @@ func (r *migrationResource) planDestroy(ctx context.Context, req resource.Modify
 		return
 	}
 	if len(planned.Steps) > 0 {
-		resp.Diagnostics.AddWarning("Migrations are undone", fmt.Sprintf("The destroy will run the down steps of %s. What their "+
-			"tables hold is lost.", names(planned.Steps)))
+		text := fmt.Sprintf("The destroy will run the down steps of %s. What their tables hold is lost.", names(planned.Steps))
+		steps, err := inspected(ctx, state.engine(r.Backend), planned.Steps)
+		if err != nil {
+			addError(&resp.Diagnostics, "destroy", err)
+			return
+		}
+		if locks := writesWait(steps); len(locks) > 0 {
+			text += " Writes to these tables wait meanwhile:\n" + strings.Join(locks, "\n")
+		}
+		resp.Diagnostics.AddWarning("Migrations are undone", text)
 	}
 }
 

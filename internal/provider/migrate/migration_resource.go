@@ -42,10 +42,11 @@ type migrationModel struct {
 	AllowDown      types.Bool   `tfsdk:"allow_down"`
 	OnDestroy      types.String `tfsdk:"on_destroy"`
 	LockTimeout    types.String `tfsdk:"lock_timeout"`
-	MaxLockedBytes types.Int64  `tfsdk:"max_locked_bytes"`
+	MaxLockedBytes types.String `tfsdk:"max_locked_bytes"`
 	CurrentVersion types.Int64  `tfsdk:"current_version"`
 	LatestVersion  types.Int64  `tfsdk:"latest_version"`
 	Pending        types.List   `tfsdk:"pending"`
+	Drift          types.List   `tfsdk:"drift"`
 }
 
 func (r *migrationResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -111,11 +112,14 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 					"all locks and tries again, up to 30 times. Statements with `CONCURRENTLY`, which block nobody, wait as long as " +
 					"it takes. Default: `5s`.",
 			},
-			"max_locked_bytes": schema.Int64Attribute{
-				Optional: true, Validators: []validator.Int64{int64validator.AtLeast(0)},
+			"max_locked_bytes": schema.StringAttribute{
+				Optional: true, Validators: []validator.String{size},
 				MarkdownDescription: "Size up to which a table may be locked against writes while it is scanned or rewritten, with " +
 					"its indexes. A migration that " +
-					"would lock a larger one is refused in the plan, with a safe alternative. Default: none, any size.",
+					"would lock a larger one is refused in the plan, with a safe alternative. " +
+					"A number of bytes, or one with a unit: `\"500kB\"`, `\"16.6 MB\"`, `\"1GB\"` (powers of 1000), `\"1GiB\"` (of " +
+					"1024). " +
+					"Default: none, any size.",
 			},
 			"current_version": schema.Int64Attribute{
 				Computed:            true,
@@ -128,7 +132,8 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 			"pending": pendingAttribute("Migrations that are known, not applied and needed for `version`, in the order in which " +
 				"they run. The plan lists what the " +
 				"apply will run; the list remains after the apply, until the next refresh. When the resource is created, sizes are " +
-				"known after the apply only, and a warning of the plan tells them."),
+				"known after the apply only, and a warning of the plan tells those of tables that are locked against writes."),
+			"drift": schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: describedDrift},
 		},
 	}
 }
@@ -147,7 +152,10 @@ func (m migrationModel) engine(b *backend) *migrate.Engine { return m.engineThat
 
 // engineThatWarns adds the warnings that migrations raise to diags.
 func (m migrationModel) engineThatWarns(b *backend, diags *diag.Diagnostics) *migrate.Engine {
-	options := migrate.Options{MaxLockedBytes: m.MaxLockedBytes.ValueInt64Pointer()}
+	var options migrate.Options
+	if limit, ok := migrate.ParseSize(m.MaxLockedBytes.ValueString()); ok {
+		options.MaxLockedBytes = &limit
+	}
 	if diags != nil {
 		options.Warn = func(file, warning string) { diags.AddWarning("Migration "+file+" warns", warning) }
 	}
@@ -213,7 +221,21 @@ func (r *migrationResource) migrate(ctx context.Context, plan *migrationModel, p
 	plan.Pending = appliedPending(ctx, plan.Pending, now.Steps)
 	current, err := engine.Run(ctx, now)
 	plan.CurrentVersion = types.Int64Value(current)
+	if plan.Drift.IsUnknown() {
+		// What cannot be read now, the next refresh tells.
+		applied, _ := engine.Applied(ctx)
+		plan.Drift, _ = driftOf(ctx, engine, applied)
+	}
 	return err
+}
+
+// driftOf is the attribute; null where it cannot be told.
+func driftOf(ctx context.Context, engine *migrate.Engine, applied []migrate.Applied) (types.List, error) {
+	found, err := engine.Drift(ctx, applied)
+	if err != nil || found == nil {
+		return types.ListNull(types.StringType), err
+	}
+	return texts(found), nil
 }
 
 func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -235,6 +257,11 @@ func (r *migrationResource) Read(ctx context.Context, req resource.ReadRequest, 
 		return
 	}
 	state.CurrentVersion = types.Int64Value(migrate.Current(applied))
+	drift, err := driftOf(ctx, engine, applied)
+	if err != nil {
+		resp.Diagnostics.AddWarning("Drift is not known", "Whether somebody has changed the schema could not be read: "+err.Error()+".")
+	}
+	state.Drift = drift
 	// Files that cannot be used, or differ from what was applied, are the plan's to report: a destroy must not fail because
 	// of them.
 	state.Pending = types.ListValueMust(pendingType, nil)

@@ -32,6 +32,7 @@ type migrationStatusModel struct {
 	Problems       []string       `tfsdk:"problems"`
 	Applied        []appliedModel `tfsdk:"applied"`
 	Pending        types.List     `tfsdk:"pending"`
+	Drift          types.List     `tfsdk:"drift"`
 }
 
 type appliedModel struct {
@@ -85,8 +86,9 @@ func (d *migrationStatusDataSource) Schema(_ context.Context, _ datasource.Schem
 			"problems": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
 				MarkdownDescription: "What is wrong: edited, missing or out-of-order files, a database that is ahead, a schema that " +
-					"is no version.",
+					"is no version, and all that `drift` lists.",
 			},
+			"drift": schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: describedDrift},
 			"applied": schema.ListNestedAttribute{
 				Computed: true, MarkdownDescription: "What ran, in ascending order of versions.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
@@ -154,6 +156,15 @@ func (d *migrationStatusDataSource) Read(ctx context.Context, req datasource.Rea
 		err = engine.Inspect(ctx, &planned)
 	}
 	model.Problems = problemsOf(err)
+	drift, err := engine.Drift(ctx, applied)
+	if err != nil {
+		model.Problems = append(model.Problems, err.Error())
+	}
+	model.Drift = types.ListNull(types.StringType)
+	if drift != nil {
+		model.Drift = texts(drift)
+	}
+	model.Problems = append(model.Problems, drift...)
 	model.Pending = measuredPending(planned.Steps)
 	model.UpToDate = types.BoolValue(len(planned.Steps) == 0 && len(model.Problems) == 0)
 	resp.Diagnostics.Append(resp.State.Set(ctx, model)...)
