@@ -150,8 +150,11 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
+	walk := &tf.Walk{}
+	tenants := tenancy.Backend(db)
 	backends := tf.Backends{
-		tenancy.Backend(db), access.Backend(db, config), pki.Backend(vault, access.CanLogIn(db, config)), migrate.Backend(db, p.version),
+		tenants, tenancy.Plans(tenants, walk), access.Backend(db, config, walk),
+		pki.Backend(vault, access.CanLogIn(db, config)), migrate.Backend(db, p.version),
 	}
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = backends, backends, backends
 }

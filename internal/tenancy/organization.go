@@ -179,13 +179,13 @@ type Usage struct {
 	Roles        int64 `db:"roles"` // that are bound to the organization
 }
 
-// String lists what there is, such as "1 team, 3 incidents".
-func (u Usage) String() string {
-	var parts []string
-	for _, count := range []struct {
-		n    int64
-		noun string
-	}{
+type count struct {
+	n    int64
+	noun string
+}
+
+func (u Usage) counts() []count {
+	return []count{
 		{u.Teams, "team"},
 		{u.Users, "user"},
 		{u.Incidents, "incident"},
@@ -193,7 +193,15 @@ func (u Usage) String() string {
 		{u.Configs, "config"},
 		{u.Stats, "statistic"},
 		{u.Roles, "role"},
-	} {
+	}
+}
+
+// String lists what there is, such as "1 team, 3 incidents".
+func (u Usage) String() string { return list(u.counts()) }
+
+func list(counts []count) string {
+	var parts []string
+	for _, count := range counts {
 		switch {
 		case count.n == 1:
 			parts = append(parts, "1 "+count.noun)

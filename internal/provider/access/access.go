@@ -11,6 +11,7 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
 // backend is what this domain's resources and data sources work with.
@@ -18,11 +19,12 @@ type backend struct {
 	*access.Store
 	// connection is how the provider itself connects; proofs of a login start from it.
 	connection postgres.Config
+	walk       *tf.Walk
 }
 
 // Backend makes it.
-func Backend(db *postgres.DB, connection postgres.Config) *backend {
-	return &backend{access.New(db), connection}
+func Backend(db *postgres.DB, connection postgres.Config, walk *tf.Walk) *backend {
+	return &backend{access.New(db), connection, walk}
 }
 
 // Resources lists the resources.

@@ -296,6 +296,7 @@ func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanR
 	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.Backend == nil {
 		return
 	}
+	r.Backend.walk.Plans("role", state.Name.ValueString(), tf.Outcome{Goes: true, Organization: state.OrganizationID.ValueString()})
 	// What blocks now may be destroyed by the same plan, so that this only warns; the destroy itself refuses.
 	blockers, err := r.Backend.Blockers(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
 	if err == nil && len(blockers) > 0 {

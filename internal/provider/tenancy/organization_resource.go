@@ -21,7 +21,7 @@ var (
 	_ resource.ResourceWithImportState = (*organizationResource)(nil)
 )
 
-type organizationResource struct{ tf.Resource[tenancy.Store] }
+type organizationResource struct{ planned }
 
 func newOrganizationResource() resource.Resource { return &organizationResource{} }
 
@@ -95,7 +95,7 @@ func (r *organizationResource) Schema(_ context.Context, _ resource.SchemaReques
 	}
 }
 
-// ModifyPlan refuses to plan the destruction of a protected organization.
+// ModifyPlan refuses to plan the destruction of a protected organization, or of one that has what nothing else destroys.
 func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if !req.Plan.Raw.IsNull() {
 		keepUnchanged(req, resp)
@@ -105,7 +105,13 @@ func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.Modi
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	refuseProtected(state, &resp.Diagnostics)
+	if refuseProtected(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.plans == nil {
+		return
+	}
+	id := state.ID.ValueString()
+	if err := r.plans.destroy(ctx, "organization", id, tf.Outcome{Organization: id}, &r.plans.organizations); err != nil {
+		tf.AddError(&resp.Diagnostics, "destroy", "organization", state.Slug.ValueString(), err)
+	}
 }
 
 func refuseProtected(state organizationResourceModel, diags *diag.Diagnostics) {

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -93,41 +94,91 @@ func splitKey(key string) (organizationSlug, teamSlug, name string) {
 	return organizationSlug, teamSlug, name
 }
 
+// planned carries what plans are made with into a resource.
+type planned struct {
+	tf.Resource[tenancy.Store]
+	plans *plans
+}
+
+// Configure takes both from the provider.
+func (r *planned) Configure(ctx context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.Resource.Configure(ctx, req, resp)
+	r.plans = tf.BackendOf[plans](req.ProviderData)
+}
+
 // member is a resource that belongs to an organization, and most of them to a team.
 type member struct {
-	tf.Resource[tenancy.Store]
+	planned
 	noun, key string // key is the attribute that messages call the object by
 }
 
-// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a team of another
-// one. What is not known yet is left to the apply.
+// belongs is what every member has in a state or a plan.
+type belongs struct{ id, key, organization, team types.String }
+
+// getter is a state or a plan.
+type getter interface {
+	GetAttribute(ctx context.Context, path path.Path, target any) diag.Diagnostics
+}
+
+func (r *member) belongs(ctx context.Context, from getter, diags *diag.Diagnostics) (b belongs) {
+	diags.Append(from.GetAttribute(ctx, path.Root("id"), &b.id)...)
+	diags.Append(from.GetAttribute(ctx, path.Root(r.key), &b.key)...)
+	diags.Append(from.GetAttribute(ctx, path.Root("organization_id"), &b.organization)...)
+	if r.noun != "team" {
+		diags.Append(from.GetAttribute(ctx, path.Root("team_id"), &b.team)...)
+	}
+	return b
+}
+
+// ModifyPlan refuses what the database would refuse later. What is not known yet is left to the apply.
 func (r *member) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
+	if r.plans == nil || req.State.Raw.IsNull() {
 		return
 	}
-	var name, from, to, fromTeam, toTeam types.String
-	resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root(r.key), &name)...)
-	resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("organization_id"), &from)...)
-	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("organization_id"), &to)...)
-	if _, ofTeam := req.Plan.Schema.GetAttributes()["team_id"]; ofTeam {
-		resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("team_id"), &fromTeam)...)
-		resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("team_id"), &toTeam)...)
-	}
+	state := r.belongs(ctx, req.State, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if !to.IsUnknown() {
-		if err := r.Backend.RefuseOrganizationChange(ctx, r.noun, name.ValueString(), from.ValueString(), to.ValueString()); err != nil {
-			tf.AddError(&resp.Diagnostics, "change", r.noun, name.ValueString(), err)
-		}
+	if req.Plan.Raw.IsNull() {
+		r.planDestroy(ctx, state, resp)
+		return
 	}
-	if !resp.Diagnostics.HasError() && !toTeam.IsUnknown() && !toTeam.IsNull() && !toTeam.Equal(fromTeam) {
-		var wrong *tenancy.OrganizationError
-		if err := r.Backend.CheckTeam(ctx, r.noun, toTeam.ValueString(), from.ValueString()); errors.As(err, &wrong) {
-			tf.AddError(&resp.Diagnostics, "change", r.noun, name.ValueString(), err)
-		}
+	plan := r.belongs(ctx, req.Plan, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
 	}
+	r.plans.walk.Plans(r.noun, state.id.ValueString(), tf.Outcome{
+		Organization: state.organization.ValueString(), Team: plan.team.ValueString(),
+	})
+	r.refuseMove(ctx, state, plan, resp)
 	keepUnchanged(req, resp)
+}
+
+func (r *member) planDestroy(ctx context.Context, state belongs, resp *resource.ModifyPlanResponse) {
+	outcome := tf.Outcome{Goes: true, Organization: state.organization.ValueString(), Team: state.team.ValueString()}
+	if r.noun != "team" {
+		r.plans.walk.Plans(r.noun, state.id.ValueString(), outcome)
+		return
+	}
+	if err := r.plans.destroy(ctx, "team", state.id.ValueString(), outcome, &r.plans.teams); err != nil {
+		tf.AddError(&resp.Diagnostics, "destroy", "team", state.key.ValueString(), err)
+	}
+}
+
+// refuseMove: an object changes neither its organization nor moves to a team of another one.
+func (r *member) refuseMove(ctx context.Context, state, plan belongs, resp *resource.ModifyPlanResponse) {
+	name, from, to := state.key.ValueString(), state.organization.ValueString(), plan.organization
+	if !to.IsUnknown() {
+		if err := r.Backend.RefuseOrganizationChange(ctx, r.noun, name, from, to.ValueString()); err != nil {
+			tf.AddError(&resp.Diagnostics, "change", r.noun, name, err)
+		}
+	}
+	if !resp.Diagnostics.HasError() && !plan.team.IsUnknown() && !plan.team.IsNull() && !plan.team.Equal(state.team) {
+		var wrong *tenancy.OrganizationError
+		if err := r.Backend.CheckTeam(ctx, r.noun, plan.team.ValueString(), from); errors.As(err, &wrong) {
+			tf.AddError(&resp.Diagnostics, "change", r.noun, name, err)
+		}
+	}
 }
 
 // keepUnchanged turns a plan that changes nothing but what the database computes into no change at all. The framework

@@ -6,11 +6,15 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
 // Backend is what this domain's resources and data sources work with.
 func Backend(db *postgres.DB) *tenancy.Store { return tenancy.New(db) }
+
+// Plans is what the resources of this room plan with. walk is shared by all rooms.
+func Plans(store *tenancy.Store, walk *tf.Walk) *plans { return newPlans(store, walk) }
 
 // Resources lists the resources.
 func Resources() []func() resource.Resource {
