@@ -6,11 +6,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // errHeldBack says that a guard in the statement let nothing through; the caller finds out which and words it.
 var errHeldBack = errors.New("held back by a guard")
+
+// errPassed says that what held a change back is gone already.
+var errPassed = errors.New("what was in the way is gone already; apply again")
+
+// passed is errPassed for a lookup of what was in the way that finds nothing.
+func passed(err error) error {
+	if errors.Is(err, postgres.ErrNotFound) {
+		return errPassed
+	}
+	return err
+}
 
 // Existing is the object that has a value already.
 type Existing struct {

@@ -67,6 +67,10 @@ const createOrganizationSQL = `
 // CreateOrganization inserts an organization; its ID and times are the database's. A taken name or slug is a
 // [*DuplicateError].
 func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organization, error) {
+	return patient(ctx, s, "organization", "", func() (Organization, error) { return s.createOrganization(ctx, o) })
+}
+
+func (s *Store) createOrganization(ctx context.Context, o Organization) (Organization, error) {
 	created, err := insert(ctx, s.db, o, s.Organization, createOrganizationSQL)
 	return created, s.organizationError(ctx, o, err)
 }
@@ -85,6 +89,10 @@ const updateOrganizationSQL = `
 // UpdateOrganization changes an organization from before to after. It returns a [*ConflictError] when it no longer is
 // what before says, and a [*DuplicateError] when the new name or slug is taken.
 func (s *Store) UpdateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
+	return patient(ctx, s, "organization", before.ID, func() (Organization, error) { return s.updateOrganization(ctx, before, after) })
+}
+
+func (s *Store) updateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
 	updated, err := update(ctx, s.db, before, after, s.Organization, updateOrganizationSQL)
 	return updated, s.organizationError(ctx, after, err)
 }

@@ -102,6 +102,10 @@ const createUserSQL = `
 // e-mail address, username or OIDC subject is a [*DuplicateError], a full team a [*LimitError], a team of another
 // organization an [*OrganizationError].
 func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
+	return patient(ctx, s, "user", "", func() (User, error) { return s.createUser(ctx, u) })
+}
+
+func (s *Store) createUser(ctx context.Context, u User) (User, error) {
 	created, err := insert(ctx, s.db, u, s.User, createUserSQL, lockTeam(u.TeamID))
 	if errors.Is(err, errHeldBack) {
 		if err := s.userDuplicate(ctx, "email", u.Email); !errors.Is(err, postgres.ErrNotFound) {
@@ -123,6 +127,10 @@ const updateUserSQL = `
 // UpdateUser changes a user from before to after. It returns a [*ConflictError] when the user no longer is what before
 // says, and otherwise the same errors as [Store.CreateUser].
 func (s *Store) UpdateUser(ctx context.Context, before, after User) (User, error) {
+	return patient(ctx, s, "user", before.ID, func() (User, error) { return s.updateUser(ctx, before, after) })
+}
+
+func (s *Store) updateUser(ctx context.Context, before, after User) (User, error) {
 	if err := s.RefuseOrganizationChange(ctx, "user", before.Email, before.OrganizationID, after.OrganizationID); err != nil {
 		return User{}, err
 	}
@@ -136,11 +144,11 @@ func (s *Store) UpdateUser(ctx context.Context, before, after User) (User, error
 func (s *Store) userError(ctx context.Context, u User, err error) error {
 	switch constraint, _ := postgres.Constraint(err); constraint {
 	case "users_email_key":
-		return s.userDuplicate(ctx, "email", u.Email)
+		return passed(s.userDuplicate(ctx, "email", u.Email))
 	case "users_username_key":
-		return s.userDuplicate(ctx, "username", u.Username)
+		return passed(s.userDuplicate(ctx, "username", u.Username))
 	case "users_oidc_subject_key":
-		return s.userDuplicate(ctx, "oidc_subject", *u.OIDCSubject)
+		return passed(s.userDuplicate(ctx, "oidc_subject", *u.OIDCSubject))
 	}
 	return s.teamReferenceError(ctx, "user", u.TeamID, u.OrganizationID, err)
 }
@@ -178,6 +186,9 @@ func (s *Store) userLimitError(ctx context.Context, u User) error {
 	}](ctx, s.db, userLimitSQL, u.TeamID)
 	if err != nil {
 		return err
+	}
+	if limit.Count < int64(limit.Max) {
+		return errPassed
 	}
 	return limitError("team_id", fmt.Sprintf("team %q of organization %q", limit.Team, limit.Organization), "users", "max_users_per_team",
 		limit.Max, limit.Count)
