@@ -26,8 +26,9 @@ func passed(err error) error {
 
 // Existing is the object that has a value already.
 type Existing struct {
-	ID, Key   string // Key is the natural key.
-	DeletedAt *time.Time
+	ID, Key      string // Key is the natural key.
+	DeletedAt    *time.Time
+	Organization string // the slug of the organization that it belongs to, where the message does not tell it otherwise
 }
 
 // DuplicateError says that another object already has a value that must be unique.
@@ -49,6 +50,9 @@ func duplicateError(noun, attribute, value, scope string, e Existing) *Duplicate
 			fmt.Sprintf("Choose another %s, or remove that row for good", attribute)).On(attribute), e}
 	}
 	text := fmt.Sprintf("another %s (id %s) already has %s", noun, e.ID, what)
+	if e.Organization != "" && scope == "" && noun != "organization" {
+		text = fmt.Sprintf("another %s (id %s), of organization %q, already has %s", noun, e.ID, e.Organization, what)
+	}
 	return &DuplicateError{problem.New(text, "").On(attribute).Importable(e.ID), e}
 }
 

@@ -154,20 +154,23 @@ func (s *Store) userError(ctx context.Context, u User, err error) error {
 }
 
 const userWithSQL = `
-	SELECT u.id, u.email, u.deleted_at FROM public.users u
+	SELECT u.id, u.email, u.deleted_at, o.slug AS organization
+	FROM public.users u JOIN public.organizations o ON o.id = u.organization_id
 	WHERE ($1 = 'email' AND u.email = $2) OR ($1 = 'username' AND u.username = $2) OR ($1 = 'oidc_subject' AND u.oidc_subject = $2)`
 
 // userDuplicate returns a [*DuplicateError] about the user, deleted or not, that has the value, or
 // [postgres.ErrNotFound] when none has.
 func (s *Store) userDuplicate(ctx context.Context, attribute, value string) error {
 	existing, err := postgres.QueryOne[struct {
-		ID, Email string
-		DeletedAt *time.Time `db:"deleted_at"`
+		ID, Email, Organization string
+		DeletedAt               *time.Time `db:"deleted_at"`
 	}](ctx, s.db, userWithSQL, attribute, value)
 	if err != nil {
 		return err
 	}
-	return duplicateError("user", attribute, value, "", Existing{existing.ID, existing.Email, existing.DeletedAt})
+	return duplicateError("user", attribute, value, "", Existing{
+		ID: existing.ID, Key: existing.Email, DeletedAt: existing.DeletedAt, Organization: existing.Organization,
+	})
 }
 
 const userLimitSQL = `

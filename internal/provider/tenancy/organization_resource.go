@@ -23,7 +23,9 @@ var (
 
 type organizationResource struct{ planned }
 
-func newOrganizationResource() resource.Resource { return &organizationResource{} }
+func newOrganizationResource() resource.Resource {
+	return &organizationResource{planned{noun: "organization", key: "slug"}}
+}
 
 // organizationModel is what an organization has in the database.
 type organizationModel struct {
@@ -98,6 +100,7 @@ func (r *organizationResource) Schema(_ context.Context, _ resource.SchemaReques
 // ModifyPlan refuses to plan the destruction of a protected organization, or of one that has what nothing else destroys.
 func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if !req.Plan.Raw.IsNull() {
+		r.planChange(ctx, req, resp)
 		keepUnchanged(req, resp)
 		return
 	}
@@ -105,12 +108,8 @@ func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.Modi
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if refuseProtected(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.plans == nil {
-		return
-	}
-	id := state.ID.ValueString()
-	if err := r.plans.destroy(ctx, "organization", id, tf.Outcome{Organization: id}, &r.plans.organizations); err != nil {
-		tf.AddError(&resp.Diagnostics, "destroy", "organization", state.Slug.ValueString(), err)
+	if refuseProtected(state, &resp.Diagnostics); !resp.Diagnostics.HasError() {
+		r.planDestroy(ctx, req, resp)
 	}
 }
 
@@ -127,7 +126,7 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organization, err := r.Backend.CreateOrganization(ctx, plan.organization())
+	organization, err := r.apply().CreateOrganization(ctx, plan.organization())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "organization", plan.Slug.ValueString(), err)
 		return
@@ -137,6 +136,7 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 }
 
 func (r *organizationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	r.sees(req.State.Raw)
 	var state organizationResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
@@ -163,7 +163,7 @@ func (r *organizationResource) Update(ctx context.Context, req resource.UpdateRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organization, err := r.Backend.UpdateOrganization(ctx, state.organization(), plan.organization())
+	organization, err := r.apply().UpdateOrganization(ctx, state.organization(), plan.organization())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "organization", state.Slug.ValueString(), err)
 		return
@@ -181,7 +181,7 @@ func (r *organizationResource) Delete(ctx context.Context, req resource.DeleteRe
 	if refuseProtected(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteOrganization(ctx, state.ID.ValueString()); err != nil {
+	if err := r.apply().DeleteOrganization(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "organization", state.Slug.ValueString(), err)
 	}
 }

@@ -2,7 +2,14 @@ package tenancy
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
@@ -16,6 +23,9 @@ type plans struct {
 	walk  *tf.Walk
 
 	organizations, teams postgres.Loader[tenancy.Remains]
+	facts                postgres.Loader[[]tenancy.Fact]
+	silent               atomic.Bool // the database does not answer
+	maxima               sync.Map    // of each organization that is planned
 }
 
 func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
@@ -32,7 +42,78 @@ func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
 		}
 		return store.RemainsOfTeams(ctx, ids, p.going(organizations, ids))
 	}
+	p.facts.Load = p.loadFacts
 	return p
+}
+
+// planned is a resource whose plans are checked.
+type planned struct {
+	tf.Resource[tenancy.Store]
+	plans     *plans
+	noun, key string // key is the attribute that messages call the object by
+}
+
+// Configure takes what is needed from the provider.
+func (r *planned) Configure(ctx context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.Resource.Configure(ctx, req, resp)
+	r.plans = tf.BackendOf[plans](req.ProviderData)
+}
+
+// sees tells that Terraform refreshes an object.
+func (r *planned) sees(state tftypes.Value) {
+	o := objectOf(state)
+	r.plans.walk.Read(r.noun, o.get("id"), tf.Outcome{Organization: o.get("organization_id"), From: o.get("team_id")})
+}
+
+// apply is the backend, for a change.
+func (r *planned) apply() *tenancy.Store {
+	r.plans.walk.Applies()
+	return r.Backend
+}
+
+// rowKey is where the plan of a row keeps its ID: when the row is to be replaced, Terraform hands it on to the plan of the new one.
+const rowKey = "row"
+
+// planChange refuses what another row stands in the way of.
+func (r *planned) planChange(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.plans == nil {
+		return
+	}
+	state, plan := objectOf(req.State.Raw), objectOf(req.Plan.Raw)
+	verb, replaced, name := "create", "", plan.get(r.key)
+	if state != nil {
+		verb, name = "update", state.get(r.key)
+		resp.Diagnostics.Append(resp.Private.SetKey(ctx, rowKey, fmt.Appendf(nil, "%q", state.get("id")))...)
+	} else if row, diags := req.Private.GetKey(ctx, rowKey); !diags.HasError() {
+		replaced = strings.Trim(string(row), `"`)
+	}
+	if err := r.plans.check(ctx, r.plans.changeOf(r.noun, state, plan, replaced)); err != nil {
+		tf.AddError(&resp.Diagnostics, verb, r.noun, name, err)
+	}
+}
+
+// planDestroy refuses what would delete more than the plan shows.
+func (r *planned) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.plans == nil {
+		return
+	}
+	state := objectOf(req.State.Raw)
+	id := state.get("id")
+	outcome := tf.Outcome{Goes: true, Organization: state.get("organization_id"), From: state.get("team_id")}
+	var loader *postgres.Loader[tenancy.Remains]
+	switch r.noun {
+	case "organization":
+		outcome.Organization, loader = id, &r.plans.organizations
+	case "team":
+		loader = &r.plans.teams
+	}
+	r.plans.walk.Plans(r.noun, id, outcome)
+	if loader == nil {
+		return
+	}
+	if err := r.plans.destroy(ctx, id, loader); err != nil {
+		tf.AddError(&resp.Diagnostics, "destroy", r.noun, state.get(r.key), err)
+	}
 }
 
 // going lists what the plan takes away from organizations, or from teams of them.
@@ -42,7 +123,10 @@ func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
 	}
 	for _, organization := range organizations {
 		for object, outcome := range p.walk.Members(organization) {
-			moves := teams != nil && !slices.Contains(teams, outcome.Team)
+			if teams != nil && !slices.Contains(teams, outcome.From) {
+				continue
+			}
+			moves := teams != nil && outcome.Planned && !slices.Contains(teams, outcome.Team)
 			if list := lists[object.Kind]; list != nil && (outcome.Goes || moves) {
 				*list = append(*list, object.ID)
 			}
@@ -51,13 +135,11 @@ func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
 	return going
 }
 
-// destroy plans that an object goes, and returns a [*tenancy.NotEmptyError] when that would delete what the plan does not destroy.
+// destroy returns a [*tenancy.NotEmptyError] when deleting an object would delete what the plan does not destroy.
 //
 // Terraform plans the destruction of an object after that of all that refers to it. What belongs to it only by a literal ID may
 // come later: so the answer is only taken for the last word when the plan has nothing more to tell.
-func (p *plans) destroy(ctx context.Context, kind, id string, outcome tf.Outcome, loader *postgres.Loader[tenancy.Remains]) error {
-	outcome.Goes = true
-	p.walk.Plans(kind, id, outcome)
+func (p *plans) destroy(ctx context.Context, id string, loader *postgres.Loader[tenancy.Remains]) error {
 	remains, err := loader.Get(ctx, id)
 	if err != nil || remains.IsNothing() {
 		return nil //nolint:nilerr // The apply says it: an organization that cannot be read cannot be deleted either.

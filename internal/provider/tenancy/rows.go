@@ -8,8 +8,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
@@ -94,88 +92,36 @@ func splitKey(key string) (organizationSlug, teamSlug, name string) {
 	return organizationSlug, teamSlug, name
 }
 
-// planned carries what plans are made with into a resource.
-type planned struct {
-	tf.Resource[tenancy.Store]
-	plans *plans
-}
-
-// Configure takes both from the provider.
-func (r *planned) Configure(ctx context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.Resource.Configure(ctx, req, resp)
-	r.plans = tf.BackendOf[plans](req.ProviderData)
-}
-
 // member is a resource that belongs to an organization, and most of them to a team.
-type member struct {
-	planned
-	noun, key string // key is the attribute that messages call the object by
-}
+type member struct{ planned }
 
-// belongs is what every member has in a state or a plan.
-type belongs struct{ id, key, organization, team types.String }
-
-// getter is a state or a plan.
-type getter interface {
-	GetAttribute(ctx context.Context, path path.Path, target any) diag.Diagnostics
-}
-
-func (r *member) belongs(ctx context.Context, from getter, diags *diag.Diagnostics) (b belongs) {
-	diags.Append(from.GetAttribute(ctx, path.Root("id"), &b.id)...)
-	diags.Append(from.GetAttribute(ctx, path.Root(r.key), &b.key)...)
-	diags.Append(from.GetAttribute(ctx, path.Root("organization_id"), &b.organization)...)
-	if r.noun != "team" {
-		diags.Append(from.GetAttribute(ctx, path.Root("team_id"), &b.team)...)
-	}
-	return b
-}
+func newMember(noun, key string) member { return member{planned{noun: noun, key: key}} }
 
 // ModifyPlan refuses what the database would refuse later. What is not known yet is left to the apply.
 func (r *member) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if r.plans == nil || req.State.Raw.IsNull() {
-		return
-	}
-	state := r.belongs(ctx, req.State, &resp.Diagnostics)
-	if resp.Diagnostics.HasError() {
-		return
-	}
 	if req.Plan.Raw.IsNull() {
-		r.planDestroy(ctx, state, resp)
+		r.planDestroy(ctx, req, resp)
 		return
 	}
-	plan := r.belongs(ctx, req.Plan, &resp.Diagnostics)
-	if resp.Diagnostics.HasError() {
-		return
+	r.planChange(ctx, req, resp)
+	if !resp.Diagnostics.HasError() && !req.State.Raw.IsNull() {
+		r.refuseMove(ctx, objectOf(req.State.Raw), objectOf(req.Plan.Raw), resp)
 	}
-	r.plans.walk.Plans(r.noun, state.id.ValueString(), tf.Outcome{
-		Organization: state.organization.ValueString(), Team: plan.team.ValueString(),
-	})
-	r.refuseMove(ctx, state, plan, resp)
 	keepUnchanged(req, resp)
 }
 
-func (r *member) planDestroy(ctx context.Context, state belongs, resp *resource.ModifyPlanResponse) {
-	outcome := tf.Outcome{Goes: true, Organization: state.organization.ValueString(), Team: state.team.ValueString()}
-	if r.noun != "team" {
-		r.plans.walk.Plans(r.noun, state.id.ValueString(), outcome)
-		return
-	}
-	if err := r.plans.destroy(ctx, "team", state.id.ValueString(), outcome, &r.plans.teams); err != nil {
-		tf.AddError(&resp.Diagnostics, "destroy", "team", state.key.ValueString(), err)
-	}
-}
-
 // refuseMove: an object changes neither its organization nor moves to a team of another one.
-func (r *member) refuseMove(ctx context.Context, state, plan belongs, resp *resource.ModifyPlanResponse) {
-	name, from, to := state.key.ValueString(), state.organization.ValueString(), plan.organization
-	if !to.IsUnknown() {
-		if err := r.Backend.RefuseOrganizationChange(ctx, r.noun, name, from, to.ValueString()); err != nil {
+func (r *member) refuseMove(ctx context.Context, state, plan object, resp *resource.ModifyPlanResponse) {
+	name, from := state.get(r.key), state.get("organization_id")
+	if to := plan.text("organization_id"); to != nil {
+		if err := r.Backend.RefuseOrganizationChange(ctx, r.noun, name, from, *to); err != nil {
 			tf.AddError(&resp.Diagnostics, "change", r.noun, name, err)
+			return
 		}
 	}
-	if !resp.Diagnostics.HasError() && !plan.team.IsUnknown() && !plan.team.IsNull() && !plan.team.Equal(state.team) {
+	if team := plan.text("team_id"); team != nil && *team != state.get("team_id") {
 		var wrong *tenancy.OrganizationError
-		if err := r.Backend.CheckTeam(ctx, r.noun, plan.team.ValueString(), from); errors.As(err, &wrong) {
+		if err := r.Backend.CheckTeam(ctx, r.noun, *team, from); errors.As(err, &wrong) {
 			tf.AddError(&resp.Diagnostics, "change", r.noun, name, err)
 		}
 	}

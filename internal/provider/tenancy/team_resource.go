@@ -22,7 +22,7 @@ var (
 
 type teamResource struct{ member }
 
-func newTeamResource() resource.Resource { return &teamResource{member{noun: "team", key: "slug"}} }
+func newTeamResource() resource.Resource { return &teamResource{newMember("team", "slug")} }
 
 type teamModel struct {
 	rowModel
@@ -82,7 +82,7 @@ func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	team, err := r.Backend.CreateTeam(ctx, plan.team())
+	team, err := r.apply().CreateTeam(ctx, plan.team())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "team", plan.Slug.ValueString(), err)
 		return
@@ -91,6 +91,7 @@ func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, r
 }
 
 func (r *teamResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	r.sees(req.State.Raw)
 	var state teamModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
@@ -113,7 +114,7 @@ func (r *teamResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	team, err := r.Backend.UpdateTeam(ctx, state.team(), plan.team())
+	team, err := r.apply().UpdateTeam(ctx, state.team(), plan.team())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "team", state.Slug.ValueString(), err)
 		return
@@ -126,7 +127,7 @@ func (r *teamResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteTeam(ctx, state.ID.ValueString()); err != nil {
+	if err := r.apply().DeleteTeam(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "team", state.Slug.ValueString(), err)
 	}
 }

@@ -21,7 +21,7 @@ var (
 
 type userResource struct{ member }
 
-func newUserResource() resource.Resource { return &userResource{member{noun: "user", key: "email"}} }
+func newUserResource() resource.Resource { return &userResource{newMember("user", "email")} }
 
 var userRoles = []string{"admin", "member", "viewer"}
 
@@ -100,7 +100,7 @@ func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	user, err := r.Backend.CreateUser(ctx, plan.user())
+	user, err := r.apply().CreateUser(ctx, plan.user())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "user", plan.Email.ValueString(), err)
 		return
@@ -109,6 +109,7 @@ func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, r
 }
 
 func (r *userResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	r.sees(req.State.Raw)
 	var state userModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
@@ -131,7 +132,7 @@ func (r *userResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	user, err := r.Backend.UpdateUser(ctx, state.user(), plan.user())
+	user, err := r.apply().UpdateUser(ctx, state.user(), plan.user())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "user", state.Email.ValueString(), err)
 		return
@@ -144,7 +145,7 @@ func (r *userResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteUser(ctx, state.ID.ValueString()); err != nil {
+	if err := r.apply().DeleteUser(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "user", state.Email.ValueString(), err)
 	}
 }

@@ -2,6 +2,7 @@ package tf
 
 import (
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -13,7 +14,9 @@ import (
 type Walk struct {
 	mu       sync.Mutex
 	outcomes map[Object]Outcome
-	members  map[string][]Object // of each organization, those for which something is planned
+	members  map[string][]Object // of each organization
+	claims   map[Claim]string
+	arrivals map[string]int64
 	news     time.Time
 	applying bool
 	waiting  int
@@ -25,13 +28,51 @@ type Object struct{ Kind, ID string }
 
 // Outcome is what a plan makes of an object.
 type Outcome struct {
-	Planned            bool // false: it was only read until now
-	Goes               bool
-	Organization, Team string // Team is the one that it will have; for one that goes, the one that it has.
+	Planned      bool // false: it was only read until now
+	Goes         bool
+	Organization string
+	From, Team   string  // the team that it has, and the one that it will have
+	Keeps        []Claim // the unique values that it will have
+}
+
+// Claim is a unique value, hashed.
+type Claim uint64
+
+var seed = maphash.MakeSeed()
+
+// ClaimOf is about a value that must be unique in a scope.
+func ClaimOf(kind, attribute, scope, value string) Claim {
+	return Claim(maphash.Comparable(seed, [4]string{kind, attribute, scope, value}))
+}
+
+// Claims tells that an object is to get a unique value, and returns the ID of another that is to get it, too. A new object has an ID
+// that is nobody else's.
+func (w *Walk) Claims(claim Claim, id string) (other string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.claims == nil {
+		w.claims = map[Claim]string{}
+	}
+	if other = w.claims[claim]; other == "" || other == id {
+		w.claims[claim] = id
+		return ""
+	}
+	return other
+}
+
+// Arrives counts those that are to come to a place, with the one that comes now; -1 takes one back.
+func (w *Walk) Arrives(place string, n int64) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.arrivals == nil {
+		w.arrivals = map[string]int64{}
+	}
+	w.arrivals[place] += n
+	return w.arrivals[place]
 }
 
 // Read tells that an object was read to be refreshed.
-func (w *Walk) Read(kind, id string) { w.tell(Object{kind, id}, Outcome{}) }
+func (w *Walk) Read(kind, id string, outcome Outcome) { w.tell(Object{kind, id}, outcome) }
 
 // Plans tells what is planned for an object.
 func (w *Walk) Plans(kind, id string, outcome Outcome) {
@@ -63,7 +104,7 @@ func (w *Walk) tell(object Object, outcome Outcome) {
 	if w.outcomes == nil {
 		w.outcomes, w.members = map[Object]Outcome{}, map[string][]Object{}
 	}
-	if outcome.Planned && !w.outcomes[object].Planned {
+	if known, ok := w.outcomes[object]; !ok || known.Organization != outcome.Organization {
 		w.members[outcome.Organization] = append(w.members[outcome.Organization], object)
 	}
 	w.outcomes[object] = outcome
@@ -77,7 +118,7 @@ func (w *Walk) Outcome(kind, id string) (outcome Outcome, heard bool) {
 	return outcome, heard
 }
 
-// Members lists what is planned for the objects of an organization.
+// Members lists what was heard of the objects of an organization.
 func (w *Walk) Members(organization string) map[Object]Outcome {
 	w.mu.Lock()
 	defer w.mu.Unlock()
