@@ -46,8 +46,10 @@ func duplicateError(noun, attribute, value, scope string, e Existing) *Duplicate
 	}
 	if e.DeletedAt != nil {
 		return &DuplicateError{problem.New(
-			fmt.Sprintf("a %s that was deleted at %s (id %s) still has %s", noun, e.DeletedAt.UTC().Format(time.RFC3339), e.ID, what),
-			fmt.Sprintf("Choose another %s, or remove that row for good", attribute)).On(attribute), e}
+			fmt.Sprintf("a %s of organization %q that was deleted at %s (id %s) still has %s",
+				noun, e.Organization, e.DeletedAt.UTC().Format(time.RFC3339), e.ID, what),
+			fmt.Sprintf("Choose another %s; or, to revive it, create it in that organization with the e-mail address that it had; or "+
+				"remove that row for good (DELETE FROM public.users WHERE id = '%s')", attribute, e.ID)).On(attribute), e}
 	}
 	text := fmt.Sprintf("another %s (id %s) already has %s", noun, e.ID, what)
 	if e.Organization != "" && scope == "" && noun != "organization" {

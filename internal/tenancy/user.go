@@ -206,3 +206,12 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	_, err := remove(ctx, s.db, id, s.User, deleteUserSQL)
 	return err
 }
+
+const softDeleteUserSQL = `UPDATE public.users SET deleted_at = now(), is_active = false WHERE id = $1 AND deleted_at IS NULL RETURNING id`
+
+// SoftDeleteUser marks a user as deleted, as the platform does it: it counts as gone, and [Store.CreateUser] revives it. Deleting
+// what is gone already is no error.
+func (s *Store) SoftDeleteUser(ctx context.Context, id string) error {
+	_, err := remove(ctx, s.db, id, s.User, softDeleteUserSQL)
+	return err
+}

@@ -6,7 +6,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -81,15 +80,16 @@ func organizationAttributes() map[string]schema.Attribute {
 		"max_users_per_team": tf.OptionalInt("How many users each team may have. It is checked when Terraform creates or moves a user; "+
 			"lowering it below what exists is no error. Default: `50`.", 50, tf.AtLeast(0)),
 		"force_destroy": tf.OptionalBool("Whether destroying the organization or one of its teams also deletes what Terraform does not "+
-			"manage in it (incidents, statistics, users that signed up by themselves). When `false`, such a destroy fails and names "+
-			"the counts. It must be applied before the destroy.", false),
+			"manage in it (incidents, statistics, users that signed up by themselves). When `false`, the plan of such a destroy fails "+
+			"and names the counts, open sessions of the organization's roles included. What the same plan destroys does not count; let "+
+			"it refer to the organization and team by their resources, not by literal IDs, so that Terraform plans it first. It must be "+
+			"applied before the destroy.", false),
 	})
 }
 
 func (r *organizationResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := organizationAttributes()
-	attributes["deletion_protection"] = tf.OptionalBool("Whether planning to destroy the organization is an error. It must be set to "+
-		"`false` and applied before the destroy. Known to Terraform only, not to the database.", true)
+	attributes["deletion_protection"] = protectionAttribute("organization", true)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "An organization is the tenant: it owns teams, users, incidents and configurations. Every change is made " +
 			"in place; an organization is never replaced.",
@@ -114,11 +114,8 @@ func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.Modi
 }
 
 func refuseProtected(state organizationResourceModel, diags *diag.Diagnostics) {
-	if state.DeletionProtection.ValueBool() {
-		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy organization",
-			"organization \""+state.Slug.ValueString()+"\" is protected. To destroy it with all its teams, users and configurations, "+
-				"set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy then.")
-	}
+	const with = " with all its teams, users and configurations"
+	refuseDestroy("organization", state.Slug.ValueString(), with, state.DeletionProtection, diags)
 }
 
 func (r *organizationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -151,9 +148,7 @@ func (r *organizationResource) Read(ctx context.Context, req resource.ReadReques
 		return
 	}
 	state.organizationModel = organizationModelFrom(organization)
-	if state.DeletionProtection.IsNull() { // just imported
-		state.DeletionProtection = types.BoolValue(true)
-	}
+	state.DeletionProtection = orDefault(state.DeletionProtection, types.BoolValue(true))
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 

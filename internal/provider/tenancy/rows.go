@@ -3,11 +3,16 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
@@ -93,14 +98,24 @@ func splitKey(key string) (organizationSlug, teamSlug, name string) {
 }
 
 // member is a resource that belongs to an organization, and most of them to a team.
-type member struct{ planned }
+type member struct {
+	planned
+	protects bool // it has deletion_protection
+}
 
-func newMember(noun, key string) member { return member{planned{noun: noun, key: key}} }
+func newMember(noun, key string) member { return member{planned: planned{noun: noun, key: key}} }
 
 // ModifyPlan refuses what the database would refuse later. What is not known yet is left to the apply.
 func (r *member) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
-		r.planDestroy(ctx, req, resp)
+		if r.protects {
+			var protection types.Bool
+			resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("deletion_protection"), &protection)...)
+			refuseDestroy(r.noun, objectOf(req.State.Raw).get(r.key), "", protection, &resp.Diagnostics)
+		}
+		if !resp.Diagnostics.HasError() {
+			r.planDestroy(ctx, req, resp)
+		}
 		return
 	}
 	r.planChange(ctx, req, resp)
@@ -134,10 +149,39 @@ func keepUnchanged(req resource.ModifyPlanRequest, resp *resource.ModifyPlanResp
 	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() || req.Plan.Raw.As(&plan) != nil || req.State.Raw.As(&state) != nil {
 		return
 	}
+	config := objectOf(req.Config.Raw)
 	for name, value := range plan {
-		if computed := name == "updated_at" || name == "version"; !computed && !value.Equal(state[name]) {
+		computed := name == "updated_at" || name == "version"
+		// A state of an earlier version does not have what only Terraform knows; the default is no change of that.
+		isNew := slices.Contains(knownToTerraform, name) && state[name].IsNull() && config[name].IsNull()
+		if !computed && !isNew && !value.Equal(state[name]) {
 			return
 		}
 	}
 	resp.Plan.Raw = req.State.Raw
+}
+
+// knownToTerraform are the arguments that are in no table.
+var knownToTerraform = []string{"deletion_protection", "on_destroy"}
+
+func protectionAttribute(noun string, standard bool) schema.BoolAttribute {
+	return tf.OptionalBool("Whether planning to destroy the "+noun+" is an error. It must be set to `false` and applied before the "+
+		"destroy. Known to Terraform only, not to the database.", standard)
+}
+
+// refuseDestroy refuses to destroy a protected object; with says what goes with it.
+func refuseDestroy(noun, name, with string, protection types.Bool, diags *diag.Diagnostics) {
+	if protection.ValueBool() {
+		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy "+noun, fmt.Sprintf("%s %q is protected. To destroy "+
+			"it%s, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy "+
+			"then.", noun, name, with))
+	}
+}
+
+// orDefault is for what a state of an earlier version, or an import, does not have.
+func orDefault[V attr.Value](value, standard V) V {
+	if value.IsNull() {
+		return standard
+	}
+	return value
 }
