@@ -20,11 +20,20 @@ type backend struct {
 	// connection is how the provider itself connects; proofs of a login start from it.
 	connection postgres.Config
 	walk       *tf.Walk
+	taken      postgres.Loader[bool]
+}
+
+// apply is the store, for a change.
+func (b *backend) apply() *access.Store {
+	b.walk.Applies()
+	return b.Store
 }
 
 // Backend makes it.
 func Backend(db *postgres.DB, connection postgres.Config, walk *tf.Walk) *backend {
-	return &backend{access.New(db), connection, walk}
+	b := &backend{Store: access.New(db), connection: connection, walk: walk}
+	b.taken.Load = takenNames(b.Store)
+	return b
 }
 
 // Resources lists the resources.

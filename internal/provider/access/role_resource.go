@@ -241,6 +241,7 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if !resp.Plan.Raw.Equal(req.State.Raw) {
 		r.refuseWithoutRights(plan, &resp.Diagnostics)
 	}
+	r.planName(ctx, plan.Name, req, resp)
 	if !req.State.Raw.IsNull() {
 		r.warnOfSessions(ctx, plan, req, resp)
 	}
@@ -319,7 +320,7 @@ func (r *roleResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.Backend.CreateRole(ctx, plan.role())
+	role, err := patiently(ctx, func() (access.Role, error) { return r.Backend.apply().CreateRole(ctx, plan.role()) })
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "role", plan.Name.ValueString(), err)
 		return
@@ -333,6 +334,7 @@ func (r *roleResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
+	r.Backend.walk.Read("role", state.ID.ValueString(), tf.Outcome{Organization: state.OrganizationID.ValueString()})
 	role, err := r.Backend.Role(ctx, state.ID.ValueString())
 	if tf.Gone(err) {
 		resp.State.RemoveResource(ctx)
@@ -355,7 +357,7 @@ func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.Backend.UpdateRole(ctx, state.role(), plan.role())
+	role, err := patiently(ctx, func() (access.Role, error) { return r.Backend.apply().UpdateRole(ctx, state.role(), plan.role()) })
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "role", state.Name.ValueString(), err)
 		return
@@ -372,7 +374,7 @@ func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {
+	if err := r.Backend.apply().DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "role", state.Name.ValueString(), err)
 	}
 }

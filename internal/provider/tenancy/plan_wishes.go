@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -183,13 +182,7 @@ func (p *plans) check(ctx context.Context, c change) error {
 
 // taken: a row that has the value may be one that the plan destroys, or gives another value.
 func (p *plans) taken(ctx context.Context, c change, fact tenancy.Fact) error {
-	complete := fact.DeletedAt != nil || p.walk.Hear(ctx, func() bool {
-		outcome, _ := p.walk.Outcome(c.kind, fact.ID)
-		return outcome.Planned
-	})
-	outcome, heard := p.walk.Outcome(c.kind, fact.ID)
-	stays := outcome.Planned && !outcome.Goes && slices.Contains(outcome.Keeps, c.wanted[fact.Attribute])
-	if stays || complete && !heard {
+	if fact.DeletedAt != nil || p.walk.Keeps(ctx, c.kind, fact.ID, c.wanted[fact.Attribute]) {
 		return fact.Taken(c.kind)
 	}
 	return nil

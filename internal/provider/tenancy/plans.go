@@ -2,9 +2,7 @@ package tenancy
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -71,21 +69,16 @@ func (r *planned) apply() *tenancy.Store {
 	return r.Backend
 }
 
-// rowKey is where the plan of a row keeps its ID: when the row is to be replaced, Terraform hands it on to the plan of the new one.
-const rowKey = "row"
-
 // planChange refuses what another row stands in the way of.
 func (r *planned) planChange(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if r.plans == nil {
 		return
 	}
 	state, plan := objectOf(req.State.Raw), objectOf(req.Plan.Raw)
-	verb, replaced, name := "create", "", plan.get(r.key)
+	replaced := tf.Replaced(ctx, state.get("id"), req, resp)
+	verb, name := "create", plan.get(r.key)
 	if state != nil {
 		verb, name = "update", state.get(r.key)
-		resp.Diagnostics.Append(resp.Private.SetKey(ctx, rowKey, fmt.Appendf(nil, "%q", state.get("id")))...)
-	} else if row, diags := req.Private.GetKey(ctx, rowKey); !diags.HasError() {
-		replaced = strings.Trim(string(row), `"`)
 	}
 	if err := r.plans.check(ctx, r.plans.changeOf(r.noun, state, plan, replaced)); err != nil {
 		tf.AddError(&resp.Diagnostics, verb, r.noun, name, err)

@@ -2,9 +2,14 @@ package tf
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 )
 
 // Walk is what this process has heard of the workspace's objects. Terraform starts a process for each walk of its graph, so that all
@@ -169,6 +174,33 @@ func (w *Walk) Hear(ctx context.Context, done func() bool) (complete bool) {
 		}
 	}
 	return false
+}
+
+// Keeps tells whether an object, which has a unique value, certainly keeps it: it is planned to, or it is none of the workspace's.
+func (w *Walk) Keeps(ctx context.Context, kind, id string, value Claim) bool {
+	complete := w.Hear(ctx, func() bool {
+		outcome, _ := w.Outcome(kind, id)
+		return outcome.Planned
+	})
+	outcome, heard := w.Outcome(kind, id)
+	if !heard {
+		return complete
+	}
+	return outcome.Planned && !outcome.Goes && slices.Contains(outcome.Keeps, value)
+}
+
+// rowKey is where the plan of an object keeps its ID: when the object is to be replaced, Terraform hands it on to the plan of the
+// new one.
+const rowKey = "row"
+
+// Replaced tells which object a new one takes the place of. id is that of the object that is planned, empty for a new one.
+func Replaced(ctx context.Context, id string, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) (replaced string) {
+	if id != "" {
+		resp.Diagnostics.Append(resp.Private.SetKey(ctx, rowKey, fmt.Appendf(nil, "%q", id))...)
+		return ""
+	}
+	row, _ := req.Private.GetKey(ctx, rowKey)
+	return strings.Trim(string(row), `"`)
 }
 
 func (w *Walk) count(change int) {
