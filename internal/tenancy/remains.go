@@ -21,10 +21,10 @@ type Remains struct {
 	ID           string  `db:"id"`
 	Organization string  `db:"organization"` // its slug
 	Team         *string `db:"team"`         // that of a team
-	Sessions     int64   `db:"sessions"`
+	Sessions     int64   `db:"sessions"`     // of roles that are not going: those of others end with their role
 }
 
-// counts adds the sessions, which nobody can mean to delete.
+// counts adds the sessions.
 func (r Remains) counts() []count { return append(r.Usage.counts(), count{r.Sessions, "open session"}) }
 
 // IsNothing tells that nothing stands in the way.
@@ -34,7 +34,7 @@ const remainsOfOrganizationsSQL = `
 	WITH sessions AS MATERIALIZED (
 		SELECT b.organization_id, count(*) AS count
 		FROM brownie.role_bindings b JOIN pg_catalog.pg_stat_activity a ON a.usename = b.role_name
-		WHERE b.organization_id = ANY(@ids::uuid[]) GROUP BY 1
+		WHERE b.organization_id = ANY(@ids::uuid[]) AND b.role_name::text <> ALL(@going_roles::text[]) GROUP BY 1
 	)
 	SELECT o.id, o.slug AS organization, NULL AS team,
 		(SELECT count(*) FROM public.teams WHERE organization_id = o.id AND id <> ALL(@going_teams::uuid[])) AS teams,

@@ -81,8 +81,8 @@ func organizationAttributes() map[string]schema.Attribute {
 			"lowering it below what exists is no error. Default: `50`.", 50, tf.AtLeast(0)),
 		"force_destroy": tf.OptionalBool("Whether destroying the organization or one of its teams also deletes what Terraform does not "+
 			"manage in it (incidents, statistics, users that signed up by themselves). When `false`, the plan of such a destroy fails "+
-			"and names the counts, open sessions of the organization's roles included. What the same plan destroys does not count; let "+
-			"it refer to the organization and team by their resources, not by literal IDs, so that Terraform plans it first. It must be "+
+			"and names the counts, roles and their open sessions included. What the same plan destroys does not count; let it "+
+			"refer to the organization and team by their resources, not by literal IDs, so that Terraform plans it first. It must be "+
 			"applied before the destroy.", false),
 	})
 }
