@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,15 +62,15 @@ func refuseName(before, name types.String, err error, diags *diag.Diagnostics) {
 
 // takenNames asks the database which names are taken, until it does not answer: a plan that only makes new roles needs none.
 func takenNames(store *access.Store) func(ctx context.Context, names []string) (map[string]bool, error) {
-	var failed error
+	var silent atomic.Bool
 	return func(ctx context.Context, names []string) (map[string]bool, error) {
-		if failed != nil {
-			return nil, failed
+		if silent.Load() {
+			return nil, nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, askLogins)
 		defer cancel()
 		taken, err := store.TakenNames(ctx, names)
-		failed = err
+		silent.CompareAndSwap(false, err != nil)
 		return taken, err
 	}
 }
