@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Loader reads rows by their ID and merges the reads that are asked for at the same time into one statement:
@@ -12,6 +13,8 @@ import (
 type Loader[V any] struct {
 	// Load reads the rows with these IDs. An ID that is absent from the result is [ErrNotFound].
 	Load func(ctx context.Context, ids []string) (map[string]V, error)
+	// Gather is how long the first read waits for others; 0 is none.
+	Gather time.Duration
 
 	mu      sync.Mutex
 	waiting *load[V] // collects IDs for the next statement
@@ -60,6 +63,9 @@ func (l *Loader[V]) Get(ctx context.Context, id string) (V, error) {
 
 func (l *Loader[V]) run(ctx context.Context) {
 	for {
+		if l.Gather > 0 {
+			<-time.After(l.Gather) // too short to be interrupted
+		}
 		l.mu.Lock()
 		next := l.waiting
 		l.waiting = nil

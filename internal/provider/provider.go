@@ -160,10 +160,12 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	vaultBackend := pki.Backend(vault, access.CanLogIn(db, config))
+	walk, vaultBackend := &tf.Walk{}, pki.Backend(vault, access.CanLogIn(db, config))
 	backends := func(readable *postgres.DB) tf.Backends {
+		tenants := tenancy.Backend(readable)
 		return tf.Backends{
-			tenancy.Backend(readable), access.Backend(db, readable, config), vaultBackend, migrate.Backend(readable, p.version),
+			tenants, tenancy.Plans(tenants, walk), access.Backend(db, readable, config, walk), vaultBackend,
+			migrate.Backend(readable, p.version),
 		}
 	}
 	resp.ResourceData = backends(db)

@@ -90,6 +90,10 @@ const createAgentConfigSQL = `
 // CreateAgentConfig inserts an agent config with version 1; its ID and times are the database's. A taken name is a
 // [*DuplicateError], a team of another organization an [*OrganizationError].
 func (s *Store) CreateAgentConfig(ctx context.Context, a AgentConfig) (AgentConfig, error) {
+	return patient(ctx, s, "agent config", "", func() (AgentConfig, error) { return s.createAgentConfig(ctx, a) })
+}
+
+func (s *Store) createAgentConfig(ctx context.Context, a AgentConfig) (AgentConfig, error) {
 	created, err := insert(ctx, s.db, a, s.AgentConfig, createAgentConfigSQL, lockTeam(a.TeamID))
 	return created, s.agentConfigError(ctx, a, err)
 }
@@ -122,6 +126,10 @@ const updateAgentConfigSQL = `
 // UpdateAgentConfig changes an agent config from before to after and raises its version by one. It returns a
 // [*ConflictError] when it no longer is what before says, and otherwise the same errors as [Store.CreateAgentConfig].
 func (s *Store) UpdateAgentConfig(ctx context.Context, before, after AgentConfig) (AgentConfig, error) {
+	return patient(ctx, s, "agent config", before.ID, func() (AgentConfig, error) { return s.updateAgentConfig(ctx, before, after) })
+}
+
+func (s *Store) updateAgentConfig(ctx context.Context, before, after AgentConfig) (AgentConfig, error) {
 	if err := s.RefuseOrganizationChange(ctx, "agent config", before.Name, before.OrganizationID, after.OrganizationID); err != nil {
 		return AgentConfig{}, err
 	}
@@ -144,7 +152,7 @@ func (s *Store) agentConfigError(ctx context.Context, a AgentConfig, err error) 
 	}
 	existing, err := postgres.QueryOne[struct{ ID, Organization, Team string }](ctx, s.db, agentConfigKeySQL, a.TeamID, a.Name)
 	if err != nil {
-		return err
+		return passed(err)
 	}
 	return duplicateError("agent config", "name", a.Name, fmt.Sprintf("in team %q of organization %q", existing.Team,
 		existing.Organization),

@@ -76,6 +76,10 @@ const createConfigSQL = `
 // CreateConfig inserts a config with version 1; its ID and times are the database's. A taken name is a
 // [*DuplicateError], a team of another organization an [*OrganizationError].
 func (s *Store) CreateConfig(ctx context.Context, c Config) (Config, error) {
+	return patient(ctx, s, "config", "", func() (Config, error) { return s.createConfig(ctx, c) })
+}
+
+func (s *Store) createConfig(ctx context.Context, c Config) (Config, error) {
 	created, err := insert(ctx, s.db, c, s.Config, createConfigSQL, lockOrganization(c.OrganizationID))
 	return created, s.configError(ctx, c, err)
 }
@@ -108,6 +112,10 @@ const updateConfigSQL = `
 // UpdateConfig changes a config from before to after and raises its version by one. It returns a [*ConflictError] when
 // it no longer is what before says, and otherwise the same errors as [Store.CreateConfig].
 func (s *Store) UpdateConfig(ctx context.Context, before, after Config) (Config, error) {
+	return patient(ctx, s, "config", before.ID, func() (Config, error) { return s.updateConfig(ctx, before, after) })
+}
+
+func (s *Store) updateConfig(ctx context.Context, before, after Config) (Config, error) {
 	if err := s.RefuseOrganizationChange(ctx, "config", before.Name, before.OrganizationID, after.OrganizationID); err != nil {
 		return Config{}, err
 	}
@@ -129,10 +137,12 @@ func (s *Store) configError(ctx context.Context, c Config, err error) error {
 	}
 	existing, err := postgres.QueryOne[struct{ ID, Organization, Team string }](ctx, s.db, configKeySQL, c.OrganizationID, c.TeamID, c.Name)
 	if errors.Is(err, postgres.ErrNotFound) {
-		return missingError("organization_id", "organization", c.OrganizationID)
+		if _, err := s.Organization(ctx, c.OrganizationID); errors.Is(err, postgres.ErrNotFound) {
+			return missingError("organization_id", "organization", c.OrganizationID)
+		}
 	}
 	if err != nil {
-		return err
+		return passed(err)
 	}
 	scope := fmt.Sprintf("in organization %q", existing.Organization)
 	if existing.Team != "" {

@@ -6,16 +6,29 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // errHeldBack says that a guard in the statement let nothing through; the caller finds out which and words it.
 var errHeldBack = errors.New("held back by a guard")
 
+// errPassed says that what held a change back is gone already.
+var errPassed = errors.New("what was in the way is gone already; apply again")
+
+// passed is errPassed for a lookup of what was in the way that finds nothing.
+func passed(err error) error {
+	if errors.Is(err, postgres.ErrNotFound) {
+		return errPassed
+	}
+	return err
+}
+
 // Existing is the object that has a value already.
 type Existing struct {
-	ID, Key   string // Key is the natural key.
-	DeletedAt *time.Time
+	ID, Key      string // Key is the natural key.
+	DeletedAt    *time.Time
+	Organization string // the slug of the organization that it belongs to, where the message does not tell it otherwise
 }
 
 // DuplicateError says that another object already has a value that must be unique.
@@ -33,10 +46,15 @@ func duplicateError(noun, attribute, value, scope string, e Existing) *Duplicate
 	}
 	if e.DeletedAt != nil {
 		return &DuplicateError{problem.New(
-			fmt.Sprintf("a %s that was deleted at %s (id %s) still has %s", noun, e.DeletedAt.UTC().Format(time.RFC3339), e.ID, what),
-			fmt.Sprintf("Choose another %s, or remove that row for good", attribute)).On(attribute), e}
+			fmt.Sprintf("a %s of organization %q that was deleted at %s (id %s) still has %s",
+				noun, e.Organization, e.DeletedAt.UTC().Format(time.RFC3339), e.ID, what),
+			fmt.Sprintf("Choose another %s; or, to revive it, create it in that organization with the e-mail address that it had; or "+
+				"remove that row for good (DELETE FROM public.users WHERE id = '%s')", attribute, e.ID)).On(attribute), e}
 	}
 	text := fmt.Sprintf("another %s (id %s) already has %s", noun, e.ID, what)
+	if e.Organization != "" && scope == "" && noun != "organization" {
+		text = fmt.Sprintf("another %s (id %s), of organization %q, already has %s", noun, e.ID, e.Organization, what)
+	}
 	return &DuplicateError{problem.New(text, "").On(attribute).Importable(e.ID), e}
 }
 

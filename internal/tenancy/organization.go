@@ -69,6 +69,10 @@ const createOrganizationSQL = `
 // CreateOrganization inserts an organization; its ID and times are the database's. A taken name or slug is a
 // [*DuplicateError].
 func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organization, error) {
+	return patient(ctx, s, "organization", "", func() (Organization, error) { return s.createOrganization(ctx, o) })
+}
+
+func (s *Store) createOrganization(ctx context.Context, o Organization) (Organization, error) {
 	created, err := insert(ctx, s.db, o, s.Organization, createOrganizationSQL)
 	return created, s.organizationError(ctx, o, err)
 }
@@ -94,6 +98,10 @@ const updateOrganizationSQL = `
 // UpdateOrganization changes an organization from before to after. It returns a [*ConflictError] when it no longer is
 // what before says, and a [*DuplicateError] when the new name or slug is taken.
 func (s *Store) UpdateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
+	return patient(ctx, s, "organization", before.ID, func() (Organization, error) { return s.updateOrganization(ctx, before, after) })
+}
+
+func (s *Store) updateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
 	updated, err := update(ctx, s.db, before, after, s.Organization, updateOrganizationSQL)
 	return updated, s.organizationError(ctx, after, err)
 }
@@ -188,13 +196,13 @@ type Usage struct {
 	Roles        int64 `db:"roles"` // that are bound to the organization
 }
 
-// String lists what there is, such as "1 team, 3 incidents".
-func (u Usage) String() string {
-	var parts []string
-	for _, count := range []struct {
-		n    int64
-		noun string
-	}{
+type count struct {
+	n    int64
+	noun string
+}
+
+func (u Usage) counts() []count {
+	return []count{
 		{u.Teams, "team"},
 		{u.Users, "user"},
 		{u.Incidents, "incident"},
@@ -202,7 +210,15 @@ func (u Usage) String() string {
 		{u.Configs, "config"},
 		{u.Stats, "statistic"},
 		{u.Roles, "role"},
-	} {
+	}
+}
+
+// String lists what there is, such as "1 team, 3 incidents".
+func (u Usage) String() string { return list(u.counts()) }
+
+func list(counts []count) string {
+	var parts []string
+	for _, count := range counts {
 		switch {
 		case count.n == 1:
 			parts = append(parts, "1 "+count.noun)

@@ -37,6 +37,11 @@ type rower interface{ row() Row }
 
 // Store reads and changes tenants in one database.
 type Store struct {
+	// Patience is how long a change waits for a name that another row still has, or for a limit, before that is an error. An apply
+	// frees them in no certain order.
+	Patience time.Duration
+
+	waits         waits
 	db            *postgres.DB
 	organizations postgres.Loader[Organization]
 	teams         postgres.Loader[Team]

@@ -84,6 +84,10 @@ const createTeamSQL = `
 // CreateTeam inserts a team; its ID and times are the database's. A taken slug is a [*DuplicateError], a full
 // organization a [*LimitError].
 func (s *Store) CreateTeam(ctx context.Context, t Team) (Team, error) {
+	return patient(ctx, s, "team", "", func() (Team, error) { return s.createTeam(ctx, t) })
+}
+
+func (s *Store) createTeam(ctx context.Context, t Team) (Team, error) {
 	created, err := insert(ctx, s.db, t, s.Team, createTeamSQL, lockOrganization(t.OrganizationID))
 	if errors.Is(err, errHeldBack) {
 		return created, s.teamLimitError(ctx, t.OrganizationID)
@@ -106,6 +110,10 @@ const updateTeamSQL = `
 // UpdateTeam changes a team from before to after. It returns a [*ConflictError] when it no longer is what before says,
 // a [*DuplicateError] when the new slug is taken, and an [*OrganizationError] when the organization would change.
 func (s *Store) UpdateTeam(ctx context.Context, before, after Team) (Team, error) {
+	return patient(ctx, s, "team", before.ID, func() (Team, error) { return s.updateTeam(ctx, before, after) })
+}
+
+func (s *Store) updateTeam(ctx context.Context, before, after Team) (Team, error) {
 	if err := s.RefuseOrganizationChange(ctx, "team", before.Slug, before.OrganizationID, after.OrganizationID); err != nil {
 		return Team{}, err
 	}
@@ -140,6 +148,9 @@ func (s *Store) teamLimitError(ctx context.Context, organizationID string) error
 	usage, err := s.OrganizationUsage(ctx, organizationID)
 	if err != nil {
 		return err
+	}
+	if usage.Teams < int64(organization.MaxTeams) {
+		return errPassed
 	}
 	return limitError("organization_id", fmt.Sprintf("organization %q", organization.Slug), "teams", "max_teams", organization.MaxTeams,
 		usage.Teams)

@@ -102,6 +102,10 @@ const createUserSQL = `
 // e-mail address, username or OIDC subject is a [*DuplicateError], a full team a [*LimitError], a team of another
 // organization an [*OrganizationError].
 func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
+	return patient(ctx, s, "user", "", func() (User, error) { return s.createUser(ctx, u) })
+}
+
+func (s *Store) createUser(ctx context.Context, u User) (User, error) {
 	created, err := insert(ctx, s.db, u, s.User, createUserSQL, lockTeam(u.TeamID))
 	if errors.Is(err, errHeldBack) {
 		if err := s.userDuplicate(ctx, "email", u.Email); !errors.Is(err, postgres.ErrNotFound) {
@@ -135,6 +139,10 @@ const updateUserSQL = `
 // UpdateUser changes a user from before to after. It returns a [*ConflictError] when the user no longer is what before
 // says, and otherwise the same errors as [Store.CreateUser].
 func (s *Store) UpdateUser(ctx context.Context, before, after User) (User, error) {
+	return patient(ctx, s, "user", before.ID, func() (User, error) { return s.updateUser(ctx, before, after) })
+}
+
+func (s *Store) updateUser(ctx context.Context, before, after User) (User, error) {
 	if err := s.RefuseOrganizationChange(ctx, "user", before.Email, before.OrganizationID, after.OrganizationID); err != nil {
 		return User{}, err
 	}
@@ -148,32 +156,34 @@ func (s *Store) UpdateUser(ctx context.Context, before, after User) (User, error
 func (s *Store) userError(ctx context.Context, u User, err error) error {
 	switch constraint, _ := postgres.Constraint(err); constraint {
 	case "users_email_key":
-		return s.userDuplicate(ctx, "email", u.Email)
+		return passed(s.userDuplicate(ctx, "email", u.Email))
 	case "users_username_key":
-		return s.userDuplicate(ctx, "username", u.Username)
+		return passed(s.userDuplicate(ctx, "username", u.Username))
 	case "users_oidc_subject_key":
-		return s.userDuplicate(ctx, "oidc_subject", *u.OIDCSubject)
+		return passed(s.userDuplicate(ctx, "oidc_subject", *u.OIDCSubject))
 	}
 	return s.teamReferenceError(ctx, "user", u.TeamID, u.OrganizationID, err)
 }
 
 const userWithSQL = `
 	SELECT u.id, u.email, CASE WHEN u.deleted_at IS NOT NULL THEN
-		greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.deleted_at)) END AS deleted_at
-	FROM public.users u
+		greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.deleted_at)) END AS deleted_at, o.slug AS organization
+	FROM public.users u JOIN public.organizations o ON o.id = u.organization_id
 	WHERE ($1 = 'email' AND u.email = $2) OR ($1 = 'username' AND u.username = $2) OR ($1 = 'oidc_subject' AND u.oidc_subject = $2)`
 
 // userDuplicate returns a [*DuplicateError] about the user, deleted or not, that has the value, or
 // [postgres.ErrNotFound] when none has.
 func (s *Store) userDuplicate(ctx context.Context, attribute, value string) error {
 	existing, err := postgres.QueryOne[struct {
-		ID, Email string
-		DeletedAt *time.Time `db:"deleted_at"`
+		ID, Email, Organization string
+		DeletedAt               *time.Time `db:"deleted_at"`
 	}](ctx, s.db, userWithSQL, attribute, value)
 	if err != nil {
 		return err
 	}
-	return duplicateError("user", attribute, value, "", Existing{existing.ID, existing.Email, existing.DeletedAt})
+	return duplicateError("user", attribute, value, "", Existing{
+		ID: existing.ID, Key: existing.Email, DeletedAt: existing.DeletedAt, Organization: existing.Organization,
+	})
 }
 
 const userLimitSQL = `
@@ -193,6 +203,9 @@ func (s *Store) userLimitError(ctx context.Context, u User) error {
 	if err != nil {
 		return err
 	}
+	if limit.Count < int64(limit.Max) {
+		return errPassed
+	}
 	return limitError("team_id", fmt.Sprintf("team %q of organization %q", limit.Team, limit.Organization), "users", "max_users_per_team",
 		limit.Max, limit.Count)
 }
@@ -204,5 +217,14 @@ const deleteUserSQL = `DELETE FROM public.users WHERE id = $1 AND deleted_at IS 
 // is gone already is no error.
 func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	_, err := remove(ctx, s.db, id, s.User, deleteUserSQL)
+	return err
+}
+
+const softDeleteUserSQL = `UPDATE public.users SET deleted_at = now(), is_active = false WHERE id = $1 AND deleted_at IS NULL RETURNING id`
+
+// SoftDeleteUser marks a user as deleted, as the platform does it: it counts as gone, and [Store.CreateUser] revives it. Deleting
+// what is gone already is no error.
+func (s *Store) SoftDeleteUser(ctx context.Context, id string) error {
+	_, err := remove(ctx, s.db, id, s.User, softDeleteUserSQL)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
 // backend is what this domain's resources and data sources work with.
@@ -20,11 +21,21 @@ type backend struct {
 	writable *access.Store
 	// connection is how the provider itself connects; proofs of a login start from it.
 	connection postgres.Config
+	walk       *tf.Walk
+	taken      postgres.Loader[bool]
+}
+
+// apply is the store, for a change.
+func (b *backend) apply() *access.Store {
+	b.walk.Applies()
+	return b.Store
 }
 
 // Backend makes it. What only reads may read from another server than the one that accepts writes.
-func Backend(writable, readable *postgres.DB, connection postgres.Config) *backend {
-	return &backend{access.New(readable), access.New(writable), connection}
+func Backend(writable, readable *postgres.DB, connection postgres.Config, walk *tf.Walk) *backend {
+	b := &backend{Store: access.New(readable), writable: access.New(writable), connection: connection, walk: walk}
+	b.taken.Load = takenNames(b.Store)
+	return b
 }
 
 // Resources lists the resources.

@@ -239,6 +239,7 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if !resp.Plan.Raw.Equal(req.State.Raw) {
 		r.refuseWithoutRights(plan, &resp.Diagnostics)
 	}
+	r.planName(ctx, plan.Name, req, resp)
 	if !req.State.Raw.IsNull() {
 		r.warnOfSessions(ctx, plan, req, resp)
 	}
@@ -294,6 +295,7 @@ func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanR
 	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.Backend == nil {
 		return
 	}
+	r.Backend.walk.Plans("role", state.Name.ValueString(), tf.Outcome{Goes: true, Organization: state.OrganizationID.ValueString()})
 	// What blocks now may be destroyed by the same plan, so that this only warns; the destroy itself refuses.
 	blockers, err := r.Backend.Blockers(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
 	if err == nil && len(blockers) > 0 {
@@ -316,7 +318,7 @@ func (r *roleResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.Backend.CreateRole(ctx, plan.role())
+	role, err := patiently(ctx, func() (access.Role, error) { return r.Backend.apply().CreateRole(ctx, plan.role()) })
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "role", plan.Name.ValueString(), err)
 		return
@@ -330,6 +332,7 @@ func (r *roleResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
+	r.Backend.walk.Read("role", state.ID.ValueString(), tf.Outcome{Organization: state.OrganizationID.ValueString()})
 	role, err := r.Backend.Role(ctx, state.ID.ValueString())
 	if tf.Gone(err) {
 		resp.State.RemoveResource(ctx)
@@ -352,7 +355,7 @@ func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.Backend.UpdateRole(ctx, state.role(), plan.role())
+	role, err := patiently(ctx, func() (access.Role, error) { return r.Backend.apply().UpdateRole(ctx, state.role(), plan.role()) })
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "role", state.Name.ValueString(), err)
 		return
@@ -369,7 +372,7 @@ func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {
+	if err := r.Backend.apply().DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "role", state.Name.ValueString(), err)
 	}
 }

@@ -20,7 +20,7 @@ var (
 type agentConfigResource struct{ member }
 
 func newAgentConfigResource() resource.Resource {
-	return &agentConfigResource{member{noun: "agent config", key: "name"}}
+	return &agentConfigResource{newMember("agent config", "name")}
 }
 
 type agentConfigModel struct {
@@ -98,7 +98,7 @@ func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateReq
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	agentConfig, err := r.Backend.CreateAgentConfig(ctx, plan.agentConfig())
+	agentConfig, err := r.apply().CreateAgentConfig(ctx, plan.agentConfig())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "agent config", plan.Name.ValueString(), err)
 		return
@@ -107,6 +107,7 @@ func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateReq
 }
 
 func (r *agentConfigResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	r.sees(req.State.Raw)
 	var state agentConfigModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
@@ -129,7 +130,7 @@ func (r *agentConfigResource) Update(ctx context.Context, req resource.UpdateReq
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	agentConfig, err := r.Backend.UpdateAgentConfig(ctx, state.agentConfig(), plan.agentConfig())
+	agentConfig, err := r.apply().UpdateAgentConfig(ctx, state.agentConfig(), plan.agentConfig())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "agent config", state.Name.ValueString(), err)
 		return
@@ -142,7 +143,7 @@ func (r *agentConfigResource) Delete(ctx context.Context, req resource.DeleteReq
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteAgentConfig(ctx, state.ID.ValueString()); err != nil {
+	if err := r.apply().DeleteAgentConfig(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "agent config", state.Name.ValueString(), err)
 	}
 }

@@ -22,7 +22,7 @@ var (
 type configResource struct{ member }
 
 func newConfigResource() resource.Resource {
-	return &configResource{member{noun: "config", key: "name"}}
+	return &configResource{newMember("config", "name")}
 }
 
 type configModel struct {
@@ -108,7 +108,7 @@ func (r *configResource) Create(ctx context.Context, req resource.CreateRequest,
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	config, err := r.Backend.CreateConfig(ctx, plan.config())
+	config, err := r.apply().CreateConfig(ctx, plan.config())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "config", plan.Name.ValueString(), err)
 		return
@@ -117,6 +117,7 @@ func (r *configResource) Create(ctx context.Context, req resource.CreateRequest,
 }
 
 func (r *configResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	r.sees(req.State.Raw)
 	var state configModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
@@ -139,7 +140,7 @@ func (r *configResource) Update(ctx context.Context, req resource.UpdateRequest,
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	config, err := r.Backend.UpdateConfig(ctx, state.config(), plan.config())
+	config, err := r.apply().UpdateConfig(ctx, state.config(), plan.config())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "config", state.Name.ValueString(), err)
 		return
@@ -152,7 +153,7 @@ func (r *configResource) Delete(ctx context.Context, req resource.DeleteRequest,
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteConfig(ctx, state.ID.ValueString()); err != nil {
+	if err := r.apply().DeleteConfig(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "config", state.Name.ValueString(), err)
 	}
 }

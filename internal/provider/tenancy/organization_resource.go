@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -20,9 +19,11 @@ var (
 	_ resource.ResourceWithImportState = (*organizationResource)(nil)
 )
 
-type organizationResource struct{ tf.Resource[tenancy.Store] }
+type organizationResource struct{ planned }
 
-func newOrganizationResource() resource.Resource { return &organizationResource{} }
+func newOrganizationResource() resource.Resource {
+	return &organizationResource{planned{noun: "organization", key: "slug"}}
+}
 
 // organizationModel is what an organization has in the database.
 type organizationModel struct {
@@ -78,15 +79,16 @@ func organizationAttributes() map[string]schema.Attribute {
 		"max_users_per_team": tf.OptionalInt("How many users each team may have. It is checked when Terraform creates or moves a user; "+
 			"lowering it below what exists is no error. Default: `50`.", 50, tf.AtLeast(0)),
 		"force_destroy": tf.OptionalBool("Whether destroying the organization or one of its teams also deletes what Terraform does not "+
-			"manage in it (incidents, statistics, users that signed up by themselves). When `false`, such a destroy fails and names "+
-			"the counts. It must be applied before the destroy.", false),
+			"manage in it (incidents, statistics, users that signed up by themselves). When `false`, the plan of such a destroy fails "+
+			"and names the counts, roles and their open sessions included. What the same plan destroys does not count; let it "+
+			"refer to the organization and team by their resources, not by literal IDs, so that Terraform plans it first. It must be "+
+			"applied before the destroy.", false),
 	})
 }
 
 func (r *organizationResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := organizationAttributes()
-	attributes["deletion_protection"] = tf.OptionalBool("Whether planning to destroy the organization is an error. It must be set to "+
-		"`false` and applied before the destroy. Known to Terraform only, not to the database.", true)
+	attributes["deletion_protection"] = protectionAttribute("organization", true)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "An organization is the tenant: it owns teams, users, incidents and configurations. Every change is made " +
 			"in place; an organization is never replaced.",
@@ -94,9 +96,10 @@ func (r *organizationResource) Schema(_ context.Context, _ resource.SchemaReques
 	}
 }
 
-// ModifyPlan refuses to plan the destruction of a protected organization.
+// ModifyPlan refuses to plan the destruction of a protected organization, or of one that has what nothing else destroys.
 func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if !req.Plan.Raw.IsNull() {
+		r.planChange(ctx, req, resp)
 		keepUnchanged(req, resp)
 		return
 	}
@@ -104,15 +107,14 @@ func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.Modi
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	refuseProtected(state, &resp.Diagnostics)
+	if refuseProtected(state, &resp.Diagnostics); !resp.Diagnostics.HasError() {
+		r.planDestroy(ctx, req, resp)
+	}
 }
 
 func refuseProtected(state organizationResourceModel, diags *diag.Diagnostics) {
-	if state.DeletionProtection.ValueBool() {
-		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy organization",
-			"organization \""+state.Slug.ValueString()+"\" is protected. To destroy it with all its teams, users and configurations, "+
-				"set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy then.")
-	}
+	const with = " with all its teams, users and configurations"
+	refuseDestroy("organization", state.Slug.ValueString(), with, state.DeletionProtection, diags)
 }
 
 func (r *organizationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
@@ -120,7 +122,7 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organization, err := r.Backend.CreateOrganization(ctx, plan.organization())
+	organization, err := r.apply().CreateOrganization(ctx, plan.organization())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "organization", plan.Slug.ValueString(), err)
 		return
@@ -130,6 +132,7 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 }
 
 func (r *organizationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	r.sees(req.State.Raw)
 	var state organizationResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
@@ -144,9 +147,7 @@ func (r *organizationResource) Read(ctx context.Context, req resource.ReadReques
 		return
 	}
 	state.organizationModel = organizationModelFrom(organization)
-	if state.DeletionProtection.IsNull() { // just imported
-		state.DeletionProtection = types.BoolValue(true)
-	}
+	state.DeletionProtection = orDefault(state.DeletionProtection, types.BoolValue(true))
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
@@ -156,7 +157,7 @@ func (r *organizationResource) Update(ctx context.Context, req resource.UpdateRe
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	organization, err := r.Backend.UpdateOrganization(ctx, state.organization(), plan.organization())
+	organization, err := r.apply().UpdateOrganization(ctx, state.organization(), plan.organization())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "organization", state.Slug.ValueString(), err)
 		return
@@ -174,7 +175,7 @@ func (r *organizationResource) Delete(ctx context.Context, req resource.DeleteRe
 	if refuseProtected(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteOrganization(ctx, state.ID.ValueString()); err != nil {
+	if err := r.apply().DeleteOrganization(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "organization", state.Slug.ValueString(), err)
 	}
 }

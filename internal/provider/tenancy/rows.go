@@ -3,10 +3,14 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -94,39 +98,47 @@ func splitKey(key string) (organizationSlug, teamSlug, name string) {
 
 // member is a resource that belongs to an organization, and most of them to a team.
 type member struct {
-	tf.Resource[tenancy.Store]
-	noun, key string // key is the attribute that messages call the object by
+	planned
+	protects bool // it has deletion_protection
 }
 
-// ModifyPlan refuses what the database would refuse later: an object changes neither its organization nor moves to a team of another
-// one. What is not known yet is left to the apply.
+func newMember(noun, key string) member { return member{planned: planned{noun: noun, key: key}} }
+
+// ModifyPlan refuses what the database would refuse later. What is not known yet is left to the apply.
 func (r *member) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() {
+	if req.Plan.Raw.IsNull() {
+		if r.protects {
+			var protection types.Bool
+			resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("deletion_protection"), &protection)...)
+			refuseDestroy(r.noun, objectOf(req.State.Raw).get(r.key), "", protection, &resp.Diagnostics)
+		}
+		if !resp.Diagnostics.HasError() {
+			r.planDestroy(ctx, req, resp)
+		}
 		return
 	}
-	var name, from, to, fromTeam, toTeam types.String
-	resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root(r.key), &name)...)
-	resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("organization_id"), &from)...)
-	resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("organization_id"), &to)...)
-	if _, ofTeam := req.Plan.Schema.GetAttributes()["team_id"]; ofTeam {
-		resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("team_id"), &fromTeam)...)
-		resp.Diagnostics.Append(req.Plan.GetAttribute(ctx, path.Root("team_id"), &toTeam)...)
-	}
-	if resp.Diagnostics.HasError() {
-		return
-	}
-	if !to.IsUnknown() {
-		if err := r.Backend.RefuseOrganizationChange(ctx, r.noun, name.ValueString(), from.ValueString(), to.ValueString()); err != nil {
-			tf.AddError(&resp.Diagnostics, "change", r.noun, name.ValueString(), err)
-		}
-	}
-	if !resp.Diagnostics.HasError() && !toTeam.IsUnknown() && !toTeam.IsNull() && !toTeam.Equal(fromTeam) {
-		var wrong *tenancy.OrganizationError
-		if err := r.Backend.CheckTeam(ctx, r.noun, toTeam.ValueString(), from.ValueString()); errors.As(err, &wrong) {
-			tf.AddError(&resp.Diagnostics, "change", r.noun, name.ValueString(), err)
-		}
+	r.planChange(ctx, req, resp)
+	if !resp.Diagnostics.HasError() && !req.State.Raw.IsNull() {
+		r.refuseMove(ctx, objectOf(req.State.Raw), objectOf(req.Plan.Raw), resp)
 	}
 	keepUnchanged(req, resp)
+}
+
+// refuseMove: an object changes neither its organization nor moves to a team of another one.
+func (r *member) refuseMove(ctx context.Context, state, plan object, resp *resource.ModifyPlanResponse) {
+	name, from := state.get(r.key), state.get("organization_id")
+	if to := plan.text("organization_id"); to != nil {
+		if err := r.Backend.RefuseOrganizationChange(ctx, r.noun, name, from, *to); err != nil {
+			tf.AddError(&resp.Diagnostics, "change", r.noun, name, err)
+			return
+		}
+	}
+	if team := plan.text("team_id"); team != nil && *team != state.get("team_id") {
+		var wrong *tenancy.OrganizationError
+		if err := r.Backend.CheckTeam(ctx, r.noun, *team, from); errors.As(err, &wrong) {
+			tf.AddError(&resp.Diagnostics, "change", r.noun, name, err)
+		}
+	}
 }
 
 // keepUnchanged turns a plan that changes nothing but what the database computes into no change at all. The framework
@@ -136,10 +148,39 @@ func keepUnchanged(req resource.ModifyPlanRequest, resp *resource.ModifyPlanResp
 	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() || req.Plan.Raw.As(&plan) != nil || req.State.Raw.As(&state) != nil {
 		return
 	}
+	config := objectOf(req.Config.Raw)
 	for name, value := range plan {
-		if computed := name == "updated_at" || name == "version"; !computed && !value.Equal(state[name]) {
+		computed := name == "updated_at" || name == "version"
+		// A state of an earlier version does not have what only Terraform knows; the default is no change of that.
+		isNew := slices.Contains(knownToTerraform, name) && state[name].IsNull() && config[name].IsNull()
+		if !computed && !isNew && !value.Equal(state[name]) {
 			return
 		}
 	}
 	resp.Plan.Raw = req.State.Raw
+}
+
+// knownToTerraform are the arguments that are in no table.
+var knownToTerraform = []string{"deletion_protection", "on_destroy"}
+
+func protectionAttribute(noun string, standard bool) schema.BoolAttribute {
+	return tf.OptionalBool("Whether planning to destroy the "+noun+" is an error. It must be set to `false` and applied before the "+
+		"destroy. Known to Terraform only, not to the database.", standard)
+}
+
+// refuseDestroy refuses to destroy a protected object; with says what goes with it.
+func refuseDestroy(noun, name, with string, protection types.Bool, diags *diag.Diagnostics) {
+	if protection.ValueBool() {
+		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy "+noun, fmt.Sprintf("%s %q is protected. To destroy "+
+			"it%s, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy "+
+			"then.", noun, name, with))
+	}
+}
+
+// orDefault is for what a state of an earlier version, or an import, does not have.
+func orDefault[V attr.Value](value, standard V) V {
+	if value.IsNull() {
+		return standard
+	}
+	return value
 }

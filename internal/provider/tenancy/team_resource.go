@@ -21,7 +21,11 @@ var (
 
 type teamResource struct{ member }
 
-func newTeamResource() resource.Resource { return &teamResource{member{noun: "team", key: "slug"}} }
+func newTeamResource() resource.Resource {
+	r := &teamResource{newMember("team", "slug")}
+	r.protects = true
+	return r
+}
 
 type teamModel struct {
 	rowModel
@@ -32,6 +36,12 @@ type teamModel struct {
 	IsActive       types.Bool   `tfsdk:"is_active"`
 	Permissions    tf.JSON      `tfsdk:"permissions"`
 	Settings       tf.JSON      `tfsdk:"settings"`
+}
+
+// teamResourceModel adds what only Terraform knows.
+type teamResourceModel struct {
+	teamModel
+	DeletionProtection types.Bool `tfsdk:"deletion_protection"`
 }
 
 func teamModelFrom(t tenancy.Team) teamModel {
@@ -68,29 +78,33 @@ func teamAttributes() map[string]schema.Attribute {
 }
 
 func (r *teamResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	attributes := teamAttributes()
+	attributes["deletion_protection"] = protectionAttribute("team", false)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A team of an organization. The organization's `max_teams` limits how many there can be. A team that " +
 			"still has " +
 			"users, incidents or configurations is not deleted, unless the organization has `force_destroy`.",
-		Attributes: teamAttributes(),
+		Attributes: attributes,
 	}
 }
 
 func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
-	var plan teamModel
+	var plan teamResourceModel
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	team, err := r.Backend.CreateTeam(ctx, plan.team())
+	team, err := r.apply().CreateTeam(ctx, plan.team())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "team", plan.Slug.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, teamModelFrom(team))...)
+	plan.teamModel = teamModelFrom(team)
+	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 }
 
 func (r *teamResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
-	var state teamModel
+	r.sees(req.State.Raw)
+	var state teamResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
@@ -103,29 +117,37 @@ func (r *teamResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 		tf.AddError(&resp.Diagnostics, "read", "team", state.Slug.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, teamModelFrom(team))...)
+	state.teamModel = teamModelFrom(team)
+	state.DeletionProtection = orDefault(state.DeletionProtection, types.BoolValue(false))
+	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
 func (r *teamResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	var state, plan teamModel
+	var state, plan teamResourceModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	team, err := r.Backend.UpdateTeam(ctx, state.team(), plan.team())
+	team, err := r.apply().UpdateTeam(ctx, state.team(), plan.team())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "team", state.Slug.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, teamModelFrom(team))...)
+	plan.teamModel = teamModelFrom(team)
+	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 }
 
 func (r *teamResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
-	var state teamModel
+	var state teamResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteTeam(ctx, state.ID.ValueString()); err != nil {
+	// A forced replacement (-replace, taint) is planned without telling the provider that it destroys.
+	refuseDestroy("team", state.Slug.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if err := r.apply().DeleteTeam(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "team", state.Slug.ValueString(), err)
 	}
 }

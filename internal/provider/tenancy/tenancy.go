@@ -2,15 +2,28 @@
 package tenancy
 
 import (
+	"time"
+
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
 // Backend is what this domain's resources and data sources work with.
-func Backend(db *postgres.DB) *tenancy.Store { return tenancy.New(db) }
+func Backend(db *postgres.DB) *tenancy.Store {
+	store := tenancy.New(db)
+	store.Patience = patience
+	return store
+}
+
+// patience is how long an apply waits for what the same apply may be about to free: a name, a place within a limit.
+const patience = 10 * time.Second
+
+// Plans is what the resources of this room plan with. walk is shared by all rooms.
+func Plans(store *tenancy.Store, walk *tf.Walk) *plans { return newPlans(store, walk) }
 
 // Resources lists the resources.
 func Resources() []func() resource.Resource {

@@ -20,7 +20,13 @@ var (
 
 type userResource struct{ member }
 
-func newUserResource() resource.Resource { return &userResource{member{noun: "user", key: "email"}} }
+func newUserResource() resource.Resource {
+	r := &userResource{newMember("user", "email")}
+	r.protects = true
+	return r
+}
+
+const deleteForGood, keepAsDeleted = "delete", "soft_delete" // values of on_destroy
 
 var userRoles = []string{"admin", "member", "viewer"}
 
@@ -37,6 +43,13 @@ type userModel struct {
 	OIDCProvider   types.String `tfsdk:"oidc_provider"`
 	OIDCSubject    types.String `tfsdk:"oidc_subject"`
 	Preferences    tf.JSON      `tfsdk:"preferences"`
+}
+
+// userResourceModel adds what only Terraform knows.
+type userResourceModel struct {
+	userModel
+	DeletionProtection types.Bool   `tfsdk:"deletion_protection"`
+	OnDestroy          types.String `tfsdk:"on_destroy"`
 }
 
 func userModelFrom(u tenancy.User) userModel {
@@ -85,30 +98,39 @@ func userAttributes() map[string]schema.Attribute {
 }
 
 func (r *userResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	attributes := userAttributes()
+	attributes["deletion_protection"] = protectionAttribute("user", false)
+	attributes["on_destroy"] = tf.OptionalEnum("What destroying does: `delete` deletes the row for good, `soft_delete` keeps it as the "+
+		"platform keeps deleted users, with `deleted_at` and without `is_active`. E-mail address, username and OIDC subject stay "+
+		"taken then: the same e-mail address in the same organization revives the user, and nobody else can have them. The row goes "+
+		"for good with its team or organization. It must be applied before the destroy. Known to Terraform only, not to the database.",
+		deleteForGood, deleteForGood, keepAsDeleted)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A person of a team. The organization's `max_users_per_team` limits how many a team can have. A user " +
-			"that the platform " +
+			"that is " +
 			"marked as deleted counts as gone; creating it again in the same organization revives it. Destroying deletes the " +
-			"user for good: incidents assigned to it stay, without an assignee.",
-		Attributes: userAttributes(),
+			"user for good, unless `on_destroy` says otherwise: incidents assigned to it stay, without an assignee.",
+		Attributes: attributes,
 	}
 }
 
 func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
-	var plan userModel
+	var plan userResourceModel
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	user, err := r.Backend.CreateUser(ctx, plan.user())
+	user, err := r.apply().CreateUser(ctx, plan.user())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "user", plan.Email.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, userModelFrom(user))...)
+	plan.userModel = userModelFrom(user)
+	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 }
 
 func (r *userResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
-	var state userModel
+	r.sees(req.State.Raw)
+	var state userResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
@@ -121,29 +143,42 @@ func (r *userResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 		tf.AddError(&resp.Diagnostics, "read", "user", state.Email.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, userModelFrom(user))...)
+	state.userModel = userModelFrom(user)
+	state.DeletionProtection = orDefault(state.DeletionProtection, types.BoolValue(false))
+	state.OnDestroy = orDefault(state.OnDestroy, types.StringValue(deleteForGood))
+	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
 func (r *userResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	var state, plan userModel
+	var state, plan userResourceModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	user, err := r.Backend.UpdateUser(ctx, state.user(), plan.user())
+	user, err := r.apply().UpdateUser(ctx, state.user(), plan.user())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "user", state.Email.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, userModelFrom(user))...)
+	plan.userModel = userModelFrom(user)
+	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 }
 
 func (r *userResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
-	var state userModel
+	var state userResourceModel
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if err := r.Backend.DeleteUser(ctx, state.ID.ValueString()); err != nil {
+	// A forced replacement (-replace, taint) is planned without telling the provider that it destroys.
+	refuseDestroy("user", state.Email.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	remove := r.apply().DeleteUser
+	if state.OnDestroy.ValueString() == keepAsDeleted {
+		remove = r.Backend.SoftDeleteUser
+	}
+	if err := remove(ctx, state.ID.ValueString()); err != nil {
 		tf.AddError(&resp.Diagnostics, "delete", "user", state.Email.ValueString(), err)
 	}
 }

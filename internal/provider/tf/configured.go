@@ -19,8 +19,8 @@ import (
 // Backends are what the provider's configuration makes for its resources and data sources to work with: one for each domain.
 type Backends []any
 
-// backendOf returns nil while Terraform validates, before the provider is configured.
-func backendOf[Backend any](providerData any) *Backend {
+// BackendOf returns nil while Terraform validates, before the provider is configured.
+func BackendOf[Backend any](providerData any) *Backend {
 	backends, _ := providerData.(Backends)
 	for _, one := range backends {
 		if backend, ok := one.(*Backend); ok {
@@ -35,7 +35,7 @@ type Resource[Backend any] struct{ Backend *Backend }
 
 // Configure takes the backend from the provider.
 func (r *Resource[Backend]) Configure(_ context.Context, req resource.ConfigureRequest, _ *resource.ConfigureResponse) {
-	r.Backend = backendOf[Backend](req.ProviderData)
+	r.Backend = BackendOf[Backend](req.ProviderData)
 }
 
 // DataSource carries its domain's backend into a data source.
@@ -43,7 +43,7 @@ type DataSource[Backend any] struct{ Backend *Backend }
 
 // Configure takes the backend from the provider.
 func (d *DataSource[Backend]) Configure(_ context.Context, req datasource.ConfigureRequest, _ *datasource.ConfigureResponse) {
-	d.Backend = backendOf[Backend](req.ProviderData)
+	d.Backend = BackendOf[Backend](req.ProviderData)
 }
 
 // EphemeralResource carries its domain's backend into an ephemeral resource.
@@ -51,7 +51,7 @@ type EphemeralResource[Backend any] struct{ Backend *Backend }
 
 // Configure takes the backend from the provider.
 func (e *EphemeralResource[Backend]) Configure(_ context.Context, req ephemeral.ConfigureRequest, _ *ephemeral.ConfigureResponse) {
-	e.Backend = backendOf[Backend](req.ProviderData)
+	e.Backend = BackendOf[Backend](req.ProviderData)
 }
 
 var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)

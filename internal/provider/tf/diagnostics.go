@@ -43,8 +43,10 @@ func Explain(noun string, err error) string {
 }
 
 func importInstead(noun, attribute, id string) string {
-	return fmt.Sprintf(" Choose another %s; or, if no other resource manages that %s and this one shall, import it: add "+
-		"this block, with this resource's own name instead of NAME, and apply again:\n\nimport {\n  to = brownie_%s.NAME\n  id = %q\n}",
+	return fmt.Sprintf(" Choose another %[1]s; or, if no other resource manages that %[2]s and this one shall, import it: add "+
+		"this block, with this resource's own name instead of NAME, and apply again:\n\nimport {\n  to = brownie_%[3]s.NAME\n  "+
+		"id = %[4]q\n}\n\nIf it has for_each, put its key instead of KEY:\n\nimport {\n  for_each = { KEY = %[4]q }\n  "+
+		"to       = brownie_%[3]s.NAME[each.key]\n  id       = each.value\n}",
 		attribute, noun, strings.ReplaceAll(noun, " ", "_"), id)
 }
 

@@ -1,0 +1,96 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
+)
+
+// planName tells the walk what name the role will have, and refuses one that another role has and keeps. What is not certain is left
+// to the apply.
+func (r *roleResource) planName(ctx context.Context, name types.String, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.Backend == nil || name.IsUnknown() {
+		return
+	}
+	var before roleResourceModel
+	if !req.State.Raw.IsNull() {
+		if resp.Diagnostics.Append(req.State.Get(ctx, &before)...); resp.Diagnostics.HasError() {
+			return
+		}
+	}
+	walk, id, wanted := r.Backend.walk, before.Name.ValueString(), name.ValueString()
+	claim := tf.ClaimOf("role", "name", "", wanted)
+	replaced := tf.Replaced(ctx, id, req, resp)
+	if id != "" {
+		walk.Plans("role", id, tf.Outcome{Organization: before.OrganizationID.ValueString(), Keeps: []tf.Claim{claim}})
+	}
+	if id == wanted || replaced == wanted || walk.IsApply() {
+		return
+	}
+	if id == "" {
+		id = uuid.NewString()
+	}
+	if walk.Claims(claim, id) != "" {
+		refuseName(before.Name, name, problem.New(fmt.Sprintf("another block is to have name %q, too", wanted),
+			"Give one of them another name").On("name"), &resp.Diagnostics)
+		return
+	}
+	taken, err := r.Backend.taken.Get(ctx, wanted)
+	if err == nil && taken && walk.Keeps(ctx, "role", wanted, claim) {
+		refuseName(before.Name, name, access.NameTaken(wanted), &resp.Diagnostics)
+	}
+}
+
+func refuseName(before, name types.String, err error, diags *diag.Diagnostics) {
+	if before.IsNull() {
+		tf.AddError(diags, "create", "role", name.ValueString(), err)
+		return
+	}
+	tf.AddError(diags, "update", "role", before.ValueString(), err)
+}
+
+// takenNames asks the database which names are taken, until it does not answer: a plan that only makes new roles needs none.
+func takenNames(store *access.Store) func(ctx context.Context, names []string) (map[string]bool, error) {
+	var silent atomic.Bool
+	return func(ctx context.Context, names []string) (map[string]bool, error) {
+		if silent.Load() {
+			return nil, nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, askLogins)
+		defer cancel()
+		taken, err := store.TakenNames(ctx, names)
+		silent.CompareAndSwap(false, err != nil)
+		return taken, err
+	}
+}
+
+// patience is how long an apply waits for a role that the same apply may be about to drop or rename.
+const patience = 10 * time.Second
+
+// patiently repeats a change while its name is taken.
+func patiently(ctx context.Context, change func() (access.Role, error)) (access.Role, error) {
+	deadline := time.Now().Add(patience)
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		role, err := change()
+		var taken *access.DuplicateError
+		if !errors.As(err, &taken) || time.Now().After(deadline) {
+			return role, err
+		}
+		select {
+		case <-ctx.Done():
+			return role, err
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package tenancy
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
+)
+
+// plans checks against the database what is planned, as far as the walk tells what will become of the rows that are there. What it
+// cannot find out is left to the apply, which checks everything.
+type plans struct {
+	store *tenancy.Store
+	walk  *tf.Walk
+
+	organizations, teams postgres.Loader[tenancy.Remains]
+	facts                postgres.Loader[[]tenancy.Fact]
+	silent               atomic.Bool // the database does not answer
+	maxima               sync.Map    // of each organization that is planned
+}
+
+func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
+	p := &plans{store: store, walk: walk}
+	p.organizations.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
+		return store.RemainsOfOrganizations(ctx, ids, p.going(ids, nil))
+	}
+	p.teams.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
+		var organizations []string
+		for _, id := range ids {
+			if outcome, _ := walk.Outcome("team", id); !slices.Contains(organizations, outcome.Organization) {
+				organizations = append(organizations, outcome.Organization)
+			}
+		}
+		return store.RemainsOfTeams(ctx, ids, p.going(organizations, ids))
+	}
+	p.facts.Load, p.facts.Gather = p.loadFacts, gather
+	return p
+}
+
+// planned is a resource whose plans are checked.
+type planned struct {
+	tf.Resource[tenancy.Store]
+	plans     *plans
+	noun, key string // key is the attribute that messages call the object by
+}
+
+// Configure takes what is needed from the provider.
+func (r *planned) Configure(ctx context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.Resource.Configure(ctx, req, resp)
+	r.plans = tf.BackendOf[plans](req.ProviderData)
+}
+
+// sees tells that Terraform refreshes an object.
+func (r *planned) sees(state tftypes.Value) {
+	o := objectOf(state)
+	r.plans.walk.Read(r.noun, o.get("id"), tf.Outcome{Organization: o.get("organization_id"), From: o.get("team_id")})
+}
+
+// apply is the backend, for a change.
+func (r *planned) apply() *tenancy.Store {
+	r.plans.walk.Applies()
+	return r.Backend
+}
+
+// planChange refuses what another row stands in the way of.
+func (r *planned) planChange(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.plans == nil {
+		return
+	}
+	state, plan := objectOf(req.State.Raw), objectOf(req.Plan.Raw)
+	replaced := tf.Replaced(ctx, state.get("id"), req, resp)
+	verb, name := "create", plan.get(r.key)
+	if state != nil {
+		verb, name = "update", state.get(r.key)
+	}
+	if err := r.plans.check(ctx, r.plans.changeOf(r.noun, state, plan, replaced)); err != nil {
+		tf.AddError(&resp.Diagnostics, verb, r.noun, name, err)
+	}
+}
+
+// planDestroy refuses what would delete more than the plan shows.
+func (r *planned) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if r.plans == nil {
+		return
+	}
+	state := objectOf(req.State.Raw)
+	id := state.get("id")
+	outcome := tf.Outcome{Goes: true, Organization: state.get("organization_id"), From: state.get("team_id")}
+	var loader *postgres.Loader[tenancy.Remains]
+	switch r.noun {
+	case "organization":
+		outcome.Organization, loader = id, &r.plans.organizations
+	case "team":
+		loader = &r.plans.teams
+	}
+	r.plans.walk.Plans(r.noun, id, outcome)
+	if loader == nil {
+		return
+	}
+	if err := r.plans.destroy(ctx, id, loader); err != nil {
+		tf.AddError(&resp.Diagnostics, "destroy", r.noun, state.get(r.key), err)
+	}
+}
+
+// going lists what the plan takes away from organizations, or from teams of them.
+func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
+	lists := map[string]*[]string{
+		"team": &going.Teams, "user": &going.Users, "agent config": &going.AgentConfigs, "config": &going.Configs, "role": &going.Roles,
+	}
+	for _, organization := range organizations {
+		for object, outcome := range p.walk.Members(organization) {
+			if teams != nil && !slices.Contains(teams, outcome.From) {
+				continue
+			}
+			moves := teams != nil && outcome.Planned && !slices.Contains(teams, outcome.Team)
+			if list := lists[object.Kind]; list != nil && (outcome.Goes || moves) {
+				*list = append(*list, object.ID)
+			}
+		}
+	}
+	return going
+}
+
+// destroy returns a [*tenancy.NotEmptyError] when deleting an object would delete what the plan does not destroy.
+//
+// Terraform plans the destruction of an object after that of all that refers to it. What belongs to it only by a literal ID may
+// come later: so the answer is only taken for the last word when the plan has nothing more to tell.
+func (p *plans) destroy(ctx context.Context, id string, loader *postgres.Loader[tenancy.Remains]) error {
+	remains, err := loader.Get(ctx, id)
+	if err != nil || remains.IsNothing() {
+		return nil //nolint:nilerr // The apply says it: an organization that cannot be read cannot be deleted either.
+	}
+	p.walk.Hear(ctx, func() bool { return false })
+	if remains, err = loader.Get(ctx, id); err != nil || remains.IsNothing() {
+		return nil //nolint:nilerr // as above
+	}
+	return remains.Refusal()
+}
