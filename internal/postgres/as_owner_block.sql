@@ -32,19 +32,19 @@ BEGIN
 			EXECUTE 'EXECUTE brownie_run' || statement.args;
 			GET DIAGNOSTICS shown = ROW_COUNT;
 		END IF;
-		CONTINUE WHEN shown >= statement.fewest OR to_regclass('brownie.current_binding') IS NULL;
+		CONTINUE WHEN shown >= statement.fewest::bigint OR to_regclass('brownie.current_binding') IS NULL;
 		SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) INTO cause
 		FROM pg_class c
 		WHERE c.relrowsecurity AND row_security_active(c.oid)
-			AND (c.relnamespace = 'brownie'::regnamespace OR c.oid IN (SELECT conrelid FROM pg_constraint
-				WHERE confrelid = 'public.organizations'::regclass UNION ALL SELECT 'public.organizations'::regclass))
+			AND (c.relnamespace = 'brownie'::regnamespace::oid OR c.oid IN (SELECT conrelid FROM pg_constraint
+				WHERE confrelid = 'public.organizations'::regclass::oid UNION ALL SELECT 'public.organizations'::regclass::oid))
 			AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
-				AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0 OR pg_has_role(r, 'USAGE'))
+				AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0::oid OR pg_has_role(r, 'USAGE'))
 				AND (pg_get_expr(p.polqual, c.oid) = 'true'
 					OR p.polname = 'all_tenants_read' AND (SELECT all_tenants FROM brownie.current_binding)));
 		IF cause IS NOT NULL THEN
 			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', MESSAGE = format('role %I does not see the rows of all tenants in %s: %s',
-				session_user, cause, coalesce((SELECT 'it acts for organization ' || organization_id || ' only' FROM brownie.current_binding
+				session_user, cause, coalesce((SELECT 'it acts for organization ' || organization_id::text || ' only' FROM brownie.current_binding
 					WHERE organization_id IS NOT NULL), (SELECT 'its valid_until has passed, at ' || to_char(rolvaliduntil, 'YYYY-MM-DD"T"HH24:MI:SSOF')
 					FROM pg_roles WHERE rolname = session_user AND rolvaliduntil <= now()), 'it is a service role of another access, has no row in '
 					'brownie.role_bindings, or that has ended, and does not own the schema'));

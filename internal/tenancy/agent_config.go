@@ -105,7 +105,7 @@ const updateAgentConfigSQL = `
 		name = CASE WHEN 'name' = ANY(@changes::text[]) THEN @name ELSE a.name END,
 		description = CASE WHEN 'description' = ANY(@changes::text[]) THEN @description ELSE a.description END,
 		agent_type = CASE WHEN 'agent_type' = ANY(@changes::text[])
-			THEN upper(@agent_type::text COLLATE "C")::public.agenttype ELSE a.agent_type END,
+			THEN upper(@agent_type::text COLLATE "C")::public.agenttype ELSE a.agent_type::text::public.agenttype END,
 		config = CASE WHEN 'config' = ANY(@changes::text[]) THEN @config::text::json ELSE a.config END,
 		triggers = CASE WHEN 'triggers' = ANY(@changes::text[]) THEN @triggers::text::json ELSE a.triggers END,
 		conditions = CASE WHEN 'conditions' = ANY(@changes::text[]) THEN @conditions::text::json ELSE a.conditions END,

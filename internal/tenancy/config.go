@@ -91,8 +91,9 @@ const updateConfigSQL = `
 		name = CASE WHEN 'name' = ANY(@changes::text[]) THEN @name ELSE c.name END,
 		description = CASE WHEN 'description' = ANY(@changes::text[]) THEN @description ELSE c.description END,
 		config_type = CASE WHEN 'config_type' = ANY(@changes::text[])
-			THEN upper(@config_type::text COLLATE "C")::public.configtype ELSE c.config_type END,
-		status = CASE WHEN 'status' = ANY(@changes::text[]) THEN upper(@status::text COLLATE "C")::public.configstatus ELSE c.status END,
+			THEN upper(@config_type::text COLLATE "C")::public.configtype ELSE c.config_type::text::public.configtype END,
+		status = CASE WHEN 'status' = ANY(@changes::text[])
+			THEN upper(@status::text COLLATE "C")::public.configstatus ELSE c.status::text::public.configstatus END,
 		priority = CASE WHEN 'priority' = ANY(@changes::text[]) THEN @priority ELSE c.priority END,
 		name_pattern = CASE WHEN 'name_pattern' = ANY(@changes::text[]) THEN @name_pattern ELSE c.name_pattern END,
 		severity_pattern = CASE WHEN 'severity_pattern' = ANY(@changes::text[]) THEN @severity_pattern ELSE c.severity_pattern END,

@@ -122,7 +122,8 @@ const updateUserSQL = `
 		email = CASE WHEN 'email' = ANY(@changes::text[]) THEN @email ELSE u.email END,
 		username = CASE WHEN 'username' = ANY(@changes::text[]) THEN @username ELSE u.username END,
 		full_name = CASE WHEN 'full_name' = ANY(@changes::text[]) THEN @full_name ELSE u.full_name END,
-		role = CASE WHEN 'role' = ANY(@changes::text[]) THEN upper(@role::text COLLATE "C")::public.userrole ELSE u.role END,
+		role = CASE WHEN 'role' = ANY(@changes::text[])
+			THEN upper(@role::text COLLATE "C")::public.userrole ELSE u.role::text::public.userrole END,
 		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE u.is_active END,
 		is_verified = CASE WHEN 'is_verified' = ANY(@changes::text[]) THEN @is_verified ELSE u.is_verified END,
 		oidc_provider = CASE WHEN 'oidc_provider' = ANY(@changes::text[]) THEN @oidc_provider ELSE u.oidc_provider END,
