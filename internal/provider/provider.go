@@ -160,7 +160,8 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	db := postgres.New(config) //nolint:contextcheck // It connects later, for requests with contexts of their own.
-	walk, vaultBackend := &tf.Walk{}, pki.Backend(vault, access.CanLogIn(db, config))
+	walk := &tf.Walk{}
+	vaultBackend := pki.Backend(vault, access.CanLogIn(db, config, walk))
 	backends := func(readable *postgres.DB) tf.Backends {
 		tenants := tenancy.Backend(readable)
 		return tf.Backends{

@@ -51,11 +51,15 @@ func DataSources() []func() datasource.DataSource {
 // askLogins bounds how long a plan waits for a database that only a warning asks.
 const askLogins = 5 * time.Second
 
-// CanLogIn returns what tells whether a role may log in, if the database can be asked. One that did not answer is not asked again.
-func CanLogIn(db *postgres.DB, config postgres.Config) func(context.Context, string) (can, known bool) {
+// CanLogIn returns what tells whether a role may log in or is to be made by the same plan, if the database can be asked. One that did
+// not answer is not asked again.
+func CanLogIn(db *postgres.DB, config postgres.Config, walk *tf.Walk) func(context.Context, string) (can, known bool) {
 	store := access.New(db)
 	var silent atomic.Bool
 	return func(ctx context.Context, role string) (can, known bool) {
+		if walk.Claimed(nameClaim(role)) {
+			return true, true
+		}
 		if config.Host == "" || len(config.Unknown) > 0 || silent.Load() {
 			return false, false
 		}

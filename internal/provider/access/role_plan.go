@@ -17,6 +17,8 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
+func nameClaim(name string) tf.Claim { return tf.ClaimOf("role", "name", "", name) }
+
 // planName tells the walk what name the role will have, and refuses one that another role has and keeps. What is not certain is left
 // to the apply.
 func (r *roleResource) planName(ctx context.Context, name types.String, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
@@ -30,7 +32,7 @@ func (r *roleResource) planName(ctx context.Context, name types.String, req reso
 		}
 	}
 	walk, id, wanted := r.Backend.walk, before.Name.ValueString(), name.ValueString()
-	claim := tf.ClaimOf("role", "name", "", wanted)
+	claim := nameClaim(wanted)
 	replaced := tf.Replaced(ctx, id, req, resp)
 	if id != "" {
 		walk.Plans("role", id, tf.Outcome{Organization: before.OrganizationID.ValueString(), Keeps: []tf.Claim{claim}})

@@ -422,6 +422,16 @@ func TestAccClientCertificateWithoutARole(t *testing.T) {
 	if output := w.MustRun("plan", "-input=false"); !warning.MatchString(output) {
 		t.Errorf("no warning:\n%s", output)
 	}
+	w.Write(strings.Replace(certificate(m, ""), `common_name = "acme-app"`, "common_name = brownie_role.acme.name", 1) + `
+resource "brownie_role" "acme" {
+  name   = "acme-app"
+  access = "reader"
+}
+`)
+	if output := w.MustRun("plan", "-input=false"); warning.MatchString(output) {
+		t.Errorf("a warning of a role that the same plan makes:\n%s", output)
+	}
+	w.Write(certificate(m, ""))
 	w.Env = append(w.Env, "PGHOST=nowhere.invalid")
 	if output := w.MustRun("plan", "-input=false"); warning.MatchString(output) {
 		t.Errorf("a warning without a database:\n%s", output)

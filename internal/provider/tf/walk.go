@@ -65,6 +65,13 @@ func (w *Walk) Claims(claim Claim, id string) (other string) {
 	return other
 }
 
+// Claimed tells whether an object is to get a unique value.
+func (w *Walk) Claimed(claim Claim) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.claims[claim] != ""
+}
+
 // Arrives counts those that are to come to a place, with the one that comes now; -1 takes one back.
 func (w *Walk) Arrives(place string, n int64) int64 {
 	w.mu.Lock()
