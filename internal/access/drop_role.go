@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -59,17 +60,16 @@ func (s *Store) loadBlockers(ctx context.Context, keys []string) (map[string][]B
 // It takes two transactions: a client that reconnects by itself is only kept out by a lock-out that is committed. The
 // first one rehearses the drop, so that a role which cannot be dropped is not locked out.
 func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) error {
-	blockers, err := s.Blockers(ctx, role.Name, reassignTo)
-	if err != nil {
-		return err
-	}
-	if len(blockers) > 0 {
-		return &BlockedError{Name: role.Name, Blockers: blockers}
-	}
 	w := wanted{
 		Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo, BorrowFromIdle: true, Rehearsal: true,
 	}
-	if err = s.run(ctx, w, borrowing(endOwnChangesSQL, lockOutSQL, dropRoleSQL)); err == nil {
+	err := s.run(ctx, w, borrowing(endOwnChangesSQL, lockOutSQL, dropRoleSQL))
+	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
+		if blockers, readErr := s.Blockers(ctx, role.Name, reassignTo); readErr == nil && len(blockers) > 0 {
+			return &BlockedError{Name: role.Name, Blockers: blockers}
+		}
+	}
+	if err == nil {
 		w.Rehearsal = false
 		unbind := postgres.Statement{SQL: unbindSQL, Args: []any{role.Name}, AsOwner: true}
 		if err = s.run(ctx, w, borrowing(dropRoleSQL), unbind); err != nil {
@@ -84,6 +84,9 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	}
 	return roleError(role, role, err)
 }
+
+// countBlockersSQL tells the rehearsal whether anything keeps the role from being dropped.
+var countBlockersSQL = `SELECT pg_catalog.set_config('brownie.blockers', (SELECT count(*)::text FROM (` + blockersSQL + `) AS b), true)`
 
 // run makes one change of a role.
 func (s *Store) run(ctx context.Context, w wanted, programs []string, more ...postgres.Statement) error {

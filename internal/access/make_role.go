@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
@@ -61,13 +62,14 @@ const (
 // whatever the table's owner may have let run.
 func (w wanted) change(programs ...string) ([]postgres.Statement, error) {
 	text, err := json.Marshal(w)
-	statements := []postgres.Statement{
-		{SQL: queueSQL},
-		{SQL: lockSQL},
-		{SQL: patienceSQL},
-		readBindings(w.Before),
-		{SQL: wantedSQL, Args: []any{string(text)}},
-		{SQL: connectGroupSQL},
+	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}}
+	if w.Before != "" { // A new role has no binding yet.
+		statements = append(statements, readBindings(w.Before))
+	}
+	statements = append(statements, postgres.Statement{SQL: wantedSQL, Args: []any{string(text)}}, postgres.Statement{SQL: connectGroupSQL})
+	if w.Rehearsal {
+		args := pgx.StrictNamedArgs{"names": []string{w.Name}, "heirs": []string{w.ReassignTo}}
+		statements = append(statements, postgres.Statement{SQL: countBlockersSQL, Args: []any{args}})
 	}
 	for _, program := range programs {
 		statements = append(statements, postgres.Statement{SQL: program})

@@ -36,11 +36,11 @@ resource "brownie_team" "core" {
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	w.NoChanges()
 	for what, hide := range map[string]string{
-		"expired":    `UPDATE brownie.role_bindings SET valid_until = now() - interval '1 s' WHERE role_name = $1`,
+		"expired": `UPDATE brownie.role_bindings SET valid_until = now() - interval '1 s' WHERE role_name = $1`,
 		"one tenant": `WITH other AS (INSERT INTO organizations (name, slug) VALUES ('Other', 'other') RETURNING id)
 			INSERT INTO brownie.role_bindings (role_name, organization_id, access) SELECT $1, id, 'reader' FROM other
 			ON CONFLICT (role_name) DO UPDATE SET organization_id = excluded.organization_id, access = excluded.access`,
-		"unbound":    `DELETE FROM brownie.role_bindings WHERE role_name = $1`,
+		"unbound": `DELETE FROM brownie.role_bindings WHERE role_name = $1`,
 	} {
 		testdb.Exec(t, database, hide, role)
 		for _, command := range [][]string{

@@ -11,6 +11,8 @@ DECLARE
 BEGIN
 	IF role_oid IS NULL THEN
 		RETURN;
+	ELSIF rehearsal AND current_setting('brownie.blockers') <> '0' THEN
+		RAISE EXCEPTION 'something depends on role %', role USING CONSTRAINT = 'role_blocked';
 	ELSIF NOT rehearsal THEN
 		PERFORM pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE usesysid = role_oid;
 	END IF;
