@@ -60,6 +60,8 @@ func TestDrift(t *testing.T) {
 			"column permissions of public.teams (of 0001_baseline.sql) is missing. Restore it: ALTER TABLE public.teams ADD COLUMN permissions json;",
 			"constraint teams_permissions_document of public.teams (of 0005_json_documents.sql) is missing. Restore it: " +
 				"ALTER TABLE public.teams ADD CONSTRAINT teams_permissions_document CHECK (",
+			"constraint teams_permissions_escapes of public.teams (of 0021_json_escapes.sql) is missing. Restore it: " +
+				"ALTER TABLE public.teams ADD CONSTRAINT teams_permissions_escapes CHECK (",
 		},
 		`ALTER TABLE public.users ALTER COLUMN email TYPE text`: {
 			`column email of public.users (of 0001_baseline.sql) differs: it is "text not null" and was "character varying(255) not null"`,
