@@ -69,7 +69,7 @@ output "status" { value = data.brownie_migration_status.now }
 		t.Fatal(err)
 	}
 	status := outputs.Status.Value
-	const objects = 5 // with the column went a constraint
+	const objects = 6 // with the column went two constraints
 	if len(outputs.Drift.Value) != objects || len(status.Drift) != objects || len(status.Problems) != objects || status.UpToDate {
 		t.Errorf("got %+v", outputs)
 	}

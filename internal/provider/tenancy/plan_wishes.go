@@ -194,7 +194,8 @@ func (p *plans) place(ctx context.Context, c change, fact tenancy.Fact) error {
 	if c.state == nil && fact.Attribute == "team_id" && organization != nil && fact.OrganizationID != *organization {
 		return p.store.CheckTeam(ctx, c.kind, fact.ID, *organization)
 	}
-	if limited := c.kind == "team" && fact.Attribute == "organization_id" || c.kind == "user" && fact.Attribute == "team_id"; !limited {
+	limited := c.kind == "team" && fact.Attribute == "organization_id" || c.kind == "user" && fact.Attribute == "team_id"
+	if !limited || !c.comes {
 		return nil
 	}
 	coming := p.walk.Arrives(fact.ID, 1)
