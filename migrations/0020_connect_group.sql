@@ -33,6 +33,15 @@ BEGIN
                 ' (it may be from before this database or another one was renamed' || coalesce(', and opens ' || others, '') || ')');
     END IF;
 
+    -- A database of that name that is gone may have left members behind.
+    SELECT string_agg(quote_ident(pg_get_userbyid(m.member)), ', ') INTO others FROM pg_auth_members m
+    WHERE m.roleid = quote_ident(connect_group)::regrole AND m.inherit_option
+        AND NOT EXISTS (SELECT FROM brownie.role_bindings b WHERE b.role_name = pg_get_userbyid(m.member));
+    IF others IS NOT NULL AND NOT has_database_privilege(connect_group, current_database(), 'CONNECT') THEN
+        RAISE EXCEPTION 'role % has members that are not bound to database %: %', connect_group, current_database(), others
+            USING ERRCODE = 'invalid_role_specification', HINT = format('If they have no business here: REVOKE %I FROM %s', connect_group, others);
+    END IF;
+
     IF NOT has_database_privilege(connect_group, current_database(), 'CONNECT') THEN
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), connect_group);
         IF NOT has_database_privilege(connect_group, current_database(), 'CONNECT') THEN
@@ -79,6 +88,16 @@ BEGIN
     WHERE m.roleid = to_regrole(quote_ident(connect_group));
     IF members IS NOT NULL THEN
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %s', current_database(), members);
+        -- Whoever may not grant it is only warned.
+        IF EXISTS (
+            SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member JOIN brownie.role_bindings b ON b.role_name = r.rolname
+            WHERE m.roleid = to_regrole(quote_ident(connect_group)) AND NOT EXISTS (SELECT FROM pg_database d, aclexplode(d.datacl) acl
+                WHERE d.datname = current_database() AND acl.privilege_type = 'CONNECT' AND acl.grantee = r.oid))
+        THEN
+            RAISE EXCEPTION 'role % may not let others connect to database %', current_user, current_database()
+                USING ERRCODE = 'insufficient_privilege', HINT = format('The database''s owner or a superuser can allow it: '
+                    'GRANT CONNECT ON DATABASE %I TO %I WITH GRANT OPTION', current_database(), current_user);
+        END IF;
         EXECUTE format('REVOKE %I FROM %s', connect_group, members);
     END IF;
 END

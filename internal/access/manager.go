@@ -58,7 +58,9 @@ type ManagerError struct{ *problem.Problem }
 
 // CheckManager returns a [*ManagerError] when the login role lacks rights to make a role what it shall be. They are read once;
 // what has changed since, the change itself will tell.
-func (s *Store) CheckManager(role Role) error {
+//
+// A group role that the role belongs to already needs no right.
+func (s *Store) CheckManager(role Role, before Role) error {
 	m, err := s.manager()
 	if err != nil {
 		return err
@@ -68,9 +70,11 @@ func (s *Store) CheckManager(role Role) error {
 		lacks = append(lacks, "may not create roles")
 		grants = append(grants, fmt.Sprintf("ALTER ROLE %s CREATEROLE", m.Login))
 	}
-	needed := role.Groups()
+	needed := slices.DeleteFunc(role.Groups(), func(group string) bool { return slices.Contains(before.MemberOf, group) })
+	connects := slices.Contains(before.Attributes, "CONNECT")
 	groups := slices.DeleteFunc(slices.Clone(m.NotInHands), func(group string) bool {
-		return !slices.Contains(needed, group) && !strings.HasPrefix(strings.TrimPrefix(group, `"`), connectGroupPrefix)
+		isConnectGroup := strings.HasPrefix(strings.TrimPrefix(group, `"`), connectGroupPrefix)
+		return !slices.Contains(needed, group) && (connects || !isConnectGroup)
 	})
 	if len(groups) > 0 {
 		names := strings.Join(groups, ", ")

@@ -286,7 +286,7 @@ func TestSettingsOfTheConnection(t *testing.T) {
 	got := testdb.Must(postgres.QueryOne[settings](t.Context(), db,
 		`SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
 		current_setting('search_path') AS path, to_regclass('pg_temp.rest') IS NOT NULL AS rest`))(t)
-	if want := (settings{"100ms", "0", "pg_catalog, pg_temp", false}); got != want {
+	if want := (settings{"0", "0", "pg_catalog, pg_temp", false}); got != want {
 		t.Errorf("the connection has %+v afterwards", got)
 	}
 	if timeout := testdb.Value[string](t, database, `SELECT lock_timeout FROM settings`); timeout != "3s" {

@@ -15,8 +15,9 @@ func TestHiddenRowsAreNotGone(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t, testdb.Certificates)
 	owner := tenancy.New(testdb.DB(t, database))
-	acme := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9}))(t)
+	acme := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9, MaxUsersPerTeam: 9}))(t)
 	team := testdb.Must(owner.CreateTeam(t.Context(), newTeam(acme, "core")))(t)
+	user := testdb.Must(owner.CreateUser(t.Context(), newUser(team, "jane")))(t)
 	other := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Other", Slug: "other"}))(t)
 	role := "hidden-" + database
 	service := serviceRole(t, database, role, "admin")
@@ -33,13 +34,15 @@ func TestHiddenRowsAreNotGone(t *testing.T) {
 		}
 		testdb.Exec(t, database, hiding+`'`+role+`'`) // while the connection stays open
 		for what, try := range map[string]func() error{
-			"read":       func() error { _, err := store.Organization(t.Context(), acme.ID); return err },
-			"by slug":    func() error { _, err := store.OrganizationBySlug(t.Context(), "acme"); return err },
-			"list":       func() error { _, err := store.Organizations(t.Context(), tenancy.OrganizationFilter{}); return err },
-			"teams":      func() error { _, err := store.Teams(t.Context(), tenancy.TeamFilter{}); return err },
-			"usage":      func() error { _, err := store.OrganizationUsage(t.Context(), other.ID); return err },
-			"delete":     func() error { return store.DeleteTeam(t.Context(), team.ID) },
-			"delete all": func() error { return store.DeleteOrganization(t.Context(), acme.ID) },
+			"read":        func() error { _, err := store.Organization(t.Context(), acme.ID); return err },
+			"by slug":     func() error { _, err := store.OrganizationBySlug(t.Context(), "acme"); return err },
+			"list":        func() error { _, err := store.Organizations(t.Context(), tenancy.OrganizationFilter{}); return err },
+			"teams":       func() error { _, err := store.Teams(t.Context(), tenancy.TeamFilter{}); return err },
+			"usage":       func() error { _, err := store.OrganizationUsage(t.Context(), other.ID); return err },
+			"delete":      func() error { return store.DeleteTeam(t.Context(), team.ID) },
+			"delete user": func() error { return store.DeleteUser(t.Context(), user.ID) },
+			"keep user":   func() error { return store.SoftDeleteUser(t.Context(), user.ID) },
+			"delete all":  func() error { return store.DeleteOrganization(t.Context(), acme.ID) },
 			"update": func() error {
 				_, err := store.UpdateTeam(t.Context(), team, newTeam(acme, "renamed"))
 				return err

@@ -27,6 +27,12 @@ type Remains struct {
 // counts adds the sessions.
 func (r Remains) counts() []count { return append(r.Usage.counts(), count{r.Sessions, "open session"}) }
 
+// Unmanaged is of it what Terraform never manages.
+func (r Remains) Unmanaged() Remains {
+	r.Usage, r.Sessions = Usage{Incidents: r.Incidents, Stats: r.Stats}, 0
+	return r
+}
+
 // IsNothing tells that nothing stands in the way.
 func (r Remains) IsNothing() bool { return list(r.counts()) == list(nil) }
 

@@ -129,6 +129,13 @@ func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read
 		changes = append(changes, change.Attribute)
 	}
 	reread := func(ctx context.Context) (T, error) { return read(ctx, id) }
+	if len(changes) == 0 { // What only Terraform knows has changed.
+		now, err := reread(ctx)
+		if conflicts := differences(before, now); err == nil && len(conflicts) > 0 {
+			err = conflictError(conflicts)
+		}
+		return now, err
+	}
 	// A change to a column that is not ours moves updated_at too, and then the UPDATE is sent again for the new one.
 	for range 3 {
 		change := postgres.Statement{SQL: query, Args: []any{toUpdate(id, expected, after, changes)}}
@@ -169,6 +176,7 @@ func remove[T any](ctx context.Context, db *postgres.DB, id string, read reader[
 	for _, sql := range append(locks, query) {
 		statements = append(statements, postgres.Statement{SQL: sql, Args: []any{id}})
 	}
+	statements[len(statements)-1].Fewest = 1 // A row that the session does not see is not gone.
 	rows, err := postgres.Change[struct{ ID string }](ctx, db, statements...)
 	if postgres.Interrupted(err) {
 		_, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (T, error) { return read(ctx, id) })

@@ -70,8 +70,8 @@ func lockTeam(id string) postgres.Statement {
 	return postgres.Statement{SQL: `SELECT FROM public.teams WHERE id = $1 FOR NO KEY UPDATE`, Args: []any{id}}
 }
 
-// A deleted user of the same organization comes back to life with a new set of attributes. An e-mail address that is in
-// use passes the guard of the limit, so that it is reported as the duplicate it is.
+// A deleted user of the same organization comes back to life with a new set of attributes. An e-mail address of a user
+// who is not deleted passes the guard of the limit, so that it is reported as the duplicate it is.
 const createUserSQL = `
 	WITH home AS (
 		SELECT t.id AS team_id FROM public.teams t JOIN public.organizations o ON o.id = t.organization_id
@@ -108,8 +108,10 @@ func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
 func (s *Store) createUser(ctx context.Context, u User) (User, error) {
 	created, err := insert(ctx, s.db, u, s.User, createUserSQL, lockTeam(u.TeamID))
 	if errors.Is(err, errHeldBack) {
-		if err := s.userDuplicate(ctx, "email", u.Email); !errors.Is(err, postgres.ErrNotFound) {
-			return created, err
+		var taken *DuplicateError
+		err := s.userDuplicate(ctx, "email", u.Email)
+		if isDuplicate := errors.As(err, &taken); isDuplicate && taken.DeletedAt == nil || !isDuplicate && !errors.Is(err, postgres.ErrNotFound) {
+			return created, err // A deleted one would come back if the team were not full.
 		}
 		return created, s.userLimitError(ctx, u)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
@@ -73,7 +74,7 @@ func (m roleModel) role() access.Role {
 		OID:  uint32(m.OID.ValueInt64()), //nolint:gosec // It comes from the server, or is none.
 		Name: m.Name.ValueString(), Access: m.Access.ValueString(), OrganizationID: m.OrganizationID.ValueStringPointer(),
 		Pooled: m.Pooled.ValueBool(), ConnectionLimit: tf.Int32Of(m.ConnectionLimit), StatementTimeout: tf.Duration(m.StatementTimeout),
-		Locked: m.Locked.ValueBool(),
+		Locked: m.Locked.ValueBool(), Attributes: tf.StringsOf(m.Attributes), MemberOf: tf.StringsOf(m.MemberOf),
 	}
 	if !m.ValidUntil.IsNull() {
 		validUntil, _ := m.ValidUntil.ValueRFC3339Time() // The type has checked it.
@@ -237,7 +238,7 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 	if !resp.Plan.Raw.Equal(req.State.Raw) {
-		r.refuseWithoutRights(plan, &resp.Diagnostics)
+		r.refuseWithoutRights(ctx, plan, req.State, &resp.Diagnostics)
 	}
 	r.planName(ctx, plan.Name, req, resp)
 	if !req.State.Raw.IsNull() {
@@ -246,9 +247,15 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 }
 
 // refuseWithoutRights refuses to plan what the provider's own role may not do. What cannot be found out yet, the apply will.
-func (r *roleResource) refuseWithoutRights(plan roleResourceModel, diags *diag.Diagnostics) {
+func (r *roleResource) refuseWithoutRights(ctx context.Context, plan roleResourceModel, state tfsdk.State, diags *diag.Diagnostics) {
+	var before roleResourceModel
+	if !state.Raw.IsNull() {
+		if diags.Append(state.Get(ctx, &before)...); diags.HasError() {
+			return
+		}
+	}
 	var lacking *access.ManagerError
-	if r.Backend != nil && errors.As(r.Backend.CheckManager(plan.role()), &lacking) {
+	if r.Backend != nil && errors.As(r.Backend.CheckManager(plan.role(), before.role()), &lacking) {
 		tf.AddError(diags, "manage", "role", plan.Name.ValueString(), lacking)
 	}
 }

@@ -124,3 +124,44 @@ func TestAccDestroyWithLiteralIDs(t *testing.T) {
 		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = true`)
 	w.MustRun("plan", "-destroy")
 }
+
+// One element of a for_each is planned before what refers to it, so that only what Terraform never manages can be counted.
+func TestAccDestroyOfOneElement(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
+	config := func(slugs string) string {
+		return `
+locals { slugs = toset([` + slugs + `]) }
+resource "brownie_organization" "all" {
+  for_each            = local.slugs
+  name                = each.key
+  slug                = each.key
+  deletion_protection = false
+}
+resource "brownie_team" "all" {
+  for_each        = local.slugs
+  organization_id = brownie_organization.all[each.key].id
+  name            = "Core"
+  slug            = "core"
+}
+resource "brownie_user" "all" {
+  for_each        = local.slugs
+  organization_id = brownie_organization.all[each.key].id
+  team_id         = brownie_team.all[each.key].id
+  email           = "${each.key}@acme.example"
+  username        = each.key
+}
+`
+	}
+	w := acctest.NewWorkspace(t, database, config(`"a", "b", "c"`))
+	w.MustRun("apply", "-auto-approve")
+	w.Write(config(`"a", "b"`))
+	w.MustRun("apply", "-auto-approve")
+	w.Write(config(`"a"`))
+	testdb.Exec(t, database, `INSERT INTO incidents (organization_id, team_id, title)
+		SELECT t.organization_id, t.id, 'x' FROM teams t JOIN organizations o ON o.id = t.organization_id WHERE o.slug = 'b'`)
+	output, err := w.Run("plan", "-input=false")
+	if err == nil || !acctest.Says(`organization "b" still has 1 incident, which`).MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
+}

@@ -104,7 +104,7 @@ func (r *planned) planDestroy(ctx context.Context, req resource.ModifyPlanReques
 	if loader == nil {
 		return
 	}
-	if err := r.plans.destroy(ctx, id, loader); err != nil {
+	if err := r.plans.destroy(ctx, id, outcome.Organization, loader); err != nil {
 		tf.AddError(&resp.Diagnostics, "destroy", r.noun, state.get(r.key), err)
 	}
 }
@@ -130,16 +130,37 @@ func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
 
 // destroy returns a [*tenancy.NotEmptyError] when deleting an object would delete what the plan does not destroy.
 //
-// Terraform plans the destruction of an object after that of all that refers to it. What belongs to it only by a literal ID may
-// come later: so the answer is only taken for the last word when the plan has nothing more to tell.
-func (p *plans) destroy(ctx context.Context, id string, loader *postgres.Loader[tenancy.Remains]) error {
-	remains, err := loader.Get(ctx, id)
-	if err != nil || remains.IsNothing() {
-		return nil //nolint:nilerr // The apply says it: an organization that cannot be read cannot be deleted either.
+// Terraform plans the destruction of an object after that of all that refers to it; but not that of one element of a for_each, which
+// waits for the object's. So what it may manage counts only if something of the object is known to go already, or if all is
+// destroyed. What belongs to it only by a literal ID may come later: so the answer is only taken for the last word when the plan has
+// nothing more to tell.
+func (p *plans) destroy(ctx context.Context, id, organization string, loader *postgres.Loader[tenancy.Remains]) error {
+	remains := func() tenancy.Remains {
+		found, err := loader.Get(ctx, id)
+		if err != nil {
+			return tenancy.Remains{} // The apply says it: an organization that cannot be read cannot be deleted either.
+		}
+		if p.walk.Refreshes() && !p.isEmptied(id, organization) {
+			return found.Unmanaged()
+		}
+		return found
 	}
-	p.walk.Hear(ctx, func() bool { return false })
-	if remains, err = loader.Get(ctx, id); err != nil || remains.IsNothing() {
-		return nil //nolint:nilerr // as above
+	if remains().IsNothing() {
+		return nil
 	}
-	return remains.Refusal()
+	p.walk.HearLast(ctx)
+	if last := remains(); !last.IsNothing() {
+		return last.Refusal()
+	}
+	return nil
+}
+
+// isEmptied tells whether anything of an organization, or of a team of it, goes.
+func (p *plans) isEmptied(id, organization string) bool {
+	for object, outcome := range p.walk.Members(organization) {
+		if object.ID != id && outcome.Goes && (id == organization || outcome.From == id) {
+			return true
+		}
+	}
+	return false
 }

@@ -23,9 +23,10 @@ type Walk struct {
 	claims   map[Claim]string
 	arrivals map[string]int64
 	news     time.Time
+	reading  bool // objects are refreshed
+	unread   bool // objects are planned that were not: this is an apply, or a plan with -refresh=false
 	applying bool
 	waiting  int
-	waited   time.Duration
 }
 
 // Object is one that is in the state.
@@ -84,7 +85,20 @@ func (w *Walk) Arrives(place string, n int64) int64 {
 }
 
 // Read tells that an object was read to be refreshed.
-func (w *Walk) Read(kind, id string, outcome Outcome) { w.tell(Object{kind, id}, outcome) }
+func (w *Walk) Read(kind, id string, outcome Outcome) {
+	w.mu.Lock()
+	w.reading = true
+	w.mu.Unlock()
+	w.tell(Object{kind, id}, outcome)
+}
+
+// Refreshes tells whether objects are read in this walk, as they are in every plan but one that destroys everything or that has
+// -refresh=false.
+func (w *Walk) Refreshes() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reading
+}
 
 // Plans tells what is planned for an object.
 func (w *Walk) Plans(kind, id string, outcome Outcome) {
@@ -110,6 +124,9 @@ func (w *Walk) tell(object Object, outcome Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.news = time.Now()
+	if _, heard := w.outcomes[object]; outcome.Planned && !outcome.Goes && !heard {
+		w.unread = true
+	}
 	if w.outcomes[object].Planned && !outcome.Planned {
 		return
 	}
@@ -144,35 +161,49 @@ func (w *Walk) Members(organization string) map[Object]Outcome {
 // slots is how many objects Terraform works on at once, unless it is told otherwise (-parallelism).
 const slots = 10
 
+// How long a silence tells that nothing more will be heard. A good plan is refused if it is too short: Terraform may be waiting for
+// another provider.
 const (
-	silence      = 700 * time.Millisecond // what tells that nothing more will be heard
-	shortSilence = 100 * time.Millisecond // the same, when much time was waited already
-	patience     = 2 * time.Second        // how long a process waits in all before it takes a short silence for an answer
+	silence = 3 * time.Second
+	// A process that has read nothing may be an apply's, in which a change elsewhere may take its time.
+	longSilence = 10 * time.Second
+	// Where Terraform's order makes it likely that all was heard.
+	shortSilence = 700 * time.Millisecond
 	longest      = 30 * time.Second
 )
 
+// HearLast waits for a moment for what may come late, although it should have come before.
+func (w *Walk) HearLast(ctx context.Context) {
+	w.hear(ctx, func() time.Duration { return shortSilence }, func() bool { return false })
+}
+
 // Hear waits until the walk has nothing more to tell, or done says that enough is known. It returns false when that cannot be found out:
-// this is an apply, or every slot of Terraform is taken by somebody who waits.
+// this is an apply, objects are not refreshed, or every slot of Terraform is taken by somebody who waits.
 func (w *Walk) Hear(ctx context.Context, done func() bool) (complete bool) {
+	return w.hear(ctx, func() time.Duration {
+		if w.reading {
+			return silence
+		}
+		return longSilence
+	}, done)
+}
+
+func (w *Walk) hear(ctx context.Context, wanted func() time.Duration, done func() bool) (complete bool) {
 	start := time.Now()
 	w.count(1)
 	defer w.count(-1)
+	if done() {
+		return true
+	}
 	for ctx.Err() == nil && time.Since(start) < longest {
 		w.mu.Lock()
-		wanted := silence
-		if w.waited > patience {
-			wanted = shortSilence
-		}
-		quiet := time.Since(later(w.news, start))
-		hopeless := w.applying || w.waiting >= slots
-		if !hopeless && quiet >= wanted {
-			w.waited += quiet
-		}
+		enough := time.Since(later(w.news, start)) >= wanted()
+		hopeless := w.applying || w.unread || w.waiting >= slots
 		w.mu.Unlock()
 		switch {
 		case hopeless:
 			return false
-		case done() || quiet >= wanted:
+		case done() || enough:
 			return true
 		}
 		select {
