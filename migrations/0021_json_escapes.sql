@@ -1,6 +1,6 @@
 -- JSON columns hold no \u0000 and no half of a surrogate pair: type json accepts such escapes, and every ->> that meets one fails,
--- for all who read the table. What others cannot read is refused when it is written. NOT VALID: rows from before are left as they
--- are, and no table is scanned.
+-- for all who read the table. What others cannot read is refused when it is written. NOT VALID: no table is scanned, and
+-- rows from before stay; but one that holds such an escape refuses every change until it is corrected.
 --
 -- The expression never fails itself, and most documents pass by its first half. In a document without \\, each backslash
 -- begins an escape. Backslashes are in dollar quotes, which no setting changes.

@@ -4,23 +4,16 @@ variable "tenants" {
   default     = "tenants.yaml"
 }
 
-variable "leaving" {
-  description = "Slugs of organizations that may be destroyed with everything in them: the first step of offboarding."
-  type        = set(string)
-  default     = []
-}
-
 locals {
   tenants = yamldecode(file(var.tenants))
 
   # Keys say whose something is, so that two organizations may have a team or a user of the same name.
   teams = merge([for slug, tenant in local.tenants : {
-    for team, name in try(tenant.teams, {}) : "${slug}/${team}" => { organization = slug, slug = team, name = name }
+    for team, name in try(merge(tenant.teams, {}), {}) : "${slug}/${team}" => { organization = slug, slug = team, name = name }
   }]...)
   users = merge([for slug, tenant in local.tenants : {
-    for username, user in try(tenant.users, {}) : "${slug}/${username}" => merge({ role = "member" }, user, {
-      organization                                                                      = slug, username = username
-    })
+    for username, user in try(merge(tenant.users, {}), {}) : "${slug}/${username}" =>
+    merge({ role = "member" }, user, { organization = slug, username = username })
   }]...)
 }
 
@@ -34,8 +27,9 @@ resource "brownie_organization" "tenant" {
   max_teams          = try(each.value.max_teams, 10)
   max_users_per_team = try(each.value.max_users_per_team, 50)
 
-  deletion_protection = !contains(var.leaving, each.key)
-  force_destroy       = contains(var.leaving, each.key)
+  # The first step of offboarding; see the guide.
+  deletion_protection = !try(each.value.leaving, false)
+  force_destroy       = try(each.value.leaving, false)
 
   depends_on = [brownie_migration.schema]
 }
@@ -65,4 +59,5 @@ resource "brownie_role" "tenant" {
   name            = "${each.key}-app"
   access          = "writer"
   organization_id = each.value.id
+  locked          = try(local.tenants[each.key].locked, false)
 }

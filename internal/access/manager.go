@@ -60,7 +60,7 @@ type ManagerError struct{ *problem.Problem }
 // what has changed since, the change itself will tell.
 //
 // A group role that the role belongs to already needs no right.
-func (s *Store) CheckManager(role Role, before Role) error {
+func (s *Store) CheckManager(role, before Role) error {
 	m, err := s.manager()
 	if err != nil {
 		return err

@@ -111,18 +111,16 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("is protected").MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
 	}
-	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants+1), slug, "new-"+slug, 1))
-	w.MustRun("apply", "-auto-approve", "-input=false", "-var", fmt.Sprintf("leaving=[%q]", leaving))
+	write("tenants.yaml", strings.NewReplacer(slug, "new-"+slug, leaving+":\n", leaving+":\n  leaving: true\n").
+		Replace(tenantsYAML(database, tenants+1)))
+	w.MustRun("apply", "-auto-approve", "-input=false")
 	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants), slug, "new-"+slug, 1))
 	expect("Plan: 0 to add, 0 to change, 7 to destroy.")
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	w.NoChanges()
 
 	// All of them leave, since the roles belong to the cluster.
-	all := `leaving=["new-` + slug + `"`
-	for i := 1; i < tenants; i++ {
-		all += fmt.Sprintf(", %q", fmt.Sprintf("t%02d-%s", i, database))
-	}
-	w.MustRun("apply", "-auto-approve", "-input=false", "-var", all+"]")
-	w.MustRun("destroy", "-auto-approve", "-input=false", "-var", all+"]")
+	write("tenants.yaml", strings.NewReplacer(slug, "new-"+slug, "  name:", "  leaving: true\n  name:").Replace(tenantsYAML(database, tenants)))
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	w.MustRun("destroy", "-auto-approve", "-input=false")
 }

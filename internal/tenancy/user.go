@@ -110,8 +110,10 @@ func (s *Store) createUser(ctx context.Context, u User) (User, error) {
 	if errors.Is(err, errHeldBack) {
 		var taken *DuplicateError
 		err := s.userDuplicate(ctx, "email", u.Email)
-		if isDuplicate := errors.As(err, &taken); isDuplicate && taken.DeletedAt == nil || !isDuplicate && !errors.Is(err, postgres.ErrNotFound) {
-			return created, err // A deleted one would come back if the team were not full.
+		isDuplicate := errors.As(err, &taken)
+		// A deleted user would come back if the team were not full.
+		if isDuplicate && taken.DeletedAt == nil || !isDuplicate && !errors.Is(err, postgres.ErrNotFound) {
+			return created, err
 		}
 		return created, s.userLimitError(ctx, u)
 	}

@@ -19,9 +19,11 @@ import (
 
 func nameClaim(name string) tf.Claim { return tf.ClaimOf("role", "name", "", name) }
 
-// planName tells the walk what name the role will have, and refuses one that another role has and keeps. What is not certain is left
-// to the apply.
-func (r *roleResource) planName(ctx context.Context, name types.String, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+// planName tells the walk what name and organization the role will have, and refuses a name that another role has and keeps. What is
+// not certain is left to the apply.
+func (r *roleResource) planName(ctx context.Context, name, organization types.String, req resource.ModifyPlanRequest,
+	resp *resource.ModifyPlanResponse,
+) {
 	if r.Backend == nil || name.IsUnknown() {
 		return
 	}
@@ -35,7 +37,9 @@ func (r *roleResource) planName(ctx context.Context, name types.String, req reso
 	claim := nameClaim(wanted)
 	replaced := tf.Replaced(ctx, id, req, resp)
 	if id != "" {
-		walk.Plans("role", id, tf.Outcome{Organization: before.OrganizationID.ValueString(), Keeps: []tf.Claim{claim}})
+		walk.Plans("role", id, tf.Outcome{
+			Organization: before.OrganizationID.ValueString(), Leaves: !organization.Equal(before.OrganizationID), Keeps: []tf.Claim{claim},
+		})
 	}
 	if id == wanted || replaced == wanted || walk.IsApply() {
 		return

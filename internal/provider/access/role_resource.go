@@ -240,7 +240,7 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	if !resp.Plan.Raw.Equal(req.State.Raw) {
 		r.refuseWithoutRights(ctx, plan, req.State, &resp.Diagnostics)
 	}
-	r.planName(ctx, plan.Name, req, resp)
+	r.planName(ctx, plan.Name, plan.OrganizationID, req, resp)
 	if !req.State.Raw.IsNull() {
 		r.warnOfSessions(ctx, plan, req, resp)
 	}

@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
@@ -259,7 +261,8 @@ func (p *plans) loadFacts(ctx context.Context, wishes []string) (map[string][]te
 	ctx, cancel := context.WithTimeout(ctx, answerIn)
 	defer cancel()
 	facts, err := p.store.Facts(ctx, wishes)
-	if err != nil {
+	if postgres.Unreachable(err) || errors.Is(err, postgres.ErrNotMigrated) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, new(*postgres.ConfigError)) {
 		p.silent.Store(true)
 	}
 	return facts, err

@@ -119,7 +119,7 @@ func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
 			if teams != nil && !slices.Contains(teams, outcome.From) {
 				continue
 			}
-			moves := teams != nil && outcome.Planned && !slices.Contains(teams, outcome.Team)
+			moves := outcome.Leaves || teams != nil && outcome.Planned && !slices.Contains(teams, outcome.Team)
 			if list := lists[object.Kind]; list != nil && (outcome.Goes || moves) {
 				*list = append(*list, object.ID)
 			}

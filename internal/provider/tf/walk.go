@@ -37,6 +37,7 @@ type Outcome struct {
 	Planned      bool // false: it was only read until now
 	Goes         bool
 	Organization string
+	Leaves       bool    // the organization, for another one or none
 	From, Team   string  // the team that it has, and the one that it will have
 	Keeps        []Claim // the unique values that it will have
 }
