@@ -7,21 +7,25 @@ import (
 )
 
 // Loader reads rows by their ID and merges the reads that are asked for at the same time into one statement:
-// Terraform refreshes ten resources at once, each by a call of its own. A read that finds fewer than two statements under way
-// starts at once, so batching adds no waiting, and a distant server is not left idle; those that arrive while two run go together in
-// the next. Nothing is kept: no read returns what was read before it began.
+// Terraform refreshes ten resources at once, each by a call of its own. The first waits a moment for the others, because a
+// statement costs the server more than its rows do; those that arrive while it runs go together in the next. Nothing is kept: no
+// read returns what was read before it began.
 type Loader[V any] struct {
 	// Load reads the rows with these IDs. An ID that is absent from the result is [ErrNotFound].
 	Load func(ctx context.Context, ids []string) (map[string]V, error)
-	// Gather is how long the first read waits for others; 0 is none.
-	Gather time.Duration
 
 	mu      sync.Mutex
 	waiting *load[V] // collects IDs for the next statement
 	running int
 }
 
-const concurrentLoads = 2
+const (
+	// gather is how long a statement waits for more reads, a fraction of what Terraform needs for ten resources.
+	gather = 4 * time.Millisecond
+	// A distant server is not left idle: when an answer takes longer than this, those that wait are asked for meanwhile.
+	slow            = 12 * time.Millisecond
+	concurrentLoads = 2
+)
 
 type load[V any] struct {
 	ids  []string
@@ -38,7 +42,7 @@ func (l *Loader[V]) Get(ctx context.Context, id string) (V, error) {
 	}
 	mine := l.waiting
 	mine.ids = append(mine.ids, id)
-	if l.running < concurrentLoads {
+	if l.running == 0 {
 		l.running++
 		// The statement serves several callers, so it must not end because one of them gives up.
 		go l.run(context.WithoutCancel(ctx))
@@ -63,9 +67,7 @@ func (l *Loader[V]) Get(ctx context.Context, id string) (V, error) {
 
 func (l *Loader[V]) run(ctx context.Context) {
 	for {
-		if l.Gather > 0 {
-			<-time.After(l.Gather) // too short to be interrupted
-		}
+		<-time.After(gather) // too short to be interrupted
 		l.mu.Lock()
 		next := l.waiting
 		l.waiting = nil
@@ -76,7 +78,19 @@ func (l *Loader[V]) run(ctx context.Context) {
 		if next == nil {
 			return
 		}
+		another := time.AfterFunc(slow, func() {
+			l.mu.Lock()
+			useful := l.waiting != nil && l.running < concurrentLoads
+			if useful {
+				l.running++
+			}
+			l.mu.Unlock()
+			if useful {
+				l.run(ctx)
+			}
+		})
 		next.rows, next.err = l.Load(ctx, next.ids)
+		another.Stop()
 		close(next.done)
 	}
 }

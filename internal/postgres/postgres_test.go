@@ -367,6 +367,7 @@ func TestLoaderMergesReads(t *testing.T) {
 			}
 		})
 	}
+	// The second starts because the first takes long.
 	for i := range 2 {
 		get(fmt.Sprint(i))
 		<-started

@@ -251,9 +251,6 @@ func (p *plans) maximum(place tenancy.Fact) int32 {
 	return m.teams
 }
 
-// gather is how long a check waits for others to share its statement.
-const gather = 5 * time.Millisecond
-
 // answerIn bounds how long a plan waits for a database that it could do without.
 const answerIn = 5 * time.Second
 

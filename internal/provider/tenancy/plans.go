@@ -40,7 +40,7 @@ func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
 		}
 		return store.RemainsOfTeams(ctx, ids, p.going(organizations, ids))
 	}
-	p.facts.Load, p.facts.Gather = p.loadFacts, gather
+	p.facts.Load = p.loadFacts
 	return p
 }
 
