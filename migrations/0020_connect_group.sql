@@ -10,10 +10,11 @@ DECLARE
     -- internal/access names it the same way.
     connect_group CONSTANT name := (SELECT 'brownie_connect_' || CASE WHEN octet_length(datname) <= 47 THEN datname ELSE md5(datname) END
         FROM pg_database WHERE datname = current_database());
+    existed CONSTANT boolean := to_regrole(quote_ident(connect_group)) IS NOT NULL;
     members text;
     others text;
 BEGIN
-    IF to_regrole(quote_ident(connect_group)) IS NULL THEN
+    IF NOT existed THEN
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', connect_group);
         EXCEPTION WHEN insufficient_privilege THEN
@@ -34,10 +35,11 @@ BEGIN
     END IF;
 
     -- A database of that name that is gone may have left members behind.
-    SELECT string_agg(quote_ident(pg_get_userbyid(m.member)), ', ') INTO others FROM pg_auth_members m
+    SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(m.member)), ', ') INTO others FROM pg_auth_members m
     WHERE m.roleid = quote_ident(connect_group)::regrole AND m.inherit_option
+        AND NOT EXISTS (SELECT FROM pg_auth_members a WHERE a.roleid = m.roleid AND a.member = m.member AND a.admin_option)
         AND NOT EXISTS (SELECT FROM brownie.role_bindings b WHERE b.role_name = pg_get_userbyid(m.member));
-    IF others IS NOT NULL AND NOT has_database_privilege(connect_group, current_database(), 'CONNECT') THEN
+    IF existed AND others IS NOT NULL AND NOT has_database_privilege(connect_group, current_database(), 'CONNECT') THEN
         RAISE EXCEPTION 'role % has members that are not bound to database %: %', connect_group, current_database(), others
             USING ERRCODE = 'invalid_role_specification', HINT = format('If they have no business here: REVOKE %I FROM %s', connect_group, others);
     END IF;

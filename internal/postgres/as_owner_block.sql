@@ -40,7 +40,7 @@ BEGIN
 				WHERE confrelid = 'public.organizations'::regclass::oid UNION ALL SELECT 'public.organizations'::regclass::oid))
 			AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
 				AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0::oid OR pg_has_role(r, 'USAGE'))
-				AND (pg_get_expr(p.polqual, c.oid) = 'true'
+				AND (pg_get_expr(p.polqual, p.polrelid) = 'true'
 					OR p.polname = 'all_tenants_read' AND (SELECT all_tenants FROM brownie.current_binding)));
 		IF cause IS NOT NULL THEN
 			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', MESSAGE = format('role %I does not see the rows of all tenants in %s: %s',
