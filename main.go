@@ -34,6 +34,9 @@ func main() {
 	}
 }
 
+// memoryLimit is from where on garbage is collected more often, in bytes: a plan of ten thousand tenants shall not need much more.
+const memoryLimit = 110 << 20
+
 // beQuietAndFast saves a third of the processor time of a large plan. The SDK writes trace lines that Terraform parses
 // and throws away when no log level is set, and the process is short-lived, so collecting garbage less often is cheap.
 func beQuietAndFast() {
@@ -47,5 +50,8 @@ func beQuietAndFast() {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 }

@@ -65,7 +65,7 @@ func memory(ctx context.Context, r *benchmark.Report, server *devstack.Postgres)
 		}
 		command := exec.CommandContext(ctx, program)
 		command.Env = append(append(os.Environ(), environment(config, config.Port)...),
-			childVariable+"="+server.URL(database), "TF_LOG_SDK=off", "GOGC=400")
+			childVariable+"="+server.URL(database), "TF_LOG_SDK=off", "GOGC=400", "GOMEMLIMIT=110MiB")
 		var output bytes.Buffer
 		command.Stdout, command.Stderr = &output, os.Stderr
 		start := time.Now()
