@@ -171,8 +171,7 @@ func (r *roleResource) Schema(_ context.Context, _ resource.SchemaRequest, resp 
 	attributes["reassign_owned_to"] = tf.OptionalString("The role that gets what this one owns in the database, and databases that it "+
 		"owns, when it is destroyed. Without it, a role that owns anything is not destroyed; the plan lists what that is. It must be "+
 		"applied before the destroy.", tf.Identity)
-	attributes["deletion_protection"] = tf.OptionalBool("Whether planning to destroy the role is an error. It must be set to `false` "+
-		"and applied before the destroy. Known to Terraform only, not to the database.", false)
+	attributes["deletion_protection"] = tf.ProtectionAttribute("role", false)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A role is a PostgreSQL login role that authenticates with a client certificate whose common name is the " +
 			"role's name, and that acts for one organization or, as a service role, for all. It never has a password. Every change is " +
@@ -299,7 +298,8 @@ func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanR
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() || r.Backend == nil {
+	tf.RefuseDestroy("role", state.Name.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() || r.Backend == nil {
 		return
 	}
 	r.Backend.walk.Plans("role", state.Name.ValueString(), tf.Outcome{Goes: true, Organization: state.OrganizationID.ValueString()})
@@ -308,15 +308,6 @@ func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanR
 	if err == nil && len(blockers) > 0 {
 		blocked := &access.BlockedError{Name: state.Name.ValueString(), Blockers: blockers}
 		resp.Diagnostics.AddAttributeWarning(path.Root("reassign_owned_to"), "Objects block the destruction of role", blocked.Error())
-	}
-}
-
-func refuseProtectedRole(state roleResourceModel, diags *diag.Diagnostics) {
-	if state.DeletionProtection.ValueBool() {
-		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy role", fmt.Sprintf("role %q is protected. To "+
-			"destroy it, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and "+
-			"destroy then.",
-			state.Name.ValueString()))
 	}
 }
 
@@ -376,7 +367,7 @@ func (r *roleResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
 		return
 	}
-	if refuseProtectedRole(state, &resp.Diagnostics); resp.Diagnostics.HasError() {
+	if tf.RefuseDestroy("role", state.Name.ValueString(), "", state.DeletionProtection, &resp.Diagnostics); resp.Diagnostics.HasError() {
 		return
 	}
 	if err := r.Backend.apply().DropRole(ctx, state.role(), state.ReassignOwnedTo.ValueString()); err != nil {

@@ -88,7 +88,7 @@ func organizationAttributes() map[string]schema.Attribute {
 
 func (r *organizationResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := organizationAttributes()
-	attributes["deletion_protection"] = protectionAttribute("organization", true)
+	attributes["deletion_protection"] = tf.ProtectionAttribute("organization", true)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "An organization is the tenant: it owns teams, users, incidents and configurations. Every change is made " +
 			"in place; an organization is never replaced.",
@@ -114,7 +114,7 @@ func (r *organizationResource) ModifyPlan(ctx context.Context, req resource.Modi
 
 func refuseProtected(state organizationResourceModel, diags *diag.Diagnostics) {
 	const with = " with all its teams, users and configurations"
-	refuseDestroy("organization", state.Slug.ValueString(), with, state.DeletionProtection, diags)
+	tf.RefuseDestroy("organization", state.Slug.ValueString(), with, state.DeletionProtection, diags)
 }
 
 func (r *organizationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

@@ -201,17 +201,14 @@ func (p *plans) place(ctx context.Context, c change, fact tenancy.Fact) error {
 		return nil
 	}
 	coming := p.walk.Arrives(fact.ID, 1)
-	isFull := func() (maximum int32, full bool) {
-		maximum = p.maximum(fact)
-		return maximum, fact.Count+coming > int64(maximum)+p.leaving(c.kind, fact)
-	}
 	if fact.Count+coming <= int64(p.maximum(fact)) {
 		return nil
 	}
 	complete := p.walk.Hear(ctx, func() bool { return false })
-	if maximum, full := isFull(); full && complete {
+	maximum, staying := p.maximum(fact), fact.Count-p.leaving(c.kind, fact)+coming
+	if complete && staying > int64(maximum) {
 		p.walk.Arrives(fact.ID, -1)
-		return fact.Full(maximum, fact.Count-p.leaving(c.kind, fact)+coming-1)
+		return fact.Full(maximum, staying-1)
 	}
 	return nil
 }

@@ -3,14 +3,12 @@ package tenancy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
-	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -110,7 +108,7 @@ func (r *member) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest,
 		if r.protects {
 			var protection types.Bool
 			resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("deletion_protection"), &protection)...)
-			refuseDestroy(r.noun, objectOf(req.State.Raw).get(r.key), "", protection, &resp.Diagnostics)
+			tf.RefuseDestroy(r.noun, objectOf(req.State.Raw).get(r.key), "", protection, &resp.Diagnostics)
 		}
 		if !resp.Diagnostics.HasError() {
 			r.planDestroy(ctx, req, resp)
@@ -162,20 +160,6 @@ func keepUnchanged(req resource.ModifyPlanRequest, resp *resource.ModifyPlanResp
 
 // knownToTerraform are the arguments that are in no table.
 var knownToTerraform = []string{"deletion_protection", "on_destroy"}
-
-func protectionAttribute(noun string, standard bool) schema.BoolAttribute {
-	return tf.OptionalBool("Whether planning to destroy the "+noun+" is an error. It must be set to `false` and applied before the "+
-		"destroy. Known to Terraform only, not to the database.", standard)
-}
-
-// refuseDestroy refuses to destroy a protected object; with says what goes with it.
-func refuseDestroy(noun, name, with string, protection types.Bool, diags *diag.Diagnostics) {
-	if protection.ValueBool() {
-		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy "+noun, fmt.Sprintf("%s %q is protected. To destroy "+
-			"it%s, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy "+
-			"then.", noun, name, with))
-	}
-}
 
 // orDefault is for what a state of an earlier version, or an import, does not have.
 func orDefault[V attr.Value](value, standard V) V {

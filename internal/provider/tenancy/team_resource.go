@@ -79,7 +79,7 @@ func teamAttributes() map[string]schema.Attribute {
 
 func (r *teamResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := teamAttributes()
-	attributes["deletion_protection"] = protectionAttribute("team", false)
+	attributes["deletion_protection"] = tf.ProtectionAttribute("team", false)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "A team of an organization. The organization's `max_teams` limits how many there can be. A team that " +
 			"still has " +
@@ -143,7 +143,7 @@ func (r *teamResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 		return
 	}
 	// A forced replacement (-replace, taint) is planned without telling the provider that it destroys.
-	refuseDestroy("team", state.Slug.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
+	tf.RefuseDestroy("team", state.Slug.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

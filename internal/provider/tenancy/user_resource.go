@@ -99,7 +99,7 @@ func userAttributes() map[string]schema.Attribute {
 
 func (r *userResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := userAttributes()
-	attributes["deletion_protection"] = protectionAttribute("user", false)
+	attributes["deletion_protection"] = tf.ProtectionAttribute("user", false)
 	attributes["on_destroy"] = tf.OptionalEnum("What destroying does: `delete` deletes the row for good, `soft_delete` keeps it as the "+
 		"platform keeps deleted users, with `deleted_at` and without `is_active`. E-mail address, username and OIDC subject stay "+
 		"taken then: the same e-mail address in the same organization revives the user, and nobody else can have them. The row goes "+
@@ -170,7 +170,7 @@ func (r *userResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 		return
 	}
 	// A forced replacement (-replace, taint) is planned without telling the provider that it destroys.
-	refuseDestroy("user", state.Email.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
+	tf.RefuseDestroy("user", state.Email.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

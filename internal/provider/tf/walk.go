@@ -86,12 +86,7 @@ func (w *Walk) Arrives(place string, n int64) int64 {
 }
 
 // Read tells that an object was read to be refreshed.
-func (w *Walk) Read(kind, id string, outcome Outcome) {
-	w.mu.Lock()
-	w.reading = true
-	w.mu.Unlock()
-	w.tell(Object{kind, id}, outcome)
-}
+func (w *Walk) Read(kind, id string, outcome Outcome) { w.tell(Object{kind, id}, outcome) }
 
 // Refreshes tells whether objects are read in this walk, as they are in every plan but one that destroys everything or that has
 // -refresh=false.
@@ -125,6 +120,7 @@ func (w *Walk) tell(object Object, outcome Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.news = time.Now()
+	w.reading = w.reading || !outcome.Planned
 	if _, heard := w.outcomes[object]; outcome.Planned && !outcome.Goes && !heard {
 		w.unread = true
 	}

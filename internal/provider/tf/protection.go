@@ -1,0 +1,25 @@
+package tf
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+// ProtectionAttribute is deletion_protection, with its default.
+func ProtectionAttribute(noun string, standard bool) schema.BoolAttribute {
+	return OptionalBool("Whether planning to destroy the "+noun+" is an error. It must be set to `false` and applied before the "+
+		"destroy. Known to Terraform only, not to the database.", standard)
+}
+
+// RefuseDestroy refuses to destroy a protected object; with says what goes with it.
+func RefuseDestroy(noun, name, with string, protection types.Bool, diags *diag.Diagnostics) {
+	if protection.ValueBool() {
+		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy "+noun, fmt.Sprintf("%s %q is protected. To destroy "+
+			"it%s, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy "+
+			"then.", noun, name, with))
+	}
+}
