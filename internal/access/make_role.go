@@ -61,12 +61,12 @@ const (
 // change returns the statements of one change of a role. What they read of its binding, and what they are to do, comes after
 // whatever the table's owner may have let run.
 func (w wanted) change(programs ...string) ([]postgres.Statement, error) {
-	text, err := json.Marshal(w)
 	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}}
 	if w.Before != "" { // A new role has no binding yet.
 		statements = append(statements, readBindings(w.Before))
 	}
-	statements = append(statements, postgres.Statement{SQL: wantedSQL, Args: []any{string(text)}}, postgres.Statement{SQL: connectGroupSQL})
+	told, err := w.tell()
+	statements = append(statements, told...)
 	if w.Rehearsal {
 		args := pgx.StrictNamedArgs{"names": []string{w.Name}, "heirs": []string{w.ReassignTo}}
 		statements = append(statements, postgres.Statement{SQL: countBlockersSQL, Args: []any{args}})
@@ -75,6 +75,12 @@ func (w wanted) change(programs ...string) ([]postgres.Statement, error) {
 		statements = append(statements, postgres.Statement{SQL: program})
 	}
 	return statements, err
+}
+
+// tell returns the statements that tell programs what to do. They are needed again after whatever runs with an owner's rights.
+func (w wanted) tell() ([]postgres.Statement, error) {
+	text, err := json.Marshal(w)
+	return []postgres.Statement{{SQL: wantedSQL, Args: []any{string(text)}}, {SQL: connectGroupSQL}}, err
 }
 
 func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
@@ -91,7 +97,7 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 	if before.Name != "" {
 		programs = append(programs, borrowing(endOwnChangesSQL)...)
 	}
-	statements, err := w.change(append(programs, nameRoleSQL, setAttributesSQL, makeConnectGroupSQL, setMembershipsSQL)...)
+	statements, err := w.change(append(programs, nameRoleSQL, setAttributesSQL, makeConnectGroupSQL)...)
 	if err != nil {
 		return Role{}, err
 	}
@@ -99,14 +105,20 @@ func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
 		statements = append(statements, postgres.Statement{SQL: unbindSQL, Args: []any{role.Name}, AsOwner: true},
 			postgres.Statement{SQL: renameBindingSQL, Args: []any{before.Name, role.Name}, AsOwner: true})
 	}
+	told, err := w.tell()
+	if err != nil {
+		return Role{}, err
+	}
+	// PostgreSQL walks the login's memberships once for all changes of role that no change of a membership lies between.
 	statements = append(statements, postgres.Statement{
 		SQL: bindRoleSQL, Args: []any{role.Name, role.OrganizationID, role.Access, role.ValidUntil, w.ChangeID}, AsOwner: true,
-	})
-	read := readRoles(role.Name)
-	rows, err := postgres.Change[roleRow](ctx, s.db, append(statements, read...)...)
+	}, readBindings(role.Name))
+	statements = append(append(statements, told...), postgres.Statement{SQL: findGranterSQL}, postgres.Statement{SQL: setMembershipsSQL},
+		readRoleRows(false, role.Name))
+	rows, err := postgres.Change[roleRow](ctx, s.db, statements...)
 	if postgres.Interrupted(err) {
 		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) ([]roleRow, error) {
-			return postgres.Change[roleRow](ctx, s.db, read...)
+			return postgres.Change[roleRow](ctx, s.db, readRoles(role.Name)...)
 		})
 		if readErr == nil && len(made) > 0 && made[0].ChangeID != nil && *made[0].ChangeID == w.ChangeID {
 			rows, err = made, nil

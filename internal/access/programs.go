@@ -21,6 +21,8 @@ var (
 	setAttributesSQL string
 	//go:embed role/connect.sql
 	makeConnectGroupSQL string
+	//go:embed role/granter.sql
+	findGranterSQL string
 	//go:embed role/memberships.sql
 	setMembershipsSQL string
 	//go:embed role/end_sessions.sql

@@ -125,9 +125,14 @@ const connectGroupSQL = `
 
 // readRoles returns the statements that read roles.
 func readRoles(names ...string) []postgres.Statement {
-	return []postgres.Statement{readBindings(names...), {SQL: connectGroupSQL}, {SQL: readRolesSQL, Args: []any{pgx.StrictNamedArgs{
-		"names": names, "groups": GroupRoles(), "groups_to_become": groupsToBecome(),
-	}}}}
+	return []postgres.Statement{readBindings(names...), {SQL: connectGroupSQL}, readRoleRows(true, names...)}
+}
+
+// readRoleRows reads roles after their bindings. Whether passwords are visible takes a walk of all memberships to find out.
+func readRoleRows(askPasswords bool, names ...string) postgres.Statement {
+	return postgres.Statement{SQL: readRolesSQL, Args: []any{pgx.StrictNamedArgs{
+		"names": names, "groups": GroupRoles(), "groups_to_become": groupsToBecome(), "ask_passwords": askPasswords,
+	}}}
 }
 
 func (s *Store) loadRoles(ctx context.Context, names []string) (map[string]Role, error) {

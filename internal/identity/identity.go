@@ -32,6 +32,9 @@ var Groups = []string{
 // ConnectGroupPrefix begins the name of the group role whose members may connect to one database.
 const ConnectGroupPrefix = "brownie_connect_"
 
+// Granter is the role that hands out the group roles.
+const Granter = "brownie_granter"
+
 // Reserved tells why no role of ours may have a name, or "" when one may. Capitals make no difference to PgBouncer.
 func Reserved(name string) string {
 	lower := strings.ToLower(name)
@@ -42,6 +45,8 @@ func Reserved(name string) string {
 		return "is the group role of an access level"
 	case strings.HasPrefix(lower, ConnectGroupPrefix):
 		return "begins as the group roles that may connect to a database do"
+	case lower == Granter:
+		return "is the role that hands out the group roles"
 	case strings.HasPrefix(lower, "pg_"):
 		return "begins with pg_ as PostgreSQL's own roles do"
 	}

@@ -1,40 +1,54 @@
--- Gives the role its group roles, and no other one of those. Memberships in other roles stay, whoever granted them.
+-- Gives the role its group roles, and no other one of those. Memberships in other roles stay, whoever granted them. What the
+-- granter hands out, it also takes back; it is changed to once only, since that costs more the more roles there are.
 DO $$
 DECLARE
 	wanted jsonb := current_setting('brownie.wanted');
+	granter oid := nullif(current_setting('brownie.granter'), '');
+	login CONSTANT text := current_setting('role');
+	self CONSTANT name := current_user;
 	role name := wanted->>'name';
-	role_oid oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = role);
+	role_oid oid := to_regrole(quote_ident(role));
+	by_granter boolean;
 	group_role record;
 	member record;
 BEGIN
-	FOR group_role IN
-		SELECT g.name, g.is_wanted, wanted->'groups_to_become' ? g.name AS may_set, r.oid
-		FROM (
-			SELECT name, wanted->'groups' ? name AS is_wanted FROM jsonb_array_elements_text(wanted->'all_groups') AS g (name)
-			UNION ALL SELECT current_setting('brownie.connect_group'), true
-		) AS g LEFT JOIN pg_catalog.pg_roles r ON r.rolname = g.name
-	LOOP
-		IF group_role.oid IS NULL THEN
-			RAISE EXCEPTION 'the group role % is missing in this cluster', group_role.name USING CONSTRAINT = 'role_right',
-				HINT = 'The database was restored without its roles: restore those first (pg_dumpall --roles-only), and then the '
-					'database again';
+	FOREACH by_granter IN ARRAY ARRAY[false, true] LOOP
+		EXIT WHEN by_granter AND granter IS NULL;
+		IF by_granter THEN
+			PERFORM set_config('role', granter::regrole::text, true);
 		END IF;
-		FOR member IN
-			SELECT grantor.rolname AS grantor FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles grantor ON grantor.oid = m.grantor
-			WHERE m.roleid = group_role.oid AND m.member = role_oid AND (NOT group_role.is_wanted OR m.admin_option
-				OR NOT m.inherit_option OR m.set_option <> group_role.may_set)
+		FOR group_role IN
+			SELECT g.name, g.is_wanted, wanted->'groups_to_become' ? g.name AS may_set, g.oid, EXISTS (SELECT
+				FROM pg_catalog.pg_auth_members m WHERE m.roleid = g.oid AND m.member = granter AND m.admin_option) AS of_granter
+			FROM (
+				SELECT name, wanted->'groups' ? name AS is_wanted, to_regrole(quote_ident(name))::oid AS oid
+				FROM jsonb_array_elements_text(wanted->'all_groups' || to_jsonb(current_setting('brownie.connect_group'))) AS g (name)
+			) AS g
 		LOOP
-			EXECUTE format('REVOKE %I FROM %I GRANTED BY %I CASCADE', group_role.name, role, member.grantor);
+			group_role.is_wanted := group_role.is_wanted OR group_role.name = current_setting('brownie.connect_group');
+			IF group_role.oid IS NULL THEN
+				RAISE EXCEPTION 'the group role % is missing in this cluster', group_role.name USING CONSTRAINT = 'role_right',
+					HINT = 'The database was restored without its roles: restore those first (pg_dumpall --roles-only), and then the '
+						'database again';
+			END IF;
+			FOR member IN
+				SELECT m.grantor::regrole AS grantor FROM pg_catalog.pg_auth_members m
+				WHERE m.roleid = group_role.oid AND m.member = role_oid AND (m.grantor = granter IS TRUE) = by_granter
+					AND (NOT group_role.is_wanted OR m.admin_option OR NOT m.inherit_option OR m.set_option <> group_role.may_set)
+			LOOP
+				EXECUTE format('REVOKE %I FROM %I GRANTED BY %s CASCADE', group_role.name, role, member.grantor);
+			END LOOP;
+			IF group_role.is_wanted AND group_role.of_granter = by_granter AND NOT EXISTS (
+				SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = group_role.oid AND m.member = role_oid)
+			THEN
+				EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET %s', group_role.name, role, group_role.may_set::text);
+			END IF;
 		END LOOP;
-		IF group_role.is_wanted AND NOT EXISTS (
-			SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = group_role.oid AND m.member = role_oid)
-		THEN
-			EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET %s', group_role.name, role, group_role.may_set::text);
-		END IF;
 	END LOOP;
+	PERFORM set_config('role', login, true);
 EXCEPTION WHEN insufficient_privilege THEN
-	RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = format(
+	RAISE EXCEPTION '% (as role %)', SQLERRM, self USING CONSTRAINT = 'role_right', HINT = format(
 		'Whoever made the group role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION. A membership that '
-		'a superuser granted, a superuser must revoke', group_role.name, current_user);
+		'a superuser granted, a superuser must revoke', group_role.name, self);
 END
 $$

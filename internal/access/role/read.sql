@@ -27,7 +27,8 @@ SELECT r.rolname::text AS name, r.oid, coalesce(b.access, '') AS access, b.organ
 		CASE WHEN b.role_name IS NOT NULL AND b.valid_until IS DISTINCT FROM nullif(r.rolvaliduntil, 'infinity')
 			THEN 'VALID UNTIL DIFFERS' END
 	], NULL) || groups.odd_options AS attributes,
-	pg_catalog.has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'SELECT') AS passwords_visible
+	CASE WHEN @ask_passwords::boolean THEN pg_catalog.has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'SELECT') ELSE false END
+		AS passwords_visible
 FROM pg_catalog.pg_roles r
 LEFT JOIN json_to_recordset(pg_catalog.current_setting('brownie.rows')::pg_catalog.json) AS b
 	(role_name name, organization_id uuid, access text, change_id uuid, valid_until timestamptz) ON b.role_name = r.rolname,

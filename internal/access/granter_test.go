@@ -1,0 +1,130 @@
+package access_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+)
+
+// recommended is a server of its own with the login of the guide: it owns its database and may create roles. Roles belong to the
+// cluster, so that the granter of other tests is not this one.
+type recommended struct {
+	admin *pgx.Conn
+	store *access.Store
+}
+
+const recommendedLogin = "brownie-terraform"
+
+func newRecommended(t *testing.T, before ...string) recommended {
+	t.Helper()
+	server := testdb.Must(devstack.StartPostgres(t.Context(), devstack.Options{HBA: []string{"# a server of its own"}}))(t)
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	admin := testdb.Must(pgx.Connect(t.Context(), server.URL("postgres")))(t)
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	r := recommended{admin: admin}
+	for _, sql := range append([]string{
+		`CREATE ROLE "` + recommendedLogin + `" LOGIN CREATEROLE`, `CREATE DATABASE brownie OWNER "` + recommendedLogin + `"`,
+	}, before...) {
+		r.exec(t, sql)
+	}
+	config := testdb.ConfigOn(t, server, "brownie", recommendedLogin)
+	testdb.Migrate(t, config)
+	db := postgres.New(config)
+	t.Cleanup(db.Close)
+	r.store = access.New(db)
+	return r
+}
+
+func (r recommended) exec(t *testing.T, sql string) {
+	t.Helper()
+	if _, err := r.admin.Exec(t.Context(), sql); err != nil {
+		t.Fatalf("%s: %s", sql, err)
+	}
+}
+
+// granted tells who granted the groups to a role, and how many.
+func (r recommended) granted(t *testing.T, role string) string {
+	t.Helper()
+	var grantors string
+	if err := r.admin.QueryRow(t.Context(), `SELECT coalesce(string_agg(DISTINCT grantor::regrole || ' ' || n, ', '), 'nobody') FROM (
+		SELECT grantor, count(*) AS n FROM pg_auth_members WHERE member = $1::text::regrole AND roleid::regrole::text LIKE 'brownie%'
+		GROUP BY grantor) AS g`, `"`+role+`"`).Scan(&grantors); err != nil {
+		t.Fatal(err)
+	}
+	return grantors
+}
+
+func (r recommended) make(t *testing.T, name, level string) access.Role {
+	t.Helper()
+	return testdb.Must(r.store.CreateRole(t.Context(), access.Role{Name: name, Access: level, Pooled: true, ConnectionLimit: -1}))(t)
+}
+
+// Whoever made many roles is a member of each, and PostgreSQL walks all of that at each GRANT. The granter has few.
+func TestTheGranterHandsOutTheGroups(t *testing.T) {
+	t.Parallel()
+	r := newRecommended(t)
+	role := r.make(t, "acme-app", "writer")
+	if got := r.granted(t, role.Name); got != "brownie_granter 4" {
+		t.Fatalf("the groups were granted by %s", got)
+	}
+	// What the login granted itself, as an earlier version did, stays as it is.
+	r.exec(t, fmt.Sprintf(`REVOKE brownie_pooled FROM "acme-app" GRANTED BY brownie_granter; SET ROLE "%s"; `+
+		`GRANT brownie_pooled TO "acme-app" WITH INHERIT TRUE, SET FALSE; RESET ROLE`, recommendedLogin))
+	changed := role
+	changed.Access = "reader"
+	testdb.Must(r.store.UpdateRole(t.Context(), role, changed))(t)
+	if got := r.granted(t, role.Name); got != `brownie_granter 3, "brownie-terraform" 1` && got != `"brownie-terraform" 1, brownie_granter 3` {
+		t.Errorf("after a change, the groups were granted by %s", got)
+	}
+	var may string
+	if err := r.admin.QueryRow(t.Context(), `SELECT concat_ws(' ', rolcanlogin, rolinherit, rolcreaterole, rolsuper,
+		(SELECT count(*) FROM pg_auth_members WHERE roleid = r.oid AND member <> $1::text::regrole),
+		(SELECT bool_or(inherit_option OR set_option) FROM pg_auth_members WHERE member = r.oid),
+		(SELECT bool_or(inherit_option) FROM pg_auth_members WHERE roleid = r.oid))
+		FROM pg_roles r WHERE rolname = 'brownie_granter'`, `"`+recommendedLogin+`"`).Scan(&may); err != nil {
+		t.Fatal(err)
+	}
+	if may != "f t f f 0 f f" {
+		t.Errorf("the granter may more than hand out groups: %s", may)
+	}
+	if err := r.store.DropRole(t.Context(), changed, ""); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.store.Role(t.Context(), role.Name); !errors.Is(err, problem.ErrNotFound) {
+		t.Errorf("the role is still there: %v", err)
+	}
+}
+
+// A role of that name which is somebody else's is not used, and gets no right that its members lack.
+func TestAGranterOfSomebodyElseGetsNothing(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string][]string{
+		"of another owner": {`CREATE ROLE other LOGIN CREATEROLE`, `SET ROLE other`, `CREATE ROLE brownie_granter`, `RESET ROLE`},
+		"that logs in":     {`CREATE ROLE brownie_granter LOGIN`, `GRANT brownie_granter TO "brownie-terraform" WITH ADMIN OPTION`},
+		"with another member": {
+			`CREATE ROLE other LOGIN`, `CREATE ROLE brownie_granter`, `GRANT brownie_granter TO other`,
+			`GRANT brownie_granter TO "brownie-terraform" WITH ADMIN OPTION`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRecommended(t, before...)
+			r.make(t, "acme-app", "writer")
+			if got := r.granted(t, "acme-app"); got != `"brownie-terraform" 4` {
+				t.Errorf("the groups were granted by %s", got)
+			}
+			if got := r.granted(t, "brownie_granter"); got != "nobody" {
+				t.Errorf("the granter was given groups by %s", got)
+			}
+		})
+	}
+}
