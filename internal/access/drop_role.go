@@ -57,22 +57,23 @@ func (s *Store) loadBlockers(ctx context.Context, keys []string) (map[string][]B
 // DropRole ends the role's sessions, gives what it owns to the role reassignTo, revokes its privileges and drops it.
 // What cannot be given away is a [*BlockedError], before anything is changed. A role that does not exist is no error.
 //
-// It takes two transactions: a client that reconnects by itself is only kept out by a lock-out that is committed. The
-// first one rehearses the drop, so that a role which cannot be dropped is not locked out.
+// An idle role takes one transaction. Another one takes two: a client that reconnects by itself is only kept out by a lock-out that
+// is committed. The first one rehearses the drop, so that a role which cannot be dropped is not locked out.
 func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) error {
 	w := wanted{
 		Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo, BorrowFromIdle: true, Rehearsal: true,
 	}
-	err := s.run(ctx, w, borrowing(endOwnChangesSQL, lockOutSQL, dropRoleSQL))
+	unbind := postgres.Statement{SQL: unbindDroppedSQL, Args: []any{role.Name}, AsOwner: true}
+	isGone := postgres.Statement{SQL: isGoneSQL, Args: []any{role.Name}}
+	gone, err := s.run(ctx, w, borrowing(endOwnChangesSQL, lockOutSQL, dropRoleSQL), unbind, isGone)
 	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
 		if blockers, readErr := s.Blockers(ctx, role.Name, reassignTo); readErr == nil && len(blockers) > 0 {
 			return &BlockedError{Name: role.Name, Blockers: blockers}
 		}
 	}
-	if err == nil {
+	if err == nil && !gone {
 		w.Rehearsal = false
-		unbind := postgres.Statement{SQL: unbindSQL, Args: []any{role.Name}, AsOwner: true}
-		if err = s.run(ctx, w, borrowing(dropRoleSQL), unbind); err != nil {
+		if _, err = s.run(ctx, w, borrowing(dropRoleSQL), unbind, isGone); err != nil {
 			err = &LockedOutError{Name: role.Name, cause: err}
 		}
 	}
@@ -88,15 +89,21 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 // countBlockersSQL tells the rehearsal whether anything keeps the role from being dropped.
 var countBlockersSQL = `SELECT pg_catalog.set_config('brownie.blockers', (SELECT count(*)::text FROM (` + blockersSQL + `) AS b), true)`
 
-// run makes one change of a role.
-func (s *Store) run(ctx context.Context, w wanted, programs []string, more ...postgres.Statement) error {
+const (
+	// The binding of a role that is not dropped yet stays with it.
+	unbindDroppedSQL = `DELETE FROM brownie.role_bindings WHERE role_name = $1
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1) RETURNING true AS done`
+	isGoneSQL = `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1) AS done`
+)
+
+// run makes one change of a role, and returns what the last statement says is done.
+func (s *Store) run(ctx context.Context, w wanted, programs []string, more ...postgres.Statement) (bool, error) {
 	statements, err := w.change(programs...)
 	if err != nil {
-		return err
+		return false, err
 	}
-	statements = append(append(statements, more...), postgres.Statement{SQL: `SELECT true AS done`})
-	_, err = postgres.Change[struct{ Done bool }](ctx, s.db, statements...)
-	return err
+	rows, err := postgres.Change[struct{ Done bool }](ctx, s.db, append(statements, more...)...)
+	return len(rows) > 0 && rows[0].Done, err
 }
 
 // BlockedError says what keeps a role from being dropped. Nothing was changed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,8 +19,9 @@ import (
 // recommended is a server of its own with the login of the guide: it owns its database and may create roles. Roles belong to the
 // cluster, so that the granter of other tests is not this one.
 type recommended struct {
-	admin *pgx.Conn
-	store *access.Store
+	admin  *pgx.Conn
+	config postgres.Config
+	store  *access.Store
 }
 
 const recommendedLogin = "brownie-terraform"
@@ -36,9 +38,9 @@ func newRecommended(t *testing.T, before ...string) recommended {
 	}, before...) {
 		r.exec(t, sql)
 	}
-	config := testdb.ConfigOn(t, server, "brownie", recommendedLogin)
-	testdb.Migrate(t, config)
-	db := postgres.New(config)
+	r.config = testdb.ConfigOn(t, server, "brownie", recommendedLogin)
+	testdb.Migrate(t, r.config)
+	db := postgres.New(r.config)
 	t.Cleanup(db.Close)
 	r.store = access.New(db)
 	return r
@@ -126,5 +128,41 @@ func TestAGranterOfSomebodyElseGetsNothing(t *testing.T) {
 				t.Errorf("the granter was given groups by %s", got)
 			}
 		})
+	}
+}
+
+// A drop of an idle role has nobody to lock out first.
+func TestAnIdleRoleIsDroppedInOneTransaction(t *testing.T) {
+	t.Parallel()
+	r := newRecommended(t)
+	r.exec(t, `ALTER SYSTEM SET autovacuum = off`)
+	r.exec(t, `SELECT pg_reload_conf()`)
+	role := r.make(t, "acme-app", "writer")
+	count := func() (n int64) {
+		t.Helper()
+		const sql = `SELECT xact_commit, (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted') FROM pg_stat_database
+			WHERE datname = 'brownie'`
+		for open := int64(1); open > 0; time.Sleep(20 * time.Millisecond) { // A session tells its counters when it ends.
+			if err := r.admin.QueryRow(t.Context(), sql).Scan(&n, &open); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	during := func(do func(*access.Store) error) int64 {
+		t.Helper()
+		config := r.config
+		config.ApplicationName = "counted"
+		before, db := count(), postgres.New(config)
+		if err := do(access.New(db)); err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+		return count() - before
+	}
+	read := func(s *access.Store) error { _, err := s.Role(t.Context(), role.Name); return err }
+	alone := during(read)
+	if with := during(func(s *access.Store) error { return errors.Join(read(s), s.DropRole(t.Context(), role, "")) }); with != alone+1 {
+		t.Errorf("reading takes %d transactions, and with a drop %d", alone, with)
 	}
 }

@@ -1,4 +1,4 @@
--- Drops the role, or only rehearses that. DROP OWNED would also drop objects, so that whatever the role may still own is
+-- Drops the role, or only rehearses that where somebody is logged in with it. DROP OWNED would also drop objects, so that whatever the role may still own is
 -- given away first. A rehearsal ends no session, and one that waits for a transaction of the role has shown enough: the drop
 -- ends its sessions.
 DO $$
@@ -27,7 +27,8 @@ BEGIN
 	EXECUTE format('REASSIGN OWNED BY %I TO %I', role, coalesce(heir, current_user));
 	EXECUTE format('DROP OWNED BY %I', role);
 	EXECUTE format('DROP ROLE %I', role);
-	IF rehearsal THEN
+	PERFORM pg_catalog.pg_stat_clear_snapshot();
+	IF rehearsal AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = role_oid) THEN
 		RAISE EXCEPTION USING ERRCODE = 'BR000'; -- which rolls the rehearsal back
 	END IF;
 EXCEPTION
