@@ -17,13 +17,18 @@ type Loader[V any] struct {
 	mu      sync.Mutex
 	waiting *load[V] // collects IDs for the next statement
 	running int
+	// fastest is the shortest that a statement took, and loads how many there were.
+	fastest time.Duration
+	loads   int
 }
 
 const (
 	// gather is how long a statement waits for more reads, a fraction of what Terraform needs for ten resources.
 	gather = 4 * time.Millisecond
-	// A distant server is not left idle: when an answer takes longer than this, those that wait are asked for meanwhile.
+	// A distant server is not left idle: when an answer takes longer than this, those that wait are asked for meanwhile. Where each of
+	// the first statements took as long, it is the distance and not what the server is busy with.
 	slow            = 12 * time.Millisecond
+	firstLoads      = 3
 	concurrentLoads = 2
 )
 
@@ -74,11 +79,16 @@ func (l *Loader[V]) run(ctx context.Context) {
 		if next == nil {
 			l.running--
 		}
+		patience := slow
+		if l.loads >= firstLoads && l.fastest >= slow {
+			patience = gather
+		}
 		l.mu.Unlock()
 		if next == nil {
 			return
 		}
-		another := time.AfterFunc(slow, func() {
+		began := time.Now()
+		another := time.AfterFunc(patience, func() {
 			l.mu.Lock()
 			useful := l.waiting != nil && l.running < concurrentLoads
 			if useful {
@@ -91,6 +101,12 @@ func (l *Loader[V]) run(ctx context.Context) {
 		})
 		next.rows, next.err = l.Load(ctx, next.ids)
 		another.Stop()
+		l.mu.Lock()
+		if took := time.Since(began); l.loads == 0 || took < l.fastest {
+			l.fastest = took
+		}
+		l.loads++
+		l.mu.Unlock()
 		close(next.done)
 	}
 }
