@@ -37,7 +37,7 @@ type Config struct {
 	Database, Username string
 	// Password is for bootstrapping a server only; everything else logs in with a certificate.
 	Password string
-	// PassFile is libpq's password file, read when there is no Password; see [Config.passwordOfFile].
+	// PassFile is libpq's password file, read when there is no Password; see [Config.passwordsOfFile].
 	PassFile string
 	// SSLMode is one of libpq's modes, see [SSLModes].
 	SSLMode string
@@ -210,7 +210,8 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 	conn.Host, conn.Port, conn.TLSConfig, conn.Fallbacks = first.Host, first.Port, first.TLSConfig, conn.Fallbacks[1:]
 	conn.Database, conn.User = c.Database, c.Username
 	if conn.Password = c.Password; conn.Password == "" {
-		conn.Password, _ = c.passwordOfFile() // Why it gives none is told if the server wants one.
+		passwords, _ := c.passwordsOfFile() // Why it gives none is told if the server wants one.
+		givePasswords(&conn.Config, hosts, passwords)
 	}
 	conn.ConnectTimeout = c.ConnectTimeout
 	conn.SSLNegotiation, conn.ChannelBinding, conn.RequireAuth = c.SSLNegotiation, c.ChannelBinding, c.RequireAuth

@@ -1,16 +1,20 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgpassfile"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -113,38 +117,68 @@ func passFile(getenv func(string) string) string {
 	return ""
 }
 
-// passwordOfFile finds the password of the first host that has one: all hosts are members of one cluster, with the same roles.
-// As with libpq, a file that others may read does not count; ignored tells of one.
-func (c Config) passwordOfFile() (password, ignored string) {
+// passwordsOfFile finds the password of each host that has one, as libpq does (PostgreSQL manual, section 32.16). A file that
+// others may read does not count; ignored tells of one.
+func (c Config) passwordsOfFile() (passwords map[string]string, ignored string) {
 	if c.PassFile == "" {
-		return "", ""
+		return nil, ""
 	}
 	about, err := os.Stat(c.PassFile)
 	if err != nil {
-		return "", "" // Most people have none.
+		return nil, "" // Most people have none.
 	}
 	switch {
 	case !about.Mode().IsRegular():
-		return "", "the password file is not a plain file and was ignored"
+		return nil, "the password file is not a plain file and was ignored"
 	case runtime.GOOS != "windows" && about.Mode().Perm()&0o077 != 0:
-		return "", "the password file was ignored, since others may read it (chmod 0600 makes it private)"
+		return nil, "the password file was ignored, since others may read it (chmod 0600 makes it private)"
 	}
 	file, err := pgpassfile.ReadPassfile(c.PassFile)
 	if err != nil {
-		return "", "the password file cannot be read"
+		return nil, "the password file cannot be read"
 	}
+	passwords = map[string]string{}
 	for _, host := range c.hosts() {
 		names := []string{host}
 		if isSocket(host) {
 			names = append(names, "localhost")
 		}
 		for _, name := range names {
-			if password := file.FindPassword(name, strconv.Itoa(c.Port), c.Database, c.Username); password != "" {
-				return password, ""
+			if password := file.FindPassword(name, strconv.Itoa(c.Port), c.Database, c.Username); password != "" && passwords[host] == "" {
+				passwords[host] = password
 			}
 		}
 	}
-	return "", ""
+	return passwords, ""
+}
+
+// givePasswords has each host get its own password. The library has one for all, and tells nobody which host it is about to ask,
+// only its address.
+func givePasswords(config *pgconn.Config, hosts []string, passwords map[string]string) {
+	if config.Password = passwords[hosts[0]]; len(hosts) == 1 || len(passwords) == 0 {
+		return
+	}
+	var byAddress sync.Map
+	lookup := config.LookupFunc
+	config.LookupFunc = func(ctx context.Context, host string) ([]string, error) {
+		addresses, err := lookup(ctx, host)
+		for _, address := range addresses {
+			byAddress.LoadOrStore(address, passwords[host])
+		}
+		return addresses, err
+	}
+	config.AfterNetConnect = func(_ context.Context, attempt *pgconn.Config, conn net.Conn) (net.Conn, error) {
+		remote := conn.RemoteAddr()
+		if remote.Network() == "unix" {
+			attempt.Password = passwords[filepath.Dir(remote.String())]
+			return conn, nil
+		}
+		address, _, err := net.SplitHostPort(remote.String())
+		if password, ok := byAddress.Load(address); ok {
+			attempt.Password, _ = password.(string)
+		}
+		return conn, err
+	}
 }
 
 // blank returns the library's settings as they are without any environment.

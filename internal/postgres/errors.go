@@ -217,7 +217,7 @@ func (db *DB) connectRemedy(code string) string {
 		}
 		return "Check username, that this role may log in, and that the certificate's common name is its name"
 	case codeInvalidPassword:
-		switch _, ignored := db.config.passwordOfFile(); {
+		switch _, ignored := db.config.passwordsOfFile(); {
 		case db.config.Password != "":
 		case ignored != "":
 			return "Set password (or PGPASSWORD): the server wants one from this role, and " + ignored

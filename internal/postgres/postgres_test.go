@@ -216,6 +216,19 @@ func TestOfSeveralHostsTheWritableOneIsUsed(t *testing.T) {
 	if got, err = value(t, withFile, `SELECT inet_server_port()::text AS value`); err != nil || got != fmt.Sprint(primary.Port()) {
 		t.Errorf("with a password file: got %s, %v", got, err)
 	}
+	// Each host has a line of its own, as for libpq.
+	if conn, err = pgx.Connect(ctx, primary.URL("postgres")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, `ALTER ROLE pwuser PASSWORD 'other'`); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close(ctx)
+	withFile.PassFile = passwordFile(t, "127.0.0.2:*:postgres:pwuser:secret\nlocalhost:*:postgres:pwuser:other")
+	withFile.Host = "127.0.0.2,localhost"
+	if got, err = value(t, withFile, `SELECT inet_server_port()::text AS value`); err != nil || got != fmt.Sprint(primary.Port()) {
+		t.Errorf("with a password for each host: got %s, %v", got, err)
+	}
 	// What proves the login by a certificate must not succeed by a password.
 	if _, _, err := postgres.Login[one](ctx, withFile, `SELECT 'x' AS value`); !postgres.Unreachable(err) {
 		t.Errorf("the proof of a login read the password file: %v", err)
