@@ -143,7 +143,7 @@ up() {
 
 	say 'terraform apply'
 	if [[ -n ${VAULT_ADDR:-} ]]; then
-		echo '{"vault": true}' >demo.auto.tfvars.json
+		echo '{"vault": true, "vault_role": "applications"}' >demo.auto.tfvars.json
 	else
 		echo "{\"vault\": false, $(logins)}" >demo.auto.tfvars.json
 	fi
@@ -169,7 +169,7 @@ up() {
 
 		say 'The applications fetch their certificates from Vault, and Terraform tries the logins with them'
 		for client in "${clients[@]}"; do "$demo/bin/devstack" secret "$demo" "$client"; done
-		echo "{\"vault\": true, $(logins)}" >demo.auto.tfvars.json
+		echo "{\"vault\": true, \"vault_role\": \"applications\", $(logins)}" >demo.auto.tfvars.json
 		terraform apply -no-color -input=false -auto-approve >"$demo/apply.log" || { cat "$demo/apply.log" && exit 1; }
 	fi
 
@@ -203,7 +203,7 @@ up() {
 		==> The servers keep running. To look around and change something:
 
 		      source .demo/env
-		      cd .demo/quickstart      # edit main.tf, then:
+		      cd .demo/quickstart      # edit main.tf, for instance add an organization, then:
 		      terraform plan
 		      terraform state list
 		      psql                     # if it is installed; the connection is in the environment

@@ -5,6 +5,12 @@ variable "vault" {
   nullable    = false
 }
 
+variable "vault_role" {
+  description = "Vault's role that issues all applications' names. Without it each application has a role of its own name, as the module vault-pki makes them."
+  type        = string
+  default     = null
+}
+
 locals {
   organizations = {
     acme = {
@@ -29,12 +35,12 @@ locals {
     }
   }
 
-  # One element for each team and user, under a key that is unique among all organizations.
+  # One element for each team and user, under a key with its organization: another organization changes none of them.
   teams = merge([for slug, organization in local.organizations : {
     for team, name in organization.teams : "${slug}/${team}" => { organization = slug, slug = team, name = name }
   }]...)
   users = merge([for slug, organization in local.organizations : {
-    for username, user in organization.users : username => merge(user, { organization = slug })
+    for user, wanted in organization.users : "${slug}/${user}" => merge(wanted, { organization = slug, user = user })
   }]...)
 }
 
@@ -65,8 +71,8 @@ resource "brownie_user" "all" {
 
   organization_id = brownie_organization.all[each.value.organization].id
   team_id         = brownie_team.all["${each.value.organization}/${each.value.team}"].id
-  email           = "${each.key}@${each.value.organization}.example"
-  username        = each.key
+  email           = "${each.value.user}@${each.value.organization}.example"
+  username        = "${each.value.organization}-${each.value.user}" # unique among all organizations
   full_name       = each.value.name
   role            = each.value.role
 }
@@ -111,7 +117,7 @@ resource "brownie_client_certificate" "app" {
   for_each = { for slug, role in brownie_role.app : slug => role if var.vault }
 
   mount       = "pki"
-  role        = each.value.name
+  role        = coalesce(var.vault_role, each.value.name)
   common_name = each.value.name
   ttl         = "24h"
   store       = { mount = "brownie", path = "clients/${each.value.name}" }

@@ -198,6 +198,20 @@ func (v *Vault) MakeAuthority(ctx context.Context, server *Postgres, mount strin
 	return err
 }
 
+// ApplicationsRole is the role that [Vault.MakeApplicationsRole] makes.
+const ApplicationsRole = "applications"
+
+// MakeApplicationsRole makes a role on a PKI mount that issues the names of the quickstart's applications, which end in "-app",
+// and no others: not the server's, not the pooler's.
+func (v *Vault) MakeApplicationsRole(ctx context.Context, mount string) error {
+	_, err := v.Do(ctx, http.MethodPost, mount+"/roles/"+ApplicationsRole, map[string]any{
+		"allowed_domains": []string{"*-app"}, "allow_glob_domains": true, "allow_wildcard_certificates": false,
+		"allow_ip_sans": false, "allow_localhost": false, "cn_validations": []string{"hostname"}, "enforce_hostnames": false,
+		"use_csr_sans": false, "use_csr_common_name": false, "server_flag": false, "key_type": "ec", "max_ttl": "720h",
+	})
+	return err
+}
+
 // Stop ends the server and removes everything of it. An existing one is left alone. It may be called again.
 func (v *Vault) Stop(ctx context.Context) error {
 	if v.process == nil {

@@ -60,7 +60,7 @@ func up(ctx context.Context, options devstack.Options, vault string, d demo, cli
 		return err
 	}
 	if vault == "build" || vault == "" && devstack.VaultAtHand(ctx) {
-		v, err := startVault(ctx, options, server, clients)
+		v, err := startVault(ctx, options, server)
 		if err != nil {
 			return err
 		}

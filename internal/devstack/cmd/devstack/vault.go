@@ -15,9 +15,9 @@ const (
 	storeMount = "brownie"
 )
 
-// startVault starts a Vault that signs clients for a server: an authority below the server's own, and a role for each
-// client, which issues that name only, as the module vault-pki makes it.
-func startVault(ctx context.Context, options devstack.Options, server *devstack.Postgres, clients []string) (*devstack.Vault, error) {
+// startVault starts a Vault that signs clients for a server: an authority below the server's own, and a role for the
+// applications of all tenants, also of those that somebody adds to the demo.
+func startVault(ctx context.Context, options devstack.Options, server *devstack.Postgres) (*devstack.Vault, error) {
 	v, err := devstack.StartVault(ctx, options)
 	if err != nil {
 		return nil, err
@@ -30,14 +30,8 @@ func startVault(ctx context.Context, options devstack.Options, server *devstack.
 	if err == nil {
 		err = v.MakeAuthority(ctx, server, pkiMount)
 	}
-	for _, client := range clients {
-		if err == nil {
-			_, err = v.Do(ctx, http.MethodPost, pkiMount+"/roles/"+client, map[string]any{
-				"allowed_domains": []string{client}, "allow_bare_domains": true, "allow_wildcard_certificates": false,
-				"allow_ip_sans": false, "allow_localhost": false, "cn_validations": []string{"hostname"}, "enforce_hostnames": false,
-				"use_csr_sans": false, "use_csr_common_name": false, "server_flag": false, "key_type": "ec", "max_ttl": "720h",
-			})
-		}
+	if err == nil {
+		err = v.MakeApplicationsRole(ctx, pkiMount)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("vault cannot be prepared: %w", err), v.Stop(context.WithoutCancel(ctx)))
