@@ -61,7 +61,7 @@ func (s *Store) loadBlockers(ctx context.Context, keys []string) (map[string][]B
 // is committed. The first one rehearses the drop, so that a role which cannot be dropped is not locked out.
 func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) error {
 	w := wanted{
-		Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo, BorrowFromIdle: true, Rehearsal: true,
+		Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo, Rehearsal: true,
 	}
 	unbind := postgres.Statement{SQL: unbindDroppedSQL, Args: []any{role.Name}, AsOwner: true}
 	isGone := postgres.Statement{SQL: isGoneSQL, Args: []any{role.Name}}
@@ -72,7 +72,7 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 		}
 	}
 	if err == nil && !gone {
-		w.Rehearsal = false
+		w.Rehearsal, w.BorrowFromIdle = false, true
 		if _, err = s.run(ctx, w, borrowing(dropRoleSQL), unbind, isGone); err != nil {
 			err = &LockedOutError{Name: role.Name, cause: err}
 		}

@@ -1,17 +1,22 @@
 -- Borrows the rights of the role that is changed, and of the heir of what it owns, for the statements up to give_back.sql.
--- Only a superuser has them anyhow: ending a role's sessions and giving its objects away take them.
+-- Only a superuser has them anyhow: ending a role's sessions and giving its objects away take them, and nothing else does. Each
+-- GRANT costs more the more roles there are.
 DO $$
 DECLARE
 	wanted jsonb := current_setting('brownie.wanted');
 	role pg_catalog.pg_roles;
 	borrowed jsonb := '[]';
+	gives_away CONSTANT boolean := (wanted->>'rehearsal')::boolean AND EXISTS (SELECT FROM pg_catalog.pg_shdepend
+		WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = to_regrole(quote_ident(wanted->>'before')));
 BEGIN
 	FOR role IN SELECT * FROM pg_catalog.pg_roles WHERE rolname IN (wanted->>'before', wanted->>'reassign_to') LOOP
 		IF role.rolname = wanted->>'before' AND (wanted->>'oid')::oid NOT IN (0, role.oid) THEN
 			RAISE EXCEPTION 'role % is another one now', role.rolname USING CONSTRAINT = 'role_replaced';
-		ELSIF NOT pg_catalog.pg_has_role(role.oid, 'USAGE') AND ((wanted->>'borrow_from_idle')::boolean
+		ELSIF NOT (gives_away OR (wanted->>'borrow_from_idle')::boolean
 			OR EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = role.oid))
 		THEN
+			CONTINUE;
+		ELSIF NOT pg_catalog.pg_has_role(role.oid, 'USAGE') THEN
 			EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET TRUE', role.rolname, current_user);
 			borrowed := borrowed || to_jsonb(role.rolname);
 		END IF;

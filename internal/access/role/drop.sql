@@ -24,8 +24,10 @@ BEGIN
 	THEN
 		RAISE EXCEPTION 'role % owns objects', role USING CONSTRAINT = 'role_blocked';
 	END IF;
-	EXECUTE format('REASSIGN OWNED BY %I TO %I', role, coalesce(heir, current_user));
-	EXECUTE format('DROP OWNED BY %I', role);
+	IF EXISTS (SELECT FROM pg_catalog.pg_shdepend WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = role_oid) THEN
+		EXECUTE format('REASSIGN OWNED BY %I TO %I', role, coalesce(heir, current_user));
+		EXECUTE format('DROP OWNED BY %I', role);
+	END IF;
 	EXECUTE format('DROP ROLE %I', role);
 	PERFORM pg_catalog.pg_stat_clear_snapshot();
 	IF rehearsal AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = role_oid) THEN
