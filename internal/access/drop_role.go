@@ -65,7 +65,7 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	}
 	unbind := postgres.Statement{SQL: unbindDroppedSQL, Args: []any{role.Name}, AsOwner: true}
 	isGone := postgres.Statement{SQL: isGoneSQL, Args: []any{role.Name}}
-	gone, err := s.run(ctx, w, borrowing(endOwnChangesSQL, lockOutSQL, dropRoleSQL), unbind, isGone)
+	gone, err := s.run(ctx, w, borrowing(endOwnChangesSQL, dropRoleSQL, lockOutSQL), unbind, isGone)
 	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
 		if blockers, readErr := s.Blockers(ctx, role.Name, reassignTo); readErr == nil && len(blockers) > 0 {
 			return &BlockedError{Name: role.Name, Blockers: blockers}

@@ -9,7 +9,9 @@ DECLARE
 	role_oid oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = role);
 	rehearsal boolean := wanted->>'rehearsal';
 BEGIN
-	IF role_oid IS NULL THEN
+	IF role = session_user THEN
+		RAISE EXCEPTION 'role % is the one that makes this change', role USING CONSTRAINT = 'role_is_own';
+	ELSIF role_oid IS NULL THEN
 		RETURN;
 	ELSIF rehearsal AND current_setting('brownie.blockers') <> '0' THEN
 		RAISE EXCEPTION 'something depends on role %', role USING CONSTRAINT = 'role_blocked';

@@ -1,11 +1,9 @@
--- Lets nobody log in with the role any more.
+-- Lets nobody log in with the role any more, if it is still there.
 DO $$
 DECLARE
 	role name := current_setting('brownie.wanted')::jsonb->>'name';
 BEGIN
-	IF role = session_user THEN
-		RAISE EXCEPTION 'role % is the one that makes this change', role USING CONSTRAINT = 'role_is_own';
-	ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
+	IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
 		EXECUTE format('ALTER ROLE %I NOLOGIN', role);
 	END IF;
 EXCEPTION WHEN insufficient_privilege THEN
