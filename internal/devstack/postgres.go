@@ -2,6 +2,8 @@ package devstack
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // See connectGroup.
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/identity"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -304,7 +307,17 @@ func (p *Postgres) DropDatabase(ctx context.Context, name string) error {
 	if err := p.exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)"); err != nil {
 		return err
 	}
-	return p.exec(ctx, "DROP ROLE IF EXISTS "+pgx.Identifier{"brownie_connect_" + name}.Sanitize())
+	return p.exec(ctx, "DROP ROLE IF EXISTS "+pgx.Identifier{connectGroup(name)}.Sanitize())
+}
+
+// connectGroup is the group role whose members may connect to a database, named as migration 20 and internal/access do it.
+func connectGroup(database string) string {
+	const longest = 63 - len(identity.ConnectGroupPrefix) // a name of PostgreSQL's has 63 bytes
+	if len(database) > longest {
+		sum := md5.Sum([]byte(database)) //nolint:gosec // It makes a name short, and keeps nothing secret.
+		database = hex.EncodeToString(sum[:])
+	}
+	return identity.ConnectGroupPrefix + database
 }
 
 func (p *Postgres) exec(ctx context.Context, statement string) error {
