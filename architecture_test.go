@@ -29,7 +29,7 @@ var arrows = map[string]string{
 	"crl":                      "postgres problem",
 	"cmd/brownie-crl":          "crl postgres",
 	"postgres":                 "problem",
-	"devstack":                 "postgres modules/postgres-auth",
+	"devstack":                 "identity postgres modules/postgres-auth",
 	"devstack/cmd/devstack":    "devstack",
 	"devstack/testdb":          "devstack migrate postgres",
 	"devstack/testvault":       "devstack",

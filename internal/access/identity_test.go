@@ -59,13 +59,18 @@ func TestModulesTakeTheSameNames(t *testing.T) {
 	}
 	// What nobody may be called, and a name beside each that somebody may.
 	reserved := regexp.MustCompile(local(t, "postgres-auth", "reserved_identity_pattern"))
-	for _, name := range append(append(access.GroupRoles(), identity.Keywords...), "pg_monitor", "pg_x") {
-		if free := strings.Replace(name, "pg_", "pg", 1) + "s"; !reserved.MatchString(name) || identity.Reserved(name) == "" ||
+	for _, name := range append(append(access.GroupRoles(), identity.Keywords...), identity.Granter) {
+		if free := name + "s"; !reserved.MatchString(name) || identity.Reserved(name) == "" ||
 			reserved.MatchString(free) || identity.Reserved(free) != "" {
 			t.Errorf("%s or %s: postgres-auth and the provider differ about who may be called that", name, free)
 		}
 	}
-	names := strings.NewReplacer("pg_.*", "", "postgres", "").Replace(reserved.String())
+	for begins, free := range map[string]string{"pg_": "pg", identity.ConnectGroupPrefix: "brownie_connect"} {
+		if !reserved.MatchString(begins+"x") || identity.Reserved(begins+"x") == "" || reserved.MatchString(free) || identity.Reserved(free) != "" {
+			t.Errorf("%s or %s: postgres-auth and the provider differ about how somebody's name may begin", begins, free)
+		}
+	}
+	names := strings.NewReplacer("pg_.*", "", "connect_.*", "", "postgres", "").Replace(reserved.String())
 	for _, word := range regexp.MustCompile(`[a-z_]+`).FindAllString(names, -1) {
 		if identity.Reserved(word) == "" && identity.Reserved("brownie_"+word) == "" && word != "brownie_" {
 			t.Errorf("postgres-auth reserves %s, the provider does not", word)
