@@ -34,12 +34,14 @@ func TestTheConnectGroupHasOneName(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %s", what, err)
 		}
-		groups, err := postgres.Change[row](t.Context(), db, postgres.Statement{SQL: `
+		groups, err := postgres.Change[row](t.Context(), db, postgres.Statement{
+			SQL: `
 			SELECT g.rolname::text AS name, EXISTS (SELECT FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member
 				WHERE m.roleid = g.oid AND r.rolname = $1) AS member
 			FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) acl JOIN pg_catalog.pg_roles g ON g.oid = acl.grantee
 			WHERE d.datname = pg_catalog.current_database() AND acl.privilege_type = 'CONNECT' AND g.oid <> d.datdba`,
-			Args: []any{role.Name}})
+			Args: []any{role.Name},
+		})
 		if err != nil || len(groups) != 1 || !groups[0].Member {
 			t.Fatalf("%s: the migration's group and the role's differ: %+v, %v", what, groups, err)
 		}
