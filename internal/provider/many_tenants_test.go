@@ -76,7 +76,7 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	// Another key and slug, with a moved block for each object.
 	slug := "t00-" + database
 	moved := strings.ReplaceAll(strings.ReplaceAll(guideBlocks(t, "Names and keys"), `"acme-corp"`, `"new-`+slug+`"`), `"acme"`, `"`+slug+`"`)
-	for address, keys := range map[string][]string{"role": {""}, "team": {"/core", "/edge"}, "user": {"/u0", "/u1", "/u2"}} {
+	for address, keys := range map[string][]string{"team": {"/core", "/edge"}, "user": {"/u0", "/u1", "/u2"}} {
 		for _, key := range keys {
 			moved += fmt.Sprintf("moved {\n  from = brownie_%[1]s.tenant[%[2]q]\n  to = brownie_%[1]s.tenant[%[3]q]\n}\n", address, slug+key,
 				"new-"+slug+key)
