@@ -31,7 +31,7 @@ const agentConfigColumns = `
 	a.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.created_at)) AS created_at,
 	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.updated_at)) AS updated_at,
 	a.organization_id, a.team_id, a.name, a.description,
-	lower(a.agent_type::text COLLATE "C") AS agent_type, a.config::text AS config, 
+	lower(a.agent_type::text COLLATE "C") AS agent_type, a.config::text AS config,
 	CASE WHEN json_typeof(a.triggers) <> 'null' THEN a.triggers::text END AS triggers,
 	CASE WHEN json_typeof(a.conditions) <> 'null' THEN a.conditions::text END AS conditions,
 	a.tags::text AS tags, a.execution_timeout_seconds, a.max_retries, a.retry_delay_seconds, a.is_active, a.version `

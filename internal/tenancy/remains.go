@@ -22,6 +22,7 @@ type Remains struct {
 	Organization string  `db:"organization"` // its slug
 	Team         *string `db:"team"`         // that of a team
 	Sessions     int64   `db:"sessions"`     // of roles that are not going: those of others end with their role
+	Forced       bool    `db:"forced"`       // the organization has force_destroy
 }
 
 // counts adds the sessions.
@@ -42,7 +43,7 @@ const remainsOfOrganizationsSQL = `
 		FROM brownie.role_bindings b JOIN pg_catalog.pg_stat_activity a ON a.usename = b.role_name
 		WHERE b.organization_id = ANY(@ids::uuid[]) AND b.role_name::text <> ALL(@going_roles::text[]) GROUP BY 1
 	)
-	SELECT o.id, o.slug AS organization, NULL AS team,
+	SELECT o.id, o.slug AS organization, NULL AS team, coalesce(x.force_destroy, false) AS forced,
 		(SELECT count(*) FROM public.teams WHERE organization_id = o.id AND id <> ALL(@going_teams::uuid[])) AS teams,
 		(SELECT count(*) FROM public.users
 			WHERE organization_id = o.id AND deleted_at IS NULL AND id <> ALL(@going_users::uuid[])) AS users,
@@ -55,15 +56,15 @@ const remainsOfOrganizationsSQL = `
 			WHERE organization_id = o.id AND role_name::text <> ALL(@going_roles::text[])) AS roles,
 		coalesce((SELECT count FROM sessions s WHERE s.organization_id = o.id), 0) AS sessions
 	FROM public.organizations o LEFT JOIN brownie.organization_options x ON x.organization_id = o.id
-	WHERE o.id = ANY(@ids::uuid[]) AND NOT coalesce(x.force_destroy, false)`
+	WHERE o.id = ANY(@ids::uuid[])`
 
-// RemainsOfOrganizations counts, for each of the organizations that exists and has no force_destroy, what is not going.
+// RemainsOfOrganizations counts, for each of the organizations that exists, what is not going.
 func (s *Store) RemainsOfOrganizations(ctx context.Context, ids []string, going Going) (map[string]Remains, error) {
 	return s.remains(ctx, remainsOfOrganizationsSQL, ids, going)
 }
 
 const remainsOfTeamsSQL = `
-	SELECT t.id, o.slug AS organization, t.slug AS team, 0 AS teams,
+	SELECT t.id, o.slug AS organization, t.slug AS team, coalesce(x.force_destroy, false) AS forced, 0 AS teams,
 		(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL
 			AND id <> ALL(@going_users::uuid[])) AS users,
 		(SELECT count(*) FROM public.incidents WHERE organization_id = t.organization_id AND team_id = t.id) AS incidents,
@@ -75,9 +76,9 @@ const remainsOfTeamsSQL = `
 		0 AS roles, 0 AS sessions
 	FROM public.teams t JOIN public.organizations o ON o.id = t.organization_id
 		LEFT JOIN brownie.organization_options x ON x.organization_id = o.id
-	WHERE t.id = ANY(@ids::uuid[]) AND NOT coalesce(x.force_destroy, false)`
+	WHERE t.id = ANY(@ids::uuid[])`
 
-// RemainsOfTeams counts, for each of the teams that exists and whose organization has no force_destroy, what is not going.
+// RemainsOfTeams counts, for each of the teams that exists, what is not going.
 func (s *Store) RemainsOfTeams(ctx context.Context, ids []string, going Going) (map[string]Remains, error) {
 	return s.remains(ctx, remainsOfTeamsSQL, ids, going)
 }
@@ -100,14 +101,30 @@ func orEmpty(ids []string) []string { return append([]string{}, ids...) }
 
 // Refusal says what would be deleted although nobody means to.
 func (r Remains) Refusal() *NotEmptyError {
+	return &NotEmptyError{problem.New(
+		fmt.Sprintf("%s still has %s, which Terraform does not destroy here, and which would be deleted with it. Nothing was changed",
+			r.where(), list(r.counts())),
+		"Remove them first, or set force_destroy = true on the organization and apply that before destroying. Of what Terraform "+
+			"manages, it is certain only then what goes first, when it refers to the organization and team by their resources instead "+
+			"of by literal ids"), r.Usage}
+}
+
+// Doubt says what is deleted, or stands in the way, unless somebody means to delete it.
+func (r Remains) Doubt() error {
+	if r.Forced {
+		return problem.New(fmt.Sprintf("%s has %s, as far as this plan does not destroy them, and force_destroy deletes them with it",
+			r.where(), list(r.counts())), "Read the numbers before you apply: nothing brings them back")
+	}
+	return problem.New(fmt.Sprintf("%s still has %s, and Terraform has not told yet which of them this plan destroys",
+		r.where(), list(r.counts())),
+		"Compare the numbers with the plan before you apply: if it destroys fewer, the apply destroys those and then fails. Remove the "+
+			"others first, or set force_destroy = true on the organization and apply that before")
+}
+
+func (r Remains) where() string {
 	where := fmt.Sprintf("organization %q", r.Organization)
 	if r.Team != nil {
 		where = fmt.Sprintf("team %q of %s", *r.Team, where)
 	}
-	return &NotEmptyError{problem.New(
-		fmt.Sprintf("%s still has %s, which Terraform does not destroy here, and which would be deleted with it. Nothing was changed",
-			where, list(r.counts())),
-		"Remove them first, or set force_destroy = true on the organization and apply that before destroying. Of what Terraform "+
-			"manages, it is certain only then what goes first, when it refers to the organization and team by their resources instead "+
-			"of by literal ids"), r.Usage}
+	return where
 }

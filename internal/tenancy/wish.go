@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Wish is what a row is to have that not every row can: names that are unique, a place in an organization or a team. What is nil is
@@ -125,6 +126,17 @@ func (f Fact) Taken(kind string) *DuplicateError {
 	}
 	return duplicateError(kind, f.Attribute, f.Value, scope, Existing{ID: f.ID, DeletedAt: f.DeletedAt, Organization: f.Organization})
 }
+
+// MayBeTaken says that another row has the value, of which nobody can tell whether it keeps it.
+func (f Fact) MayBeTaken(kind string) error {
+	taken := f.Taken(kind)
+	return problem.New(taken.Error()+", and Terraform has not told yet whether this plan frees it",
+		fmt.Sprintf("If the plan destroys or renames that %s, the apply waits for it; if not, the apply fails. If both are the same %s "+
+			"under another address or key of a for_each, write a moved block instead", kind, kind)).On(f.Attribute)
+}
+
+// Swapped says that the row which has the value is to get the one that is given up for it.
+func (f Fact) Swapped(kind string) *SwapError { return swapError(kind, f.Taken(kind)) }
 
 // Full says that there would be more of a kind than a limit of the place allows.
 func (f Fact) Full(maximum int32, count int64) *LimitError {

@@ -53,7 +53,7 @@ func (r *roleResource) planName(ctx context.Context, name, organization types.St
 		return
 	}
 	taken, err := r.Backend.taken.Get(ctx, wanted)
-	if err == nil && taken && walk.Keeps(ctx, "role", wanted, claim) {
+	if err == nil && taken && walk.Fate(ctx, "role", wanted, claim) == tf.Kept {
 		refuseName(before.Name, name, access.NameTaken(wanted), &resp.Diagnostics)
 	}
 }

@@ -122,7 +122,10 @@ func TestAccDestroyWithLiteralIDs(t *testing.T) {
 	}
 	testdb.Exec(t, database, `INSERT INTO brownie.organization_options SELECT id, true FROM organizations
 		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = true`)
-	w.MustRun("plan", "-destroy")
+	output, err = w.Run("plan", "-destroy")
+	if err != nil || !acctest.Says(`organization "acme" has 1 user, 1 incident, 1 statistic, as far as this plan`).MatchString(output) {
+		t.Errorf("what force_destroy deletes: %v\n%s", err, output)
+	}
 }
 
 // One element of a for_each is planned before what refers to it, so that only what Terraform never manages can be counted.
@@ -158,9 +161,13 @@ resource "brownie_user" "all" {
 	w.Write(config(`"a", "b"`))
 	w.MustRun("apply", "-auto-approve")
 	w.Write(config(`"a"`))
+	output, err := w.Run("plan", "-input=false", "-no-color")
+	if err != nil || !acctest.Says(`organization "b" still has 1 team, 1 user, and Terraform has not told yet which of them`).MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
 	testdb.Exec(t, database, `INSERT INTO incidents (organization_id, team_id, title)
 		SELECT t.organization_id, t.id, 'x' FROM teams t JOIN organizations o ON o.id = t.organization_id WHERE o.slug = 'b'`)
-	output, err := w.Run("plan", "-input=false")
+	output, err = w.Run("plan", "-input=false")
 	if err == nil || !acctest.Says(`organization "b" still has 1 incident, which`).MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
 	}

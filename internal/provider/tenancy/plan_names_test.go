@@ -109,6 +109,9 @@ resource "brownie_config" "c" {
 			if strings.Contains(c.says, "already has") && !block.MatchString(output) {
 				t.Errorf("no import block for for_each:\n%s", output)
 			}
+			if block.MatchString(output) && !acctest.Says("write a moved block instead").MatchString(output) {
+				t.Errorf("no word of moved:\n%s", output)
+			}
 		})
 	}
 }

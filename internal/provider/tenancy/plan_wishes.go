@@ -170,22 +170,35 @@ func (p *plans) check(ctx context.Context, c change) error {
 	if err != nil {
 		return nil //nolint:nilerr // A plan that only makes new objects needs no database, and none that is migrated.
 	}
+	var unsure error
 	for _, fact := range facts {
 		err := p.place(ctx, c, fact)
 		if _, wanted := c.wanted[fact.Attribute]; wanted {
 			err = p.taken(ctx, c, fact)
 		}
-		if err != nil {
+		if errors.As(err, new(doubt)) {
+			unsure = err
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	return unsure
 }
 
 // taken: a row that has the value may be one that the plan destroys, or gives another value.
 func (p *plans) taken(ctx context.Context, c change, fact tenancy.Fact) error {
-	if fact.DeletedAt != nil || p.walk.Keeps(ctx, c.kind, fact.ID, c.wanted[fact.Attribute]) {
+	if fact.DeletedAt != nil {
 		return fact.Taken(c.kind)
+	}
+	switch fate := p.walk.Fate(ctx, c.kind, fact.ID, c.wanted[fact.Attribute]); {
+	case fate == tf.Kept:
+		return fact.Taken(c.kind)
+	case fate == tf.Unclear && p.walk.Refreshes(): // an apply, which does not refresh, says it itself
+		return doubt{fact.MayBeTaken(c.kind)}
+	case fate == tf.Freed && c.state != nil:
+		if had, ok := c.state.claims(c.kind)[fact.Attribute]; ok && p.walk.Takes(c.kind, fact.ID, had) {
+			return fact.Swapped(c.kind)
+		}
 	}
 	return nil
 }

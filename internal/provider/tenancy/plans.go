@@ -2,10 +2,13 @@ package tenancy
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
@@ -69,6 +72,19 @@ func (r *planned) apply() *tenancy.Store {
 	return r.Backend
 }
 
+// doubt is what the apply may refuse, or what is to be read before it: a warning.
+type doubt struct{ error }
+
+func (d doubt) Unwrap() error { return d.error }
+
+func report(diags *diag.Diagnostics, verb, noun, name string, err error) {
+	if !errors.As(err, new(doubt)) {
+		tf.AddError(diags, verb, noun, name, err)
+		return
+	}
+	tf.AddWarning(diags, fmt.Sprintf("Read before you %s the %s", verb, noun), noun, name, err)
+}
+
 // planChange refuses what another row stands in the way of.
 func (r *planned) planChange(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if r.plans == nil {
@@ -81,7 +97,7 @@ func (r *planned) planChange(ctx context.Context, req resource.ModifyPlanRequest
 		verb, name = "update", state.get(r.key)
 	}
 	if err := r.plans.check(ctx, r.plans.changeOf(r.noun, state, plan, replaced)); err != nil {
-		tf.AddError(&resp.Diagnostics, verb, r.noun, name, err)
+		report(&resp.Diagnostics, verb, r.noun, name, err)
 	}
 }
 
@@ -105,7 +121,7 @@ func (r *planned) planDestroy(ctx context.Context, req resource.ModifyPlanReques
 		return
 	}
 	if err := r.plans.destroy(ctx, id, outcome.Organization, loader); err != nil {
-		tf.AddError(&resp.Diagnostics, "destroy", r.noun, state.get(r.key), err)
+		report(&resp.Diagnostics, "destroy", r.noun, state.get(r.key), err)
 	}
 }
 
@@ -128,29 +144,36 @@ func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
 	return going
 }
 
-// destroy returns a [*tenancy.NotEmptyError] when deleting an object would delete what the plan does not destroy.
+// destroy returns a [*tenancy.NotEmptyError] when deleting an object would delete what the plan does not destroy, and a doubt where
+// it may, or where force_destroy lets it.
 //
 // Terraform plans the destruction of an object after that of all that refers to it; but not that of one element of a for_each, which
 // waits for the object's. So what it may manage counts only if something of the object is known to go already, or if all is
 // destroyed. What belongs to it only by a literal ID may come later: so the answer is only taken for the last word when the plan has
 // nothing more to tell.
 func (p *plans) destroy(ctx context.Context, id, organization string, loader *postgres.Loader[tenancy.Remains]) error {
-	remains := func() tenancy.Remains {
-		found, err := loader.Get(ctx, id)
-		if err != nil {
-			return tenancy.Remains{} // The apply says it: an organization that cannot be read cannot be deleted either.
+	remains := func() (all, sure tenancy.Remains) {
+		all, err := loader.Get(ctx, id)
+		switch {
+		case err != nil:
+			return sure, sure // The apply says it: an organization that cannot be read cannot be deleted either.
+		case all.Forced:
+			return all, sure
+		case p.walk.Refreshes() && !p.isEmptied(id, organization):
+			return all, all.Unmanaged()
 		}
-		if p.walk.Refreshes() && !p.isEmptied(id, organization) {
-			return found.Unmanaged()
-		}
-		return found
+		return all, all
 	}
-	if remains().IsNothing() {
+	if all, _ := remains(); all.IsNothing() {
 		return nil
 	}
 	p.walk.HearLast(ctx)
-	if last := remains(); !last.IsNothing() {
-		return last.Refusal()
+	all, sure := remains()
+	switch {
+	case !sure.IsNothing():
+		return sure.Refusal()
+	case !all.IsNothing():
+		return doubt{all.Doubt()}
 	}
 	return nil
 }

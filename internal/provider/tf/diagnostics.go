@@ -15,18 +15,35 @@ import (
 
 // AddError reports an error as "Cannot <verb> <noun>", with the object's name, and on the guilty attribute if there is one.
 func AddError(diags *diag.Diagnostics, verb, noun, name string, err error) {
-	summary := fmt.Sprintf("Cannot %s %s", verb, noun)
-	detail := Explain(noun, err)
-	if subject := fmt.Sprintf("%s %q", noun, name); name != "" && !errors.Is(err, postgres.ErrNotMigrated) && !strings.HasPrefix(detail,
-		subject) {
-		detail = subject + ": " + detail
+	told, attribute := subject(noun, name, err)
+	diags.Append(onAttribute(diag.NewErrorDiagnostic(fmt.Sprintf("Cannot %s %s", verb, noun), told), attribute))
+}
+
+// AddWarning reports what may become an error, in the same way.
+func AddWarning(diags *diag.Diagnostics, summary, noun, name string, err error) {
+	told, attribute := subject(noun, name, err)
+	diags.Append(onAttribute(diag.NewWarningDiagnostic(summary, told), attribute))
+}
+
+func onAttribute(d diag.Diagnostic, attribute string) diag.Diagnostic {
+	if attribute == "" {
+		return d
+	}
+	return diag.WithPath(path.Root(attribute), d)
+}
+
+// subject is an error in words about an object, and the guilty attribute if there is one.
+func subject(noun, name string, err error) (detail, attribute string) {
+	detail = Explain(noun, err)
+	if object := fmt.Sprintf("%s %q", noun, name); name != "" && !errors.Is(err, postgres.ErrNotMigrated) && !strings.HasPrefix(detail,
+		object) {
+		detail = object + ": " + detail
 	}
 	var told problem.Error
-	if errors.As(err, &told) && told.Attribute() != "" {
-		diags.AddAttributeError(path.Root(told.Attribute()), summary, detail)
-		return
+	if errors.As(err, &told) {
+		attribute = told.Attribute()
 	}
-	diags.AddError(summary, detail)
+	return detail, attribute
 }
 
 // Explain is an error in words, with the remedy.
@@ -46,7 +63,9 @@ func importInstead(noun, attribute, id string) string {
 	return fmt.Sprintf(" Choose another %[1]s; or, if no other resource manages that %[2]s and this one shall, import it: add "+
 		"this block, with this resource's own name instead of NAME, and apply again:\n\nimport {\n  to = brownie_%[3]s.NAME\n  "+
 		"id = %[4]q\n}\n\nIf it has for_each, put its key instead of KEY:\n\nimport {\n  for_each = { KEY = %[4]q }\n  "+
-		"to       = brownie_%[3]s.NAME[each.key]\n  id       = each.value\n}",
+		"to       = brownie_%[3]s.NAME[each.key]\n  id       = each.value\n}\n\n"+
+		"If this workspace's state already has it under another address, or under another key of a for_each, write a moved block "+
+		"instead.",
 		attribute, noun, strings.ReplaceAll(noun, " ", "_"), id)
 }
 

@@ -177,12 +177,14 @@ func (w *Walk) HearLast(ctx context.Context) {
 // Hear waits until the walk has nothing more to tell, or done says that enough is known. It returns false when that cannot be found out:
 // this is an apply, objects are not refreshed, or every slot of Terraform is taken by somebody who waits.
 func (w *Walk) Hear(ctx context.Context, done func() bool) (complete bool) {
-	return w.hear(ctx, func() time.Duration {
-		if w.reading {
-			return silence
-		}
-		return longSilence
-	}, done)
+	return w.hear(ctx, w.untilSilent, done)
+}
+
+func (w *Walk) untilSilent() time.Duration {
+	if w.reading {
+		return silence
+	}
+	return longSilence
 }
 
 func (w *Walk) hear(ctx context.Context, wanted func() time.Duration, done func() bool) (complete bool) {
@@ -211,16 +213,41 @@ func (w *Walk) hear(ctx context.Context, wanted func() time.Duration, done func(
 	return false
 }
 
-// Keeps tells whether an object, which has a unique value, certainly keeps it: it is planned to, or it is none of the workspace's.
-func (w *Walk) Keeps(ctx context.Context, kind, id string, value Claim) bool {
-	complete := w.Hear(ctx, func() bool {
+// Fate is what will become of a unique value that an object has.
+type Fate int
+
+// What may become of it.
+const (
+	Unclear Fate = iota // nothing was planned for the object yet, and it is the workspace's, or may be
+	Freed
+	Kept // the object is planned to keep it, or is none of the workspace's
+)
+
+// Fate tells what will become of the unique value that an object has. What was read is planned at once, as a rule, so that a short
+// silence is enough to call it unclear; that an object is none of the workspace's takes a longer one.
+func (w *Walk) Fate(ctx context.Context, kind, id string, value Claim) Fate {
+	complete := w.hear(ctx, func() time.Duration {
+		if _, heard := w.outcomes[Object{kind, id}]; heard {
+			return shortSilence
+		}
+		return w.untilSilent()
+	}, func() bool {
 		outcome, _ := w.Outcome(kind, id)
 		return outcome.Planned
 	})
 	outcome, heard := w.Outcome(kind, id)
-	if !heard {
-		return complete
+	switch {
+	case w.Takes(kind, id, value), !heard && complete:
+		return Kept
+	case outcome.Planned:
+		return Freed
 	}
+	return Unclear
+}
+
+// Takes tells whether an object is planned to get, or to keep, a unique value.
+func (w *Walk) Takes(kind, id string, value Claim) bool {
+	outcome, _ := w.Outcome(kind, id)
 	return outcome.Planned && !outcome.Goes && slices.Contains(outcome.Keeps, value)
 }
 
