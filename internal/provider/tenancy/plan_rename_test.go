@@ -81,3 +81,31 @@ resource "brownie_team" "t%d" {
 	w.Write(teams("c", "b", "d"))
 	w.MustRun("apply", "-auto-approve")
 }
+
+// Terraform deletes a team before it moves its users, unless the team is to be created before it is destroyed.
+func TestAccUserLeavesATeamThatGoes(t *testing.T) {
+	t.Parallel()
+	user := func(team string) string {
+		return fmt.Sprintf(`
+resource "brownie_user" "ada" {
+  organization_id = brownie_organization.acme.id
+  team_id         = brownie_team.%s.id
+  email           = "ada@acme.example"
+  username        = "ada"
+}
+`, team)
+	}
+	w := acctest.NewWorkspace(t, testdb.Migrated(t), acctest.Platform+`
+resource "brownie_team" "old" {
+  organization_id     = brownie_organization.acme.id
+  name                = "Old"
+  slug                = "old"
+  deletion_protection = false
+  lifecycle { create_before_destroy = true }
+}
+`+user("old"))
+	w.MustRun("apply", "-auto-approve")
+	w.Write(acctest.Platform + user("platform"))
+	w.MustRun("apply", "-auto-approve")
+	w.NoChanges()
+}
