@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,30 @@ func TestTheGranterHandsOutTheGroups(t *testing.T) {
 	}
 	if _, err := r.store.Role(t.Context(), role.Name); !errors.Is(err, problem.ErrNotFound) {
 		t.Errorf("the role is still there: %v", err)
+	}
+}
+
+// PostgreSQL revokes nothing, and only warns, where a statement does not say who granted.
+func TestTheRemedyRevokesWhatAnotherRoleGranted(t *testing.T) {
+	t.Parallel()
+	r := newRecommended(t)
+	role := r.make(t, "acme-app", "writer")
+	r.exec(t, `CREATE DATABASE other`)
+	for _, sql := range []string{
+		`CREATE ROLE brownie_connect_other`, `GRANT CONNECT ON DATABASE other TO brownie_connect_other`,
+		`GRANT brownie_connect_other TO brownie_granter WITH ADMIN OPTION`,
+		`GRANT brownie_connect_other TO "acme-app" GRANTED BY brownie_granter`,
+	} {
+		r.exec(t, sql)
+	}
+	blockers := testdb.Must(r.store.Blockers(t.Context(), role.Name, ""))(t)
+	if len(blockers) != 1 {
+		t.Fatalf("got the blockers %v, want the right to connect to the other database", blockers)
+	}
+	_, remedy, _ := strings.Cut(strings.TrimSuffix(blockers[0].Remedy, "."), ": ")
+	r.exec(t, remedy)
+	if err := r.store.DropRole(t.Context(), role, ""); err != nil {
+		t.Errorf("after %s: %s", remedy, err)
 	}
 }
 

@@ -66,7 +66,7 @@ WHERE d.datname = current_database() AND pg_catalog.has_database_privilege(a.rol
 UNION ALL
 SELECT r.rolname, 'pooled superuser', r.rolname, false, format('is a superuser and a member of brownie_pooled, so that the pooler''s '
 	'certificate opens it: '
-	'REVOKE brownie_pooled FROM %I', r.rolname), false
+	'REVOKE brownie_pooled FROM %I GRANTED BY %s', r.rolname, m.grantor::regrole), false
 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member AND r.rolsuper
 WHERE m.roleid = 'brownie_pooled'::regrole
 UNION ALL

@@ -24,7 +24,7 @@ WHERE o.datname <> current_database()
 GROUP BY o.datname, role.rolname, role.name, role.heir
 UNION ALL
 SELECT role.rolname, role.heir, format('the right to connect to database %I, as a member of role %I', o.datname, g.rolname),
-	format('If it is not in use there: REVOKE %I FROM %s.', g.rolname, role.name)
+	format('If it is not in use there: REVOKE %I FROM %s GRANTED BY %s.', g.rolname, role.name, m.grantor::regrole)
 FROM role JOIN pg_catalog.pg_auth_members m ON m.member = role.oid
 JOIN pg_catalog.pg_roles g ON g.oid = m.roleid AND g.rolname LIKE 'brownie\_connect\_%'
 JOIN pg_catalog.pg_shdepend d ON d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.refobjid = g.oid
