@@ -114,7 +114,7 @@ func (c *cluster) grow(ctx context.Context, to int) error {
 	if err != nil {
 		return err
 	}
-	c.made += cost * time.Duration(to-c.roles)
+	c.made += cost
 	c.roles = to
 	_, err = c.admin.Exec(ctx, "ANALYZE pg_authid, pg_auth_members, brownie.role_bindings")
 	return err
@@ -131,7 +131,7 @@ func (c *cluster) role(i int) access.Role {
 	}
 }
 
-// each does something with roles as Terraform does: some at once. It returns the server's processor time for one.
+// each does something with roles as Terraform does: some at once. It returns the server's processor time.
 func (c *cluster) each(ctx context.Context, from, to int, do func(context.Context, access.Role) error) (time.Duration, error) {
 	before, err := processorTime(c.pid)
 	if err != nil {
@@ -146,7 +146,7 @@ func (c *cluster) each(ctx context.Context, from, to int, do func(context.Contex
 		return 0, err
 	}
 	after, err := processorTime(c.pid)
-	return (after - before) / time.Duration(to-from), err
+	return after - before, err
 }
 
 // measure returns what making n roles, reading them and dropping one of them costs the server.
@@ -164,7 +164,7 @@ func (c *cluster) measure(ctx context.Context, n int) (figures []time.Duration, 
 		if err != nil {
 			return nil, err
 		}
-		read = append(read, cost*time.Duration(n))
+		read = append(read, cost)
 		if _, err := c.each(ctx, n, n+few, c.make); err != nil {
 			return nil, err
 		}
@@ -173,7 +173,7 @@ func (c *cluster) measure(ctx context.Context, n int) (figures []time.Duration, 
 		}); err != nil {
 			return nil, err
 		}
-		dropped = append(dropped, cost)
+		dropped = append(dropped, cost/few)
 		benchmark.Progress("%s, %d roles, round %d: read in %s, one dropped in %s", c.manager, n, round+1, read[round], dropped[round])
 	}
 	return []time.Duration{c.made, read.Median(), dropped.Median()}, nil

@@ -1,6 +1,6 @@
--- Drops the role, or only rehearses that where somebody is logged in with it. DROP OWNED would also drop objects, so that whatever the role may still own is
--- given away first. A rehearsal ends no session, and one that waits for a transaction of the role has shown enough: the drop
--- ends its sessions.
+-- Drops the role, or only rehearses that where somebody is logged in with it. DROP OWNED would also drop objects, so that whatever
+-- the role may still own is given away first. A rehearsal ends no session, and one that waits for a transaction of the role has
+-- shown enough: the drop ends its sessions.
 DO $$
 DECLARE
 	wanted jsonb := current_setting('brownie.wanted');

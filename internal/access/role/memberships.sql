@@ -3,6 +3,7 @@
 DO $$
 DECLARE
 	wanted jsonb := current_setting('brownie.wanted');
+	connect_group jsonb := to_jsonb(current_setting('brownie.connect_group'));
 	granter oid := nullif(current_setting('brownie.granter'), '');
 	login CONSTANT text := current_setting('role');
 	self CONSTANT name := current_user;
@@ -21,11 +22,10 @@ BEGIN
 			SELECT g.name, g.is_wanted, wanted->'groups_to_become' ? g.name AS may_set, g.oid, EXISTS (SELECT
 				FROM pg_catalog.pg_auth_members m WHERE m.roleid = g.oid AND m.member = granter AND m.admin_option) AS of_granter
 			FROM (
-				SELECT name, wanted->'groups' ? name AS is_wanted, to_regrole(quote_ident(name))::oid AS oid
-				FROM jsonb_array_elements_text(wanted->'all_groups' || to_jsonb(current_setting('brownie.connect_group'))) AS g (name)
+				SELECT name, (wanted->'groups' || connect_group) ? name AS is_wanted, to_regrole(quote_ident(name))::oid AS oid
+				FROM jsonb_array_elements_text(wanted->'all_groups' || connect_group) AS g (name)
 			) AS g
 		LOOP
-			group_role.is_wanted := group_role.is_wanted OR group_role.name = current_setting('brownie.connect_group');
 			IF group_role.oid IS NULL THEN
 				RAISE EXCEPTION 'the group role % is missing in this cluster', group_role.name USING CONSTRAINT = 'role_right',
 					HINT = 'The database was restored without its roles: restore those first (pg_dumpall --roles-only), and then the '
