@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -83,7 +85,7 @@ func SameSet(a, b []string) bool {
 // Wrong says why PostgreSQL's functions could not read a JSON document, or it is empty.
 func Wrong(text string) string {
 	if _, err := decode(text); err != nil {
-		return "is not JSON"
+		return "is not JSON: " + fault(text)
 	}
 	switch plain := withoutBackslashes(text); {
 	case strings.Contains(plain, `\u0000`):
@@ -92,6 +94,23 @@ func Wrong(text string) string {
 		return `holds half of a surrogate pair (\ud800 to \udfff), which is no character`
 	}
 	return ""
+}
+
+// fault tells where a text stops to be JSON, in characters as an editor counts them.
+func fault(text string) string {
+	at := len(text)
+	// A blank behind the end tells a text that ends too early from one whose last character is wrong.
+	if wrong := (*json.SyntaxError)(nil); errors.As(json.Unmarshal([]byte(text+" "), new(json.RawMessage)), &wrong) {
+		at = int(wrong.Offset) - 1
+	}
+	before, rest := text[:at], text[at:]
+	line := before[strings.LastIndex(before, "\n")+1:]
+	place := fmt.Sprintf("at line %d, column %d", strings.Count(before, "\n")+1, utf8.RuneCountInString(line)+1)
+	if rest == "" {
+		return "it ends too early, " + place
+	}
+	_, size := utf8.DecodeRuneInString(rest)
+	return fmt.Sprintf("unexpected %q %s", rest[:size], place)
 }
 
 var (

@@ -35,7 +35,7 @@ func TestAccBadValues(t *testing.T) {
 		{"organization", "name", `"  "`, "more than white space"},
 		{"organization", "settings", `"{"`, "JSON"},
 		{"organization", "settings", `"true"`, "JSON object or array"},
-		{"organization", "settings", `"{} {}"`, "is not JSON"},
+		{"organization", "settings", `"{\n  \"a\": 1,\n}"`, `is not JSON: unexpected "}" at line 3, column 1`},
 		{"organization", "settings", `"{\"a\":\"\\u0000\"}"`, `holds \u0000, a character that PostgreSQL cannot store`},
 		{"organization", "settings", `"[\"\\ud83d\"]"`, "half of a surrogate pair"},
 		{"organization", "name", `join("", [for _ in range(256) : "é"])`, "at most 255"},
