@@ -137,7 +137,7 @@ func (db *DB) Explain(err error) error {
 				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply "+
 					"again", err)
 		case codeReadOnlyTransaction:
-			return serverError(errReadOnly.Error(), listAllHosts, err)
+			return serverError(errReadOnly.Error(), db.findWritable(), err)
 		}
 		return serverError("PostgreSQL answered: "+server.Message, server.Hint, err)
 	}
@@ -155,6 +155,15 @@ const (
 	notThePooler = "The provider needs sessions of its own: set its arguments host and port to those of the PostgreSQL server"
 	listAllHosts = "List all members in the provider argument host, so that the writable one is found"
 )
+
+// findWritable is the remedy when no server of the list accepts writes.
+func (db *DB) findWritable() string {
+	if db.config.readsElsewhere() {
+		return listAllHosts + ": target_session_attrs is for data sources, resources need that one in any case. While there is none, " +
+			"terraform plan -refresh=false plans from the state"
+	}
+	return listAllHosts + ". Data sources, but no resources, may also read from a standby: set target_session_attrs"
+}
 
 func (db *DB) explainConnect(err error) error {
 	target := fmt.Sprintf("cannot connect to PostgreSQL at %s, port %d, as role %q, database %q",
@@ -180,9 +189,9 @@ func (db *DB) connectCause(err error) (cause, remedy string) {
 	case errors.As(err, &server):
 		return server.Message, db.connectRemedy(server.Code)
 	case errors.Is(err, errNotConfined):
-		return errNotConfined.Error(), listAllHosts + ", or log in as the owner of the schema"
+		return errNotConfined.Error(), listAllHosts + ", or log in as the owner of the schema, or as a brownie_role without organization_id"
 	case errors.Is(err, errReadOnly):
-		return errReadOnly.Error(), listAllHosts
+		return errReadOnly.Error(), db.findWritable()
 	case errors.As(err, &authority):
 		return "the server's certificate is signed by an unknown authority", "Give its CA certificate in sslrootcert"
 	case errors.As(err, &hostname):

@@ -42,11 +42,13 @@ resource "brownie_organization" "globex" {
   name = "Globex"
   slug = "globex"
 }`
+	const readOnly = "does not accept writes (a standby, or a read-only database). List all members in the provider argument host, " +
+		"so that the writable one is found"
 	for name, test := range map[string]struct{ role, attrs, config, says string }{
-		"a read by default":     {"service", "read-write", reads, "does not accept writes"},
-		"a resource":            {"service", "any", organization, "does not accept writes"},
-		"the proof":             {"administrator", "any", `data "brownie_tenant_isolation" "proof" {}`, "does not accept writes"},
-		"a read as the owner":   {"administrator", "any", reads, "only as the schema's owner"},
+		"a read by default":     {"service", "read-write", reads, readOnly + ". Data sources, but no resources, may also read from a standby"},
+		"a resource":            {"service", "any", organization, readOnly + ": target_session_attrs is for data sources"},
+		"the proof":             {"administrator", "any", `data "brownie_tenant_isolation" "proof" {}`, readOnly},
+		"a read as the owner":   {"administrator", "any", reads, "or log in as the owner of the schema, or as a brownie_role without"},
 		"too few connections":   {"service", "any\"\n  max_connections = \"1", reads, "it must be at least 2"},
 		"a value that is wrong": {"service", "primary", reads, `"prefer-standby"`},
 	} {
@@ -56,4 +58,12 @@ resource "brownie_organization" "globex" {
 			t.Errorf("%s: %v\n%s", name, err, output)
 		}
 	}
+
+	w := at(r.Primary, "service", provider("any")+`data "brownie_organization" "acme" { slug = "acme" }`+organization)
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	w.Env = append(w.Env, acctest.AsRole(t, r.Standby, "d", "service")...)
+	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("terraform plan -refresh=false").MatchString(output) {
+		t.Errorf("a plan while only a standby answers: %v\n%s", err, output)
+	}
+	w.MustRun("plan", "-input=false", "-refresh=false", "-detailed-exitcode")
 }
