@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 var (
@@ -53,6 +54,27 @@ func TestNoWordIsMappedByTheLocale(t *testing.T) {
 			}
 			text, err := os.ReadFile(file)
 			check(file, string(text))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// SQL of ours holds no character that a database's encoding may lack: the server translates all of it, comments included.
+func TestSQLIsASCII(t *testing.T) {
+	t.Parallel()
+	for _, folder := range []string{"internal", "migrations"} {
+		err := filepath.WalkDir(folder, func(file string, entry fs.DirEntry, err error) error {
+			// A comment between statements, in a file that is never edited, is not sent.
+			if err != nil || filepath.Ext(file) != ".sql" || filepath.Base(file) == "0014_policies_before_conditions.sql" {
+				return err
+			}
+			text, err := os.ReadFile(file)
+			if at := strings.IndexFunc(string(text), func(r rune) bool { return r > unicode.MaxASCII }); at >= 0 {
+				t.Errorf("%s:%d: a character that is not ASCII", file, strings.Count(string(text[:at]), "\n")+1)
+			}
 			return err
 		})
 		if err != nil {

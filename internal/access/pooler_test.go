@@ -154,8 +154,8 @@ func (p pooled) testInterleavedTenants(t *testing.T) {
 }
 
 func connect(ctx context.Context, c postgres.Config) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=%s sslcert=%s sslkey=%s",
-		c.Host, c.Port, c.Database, c.Username, c.SSLRootCert, c.SSLCert, c.SSLKey))
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=%s sslcert=%s sslkey=%s "+
+		"client_encoding=UTF8", c.Host, c.Port, c.Database, c.Username, c.SSLRootCert, c.SSLCert, c.SSLKey))
 	if err != nil {
 		return nil, err
 	}

@@ -168,7 +168,7 @@ var sessionSettings = map[string]string{
 	"search_path": "pg_catalog, pg_temp",
 	// What statements mean, and how values are written.
 	"standard_conforming_strings": "on", "transform_null_equals": "off", "array_nulls": "on", "quote_all_identifiers": "off",
-	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC",
+	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "client_encoding": "UTF8",
 	// What a change or a migration may take, and how long it waits for a lock, says whoever makes it.
 	"statement_timeout": "0", "lock_timeout": "0",
 	// A statement sees what was committed while it waited for a lock.

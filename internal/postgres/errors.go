@@ -45,6 +45,7 @@ const (
 	codePrivilege            = "42501"
 	codeTooManyConnections   = "53300"
 	codeReadOnlyTransaction  = "25006"
+	codeUntranslatable       = "22P05"
 	codeInternalError        = "XX000"
 	codeAdminShutdown        = "57P01"
 	codeCrashShutdown        = "57P02"
@@ -136,6 +137,9 @@ func (db *DB) Explain(err error) error {
 			return serverError("another session kept a lock that this needs, all the time that it was tried",
 				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply "+
 					"again", err)
+		case codeUntranslatable:
+			return serverError("the database cannot hold a character: "+server.Message,
+				"Use characters of its encoding, or move to a database of encoding UTF8", err)
 		case codeReadOnlyTransaction:
 			return serverError(errReadOnly.Error(), db.findWritable(), err)
 		}

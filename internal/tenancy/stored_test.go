@@ -197,6 +197,21 @@ func TestAnUpdateLeavesWhatIsNotPlannedAsItIsStored(t *testing.T) {
 	}
 }
 
+// A database that holds few characters holds those as every client reads them, and refuses all others.
+func TestTextsInAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	tenant := newTenant(t, func(o *tenancy.Organization) { o.Name = "Caf\u00e9" }, testdb.Latin1)
+	if !testdb.Value[bool](t, tenant.database, `SELECT octet_length(name) = 4 AND name = 'Caf' || chr(233) FROM organizations`) {
+		t.Error("the name is stored as other characters")
+	}
+	changed := tenant.organization
+	changed.Name = "\u6f22"
+	if _, err := tenant.store.UpdateOrganization(t.Context(), tenant.organization, changed); !strings.Contains(fmt.Sprint(err),
+		"cannot hold a character") {
+		t.Errorf("a character that the database cannot hold: %v", err)
+	}
+}
+
 // Times that no clock shows, and that Go cannot write, are read as the first or last that RFC 3339 has; they hinder no change.
 func TestTimesThatNoClockShows(t *testing.T) {
 	t.Parallel()

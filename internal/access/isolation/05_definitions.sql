@@ -24,7 +24,7 @@ SELECT core.name, 'tenant column', 'any', false, CASE WHEN to_regclass(core.iden
 		coalesce((SELECT a.attname FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_attribute a ON a.attrelid = f.conrelid
 			AND a.attnum = f.conkey[1]
 			WHERE f.conrelid = to_regclass(core.ident) AND f.contype = 'f' AND cardinality(f.conkey) = 1
-				AND f.confrelid = to_regclass('public.organizations') LIMIT 1), '…')) END
+				AND f.confrelid = to_regclass('public.organizations') LIMIT 1), '...')) END
 FROM (SELECT name, 'public.' || name AS ident FROM unnest(ARRAY['organizations', 'teams', 'users', 'agent_configs', 'configs',
 	'incidents', 'stats']) AS name) AS core
 WHERE NOT EXISTS (SELECT FROM brownie_targets t WHERE t.ident = core.ident);

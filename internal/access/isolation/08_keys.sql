@@ -2,7 +2,7 @@
 -- tenants, unique keys among all tenants, and indexes that find rows of all tenants, which EXPLAIN ANALYZE counts.
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 SELECT t.name, 'foreign key ' || f.conname, min(a.role_name), false, format('accepts rows of %1$s of other tenants. '
-	'Make it one of both columns: FOREIGN KEY (%2$I, …) REFERENCES %1$s (%3$I, …)', r.name, t.tenant_column, r.tenant_column)
+	'Make it one of both columns: FOREIGN KEY (%2$I, ...) REFERENCES %1$s (%3$I, ...)', r.name, t.tenant_column, r.tenant_column)
 FROM pg_catalog.pg_constraint f
 JOIN brownie_targets t ON t.oid = f.conrelid
 JOIN brownie_targets r ON r.oid = f.confrelid AND r.oid <> 'public.organizations'::regclass
@@ -14,7 +14,7 @@ GROUP BY t.name, f.conname, r.name, t.tenant_column, r.tenant_column
 UNION ALL
 SELECT t.name, 'foreign key of ' || a.attname, 'any', false,
 	format('there is none, so that the column accepts the IDs of other tenants'' rows: '
-	'ALTER TABLE %s ADD FOREIGN KEY (organization_id, %I) REFERENCES … (organization_id, id)', t.ident, a.attname)
+	'ALTER TABLE %s ADD FOREIGN KEY (organization_id, %I) REFERENCES ... (organization_id, id)', t.ident, a.attname)
 FROM (VALUES ('public.users', 'team_id'), ('public.agent_configs', 'team_id'), ('public.configs', 'team_id'), ('public.stats', 'team_id'),
 	('public.incidents', 'team_id'), ('public.incidents', 'assigned_to'), ('public.incidents', 'created_by')) AS core (ident, column_name)
 JOIN brownie_targets t USING (ident)
@@ -46,7 +46,7 @@ CREATE TEMPORARY TABLE brownie_revealing ON COMMIT DROP AS
 
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 SELECT r.name, 'unique key ' || r.relname, r.changer, false, format('a refused row tells what other tenants have. '
-	'Make the key unique for each tenant: (%I, …)', r.tenant_column)
+	'Make the key unique for each tenant: (%I, ...)', r.tenant_column)
 FROM brownie_revealing r JOIN pg_catalog.pg_index i USING (indexrelid)
 WHERE r.is_unique AND NOT r.indisprimary AND NOT r.is_sign_in AND r.changer IS NOT NULL AND r.ident <> 'public.organizations'
 	AND NOT EXISTS (SELECT FROM brownie_targets t WHERE t.ident = r.ident AND t.tenant_attnum = ANY (i.indkey));
@@ -54,7 +54,7 @@ WHERE r.is_unique AND NOT r.indisprimary AND NOT r.is_sign_in AND r.changer IS N
 INSERT INTO brownie_findings (table_name, attack, role_name, stopped, detail)
 SELECT name, 'index ' || relname, reader, false, format('does not begin with %I, so that EXPLAIN ANALYZE tells whether other tenants '
 	'have a value: '
-	'DROP INDEX %s; CREATE INDEX ON %s (%1$I, …)', tenant_column, indexrelid::regclass, ident)
+	'DROP INDEX %s; CREATE INDEX ON %s (%1$I, ...)', tenant_column, indexrelid::regclass, ident)
 FROM brownie_revealing r WHERE NOT is_sign_in AND NOT indisprimary AND reader IS NOT NULL
 	-- What the primary key tells anyway.
 	AND NOT EXISTS (SELECT FROM brownie_revealing p WHERE p.ident = r.ident AND p.indisprimary AND p.first_column = r.first_column)

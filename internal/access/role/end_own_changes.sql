@@ -1,5 +1,5 @@
 -- Ends sessions of the role that are in the middle of changing the role itself, as everybody may to some degree (ALTER ROLE
--- CURRENT_USER SET …): an open transaction of that kind would keep it from being changed or dropped.
+-- CURRENT_USER SET ...): an open transaction of that kind would keep it from being changed or dropped.
 DO $$
 DECLARE
 	role name := current_setting('brownie.wanted')::jsonb->>'before';

@@ -288,7 +288,8 @@ func Value[T any](t testing.TB, database, sql string, args ...any) T {
 func connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
 	config := Must(pgx.ParseConfig(Server(t, database).URL(database)))(t)
-	config.RuntimeParams["search_path"] = "public" // also where the database's own finds nothing
+	config.RuntimeParams["search_path"] = "public"   // also where the database's own finds nothing
+	config.RuntimeParams["client_encoding"] = "UTF8" // also where the database has another
 	conn, err := pgx.ConnectConfig(context.Background(), config)
 	if err != nil {
 		t.Fatal(err)
