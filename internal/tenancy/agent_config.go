@@ -28,8 +28,8 @@ type AgentConfig struct {
 }
 
 const agentConfigColumns = `
-	a.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.created_at)) AS created_at,
-	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.updated_at)) AS updated_at,
+	a.id, ` + calendar + `a.created_at)) AS created_at,
+	` + calendar + `a.updated_at)) AS updated_at,
 	a.organization_id, a.team_id, a.name, a.description,
 	lower(a.agent_type::text COLLATE "C") AS agent_type, a.config::text AS config,
 	CASE WHEN json_typeof(a.triggers) <> 'null' THEN a.triggers::text END AS triggers,
@@ -118,7 +118,7 @@ const updateAgentConfigSQL = `
 		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE a.is_active END,
 		version = a.version + 1
 	WHERE a.organization_id = @organization_id AND a.id = @id
-		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', a.updated_at)) = @updated_at AND (
+		AND ` + calendar + `a.updated_at)) = @updated_at AND (
 		NOT @changes::text[] && '{team_id,name}' OR NOT EXISTS (
 			SELECT FROM public.agent_configs WHERE organization_id = a.organization_id AND team_id = @team_id AND name = @name))
 	RETURNING` + agentConfigColumns

@@ -29,8 +29,8 @@ type Config struct {
 }
 
 const configColumns = `
-	c.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', c.created_at)) AS created_at,
-	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', c.updated_at)) AS updated_at,
+	c.id, ` + calendar + `c.created_at)) AS created_at,
+	` + calendar + `c.updated_at)) AS updated_at,
 	c.organization_id, c.team_id, c.name, c.description,
 	lower(c.config_type::text COLLATE "C") AS config_type, lower(c.status::text COLLATE "C") AS status, c.priority, c.name_pattern,
 	c.severity_pattern, c.team_pattern, CASE WHEN json_typeof(c.config_json) <> 'null' THEN c.config_json::text END AS config_json,
@@ -104,7 +104,7 @@ const updateConfigSQL = `
 		is_active = CASE WHEN 'is_active' = ANY(@changes::text[]) THEN @is_active ELSE c.is_active END,
 		version = c.version + 1
 	WHERE c.organization_id = @organization_id AND c.id = @id
-		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', c.updated_at)) = @updated_at AND (
+		AND ` + calendar + `c.updated_at)) = @updated_at AND (
 		NOT @changes::text[] && '{team_id,name}' OR NOT EXISTS (
 			SELECT FROM public.configs
 			WHERE organization_id = c.organization_id AND team_id IS NOT DISTINCT FROM @team_id::uuid AND name = @name))

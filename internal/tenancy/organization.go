@@ -25,8 +25,8 @@ type Organization struct {
 }
 
 const organizationColumns = `
-	o.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', o.created_at)) AS created_at,
-	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', o.updated_at)) AS updated_at,
+	o.id, ` + calendar + `o.created_at)) AS created_at,
+	` + calendar + `o.updated_at)) AS updated_at,
 	o.name, o.slug, o.description, o.is_active,
 	CASE WHEN json_typeof(o.settings) <> 'null' THEN o.settings::text END AS settings, o.max_teams, o.max_users_per_team,
 	coalesce(x.force_destroy, false) AS force_destroy `
@@ -88,7 +88,7 @@ const updateOrganizationSQL = `
 			max_teams = CASE WHEN 'max_teams' = ANY(@changes::text[]) THEN @max_teams ELSE o.max_teams END,
 			max_users_per_team = CASE WHEN 'max_users_per_team' = ANY(@changes::text[])
 				THEN @max_users_per_team ELSE o.max_users_per_team END
-		WHERE id = @id AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', updated_at)) = @updated_at RETURNING *
+		WHERE id = @id AND ` + calendar + `updated_at)) = @updated_at RETURNING *
 	), x AS (
 		INSERT INTO brownie.organization_options AS x (organization_id, force_destroy) SELECT id, @force_destroy FROM o
 		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = EXCLUDED.force_destroy RETURNING *

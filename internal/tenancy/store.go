@@ -26,6 +26,10 @@ type Row struct {
 	UpdatedAt time.Time `db:"updated_at"`
 }
 
+// calendar begins the expression, which the time and "))" end, for a time as RFC 3339 can write it. PostgreSQL has earlier and later
+// ones, and infinity.
+const calendar = `greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', `
+
 func (r Row) row() Row { return r }
 
 // Versioned is what a table has whose changes are counted.

@@ -24,8 +24,8 @@ type Team struct {
 }
 
 const teamColumns = `
-	t.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', t.created_at)) AS created_at,
-	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', t.updated_at)) AS updated_at,
+	t.id, ` + calendar + `t.created_at)) AS created_at,
+	` + calendar + `t.updated_at)) AS updated_at,
 	t.organization_id, t.name, t.slug, t.description, t.is_active,
 	CASE WHEN json_typeof(t.permissions) <> 'null' THEN t.permissions::text END AS permissions,
 	CASE WHEN json_typeof(t.settings) <> 'null' THEN t.settings::text END AS settings `
@@ -104,7 +104,7 @@ const updateTeamSQL = `
 		permissions = CASE WHEN 'permissions' = ANY(@changes::text[]) THEN @permissions::text::json ELSE t.permissions END,
 		settings = CASE WHEN 'settings' = ANY(@changes::text[]) THEN @settings::text::json ELSE t.settings END
 	WHERE t.organization_id = @organization_id AND t.id = @id
-		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', t.updated_at)) = @updated_at
+		AND ` + calendar + `t.updated_at)) = @updated_at
 	RETURNING` + teamColumns
 
 // UpdateTeam changes a team from before to after. It returns a [*ConflictError] when it no longer is what before says,

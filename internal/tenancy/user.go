@@ -28,8 +28,8 @@ type User struct {
 }
 
 const userColumns = `
-	u.id, greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.created_at)) AS created_at,
-	greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.updated_at)) AS updated_at,
+	u.id, ` + calendar + `u.created_at)) AS created_at,
+	` + calendar + `u.updated_at)) AS updated_at,
 	u.organization_id, u.team_id, u.email, u.username, u.full_name,
 	lower(u.role::text COLLATE "C") AS role, u.is_active, u.is_verified, u.oidc_provider, u.oidc_subject,
 	CASE WHEN json_typeof(u.preferences) <> 'null' THEN u.preferences::text END AS preferences `
@@ -134,7 +134,7 @@ const updateUserSQL = `
 		oidc_subject = CASE WHEN 'oidc_subject' = ANY(@changes::text[]) THEN @oidc_subject ELSE u.oidc_subject END,
 		preferences = CASE WHEN 'preferences' = ANY(@changes::text[]) THEN @preferences::text::json ELSE u.preferences END
 	WHERE u.organization_id = @organization_id AND u.id = @id
-		AND greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.updated_at)) = @updated_at
+		AND ` + calendar + `u.updated_at)) = @updated_at
 		AND u.deleted_at IS NULL AND (
 		u.team_id = @team_id OR (
 			SELECT count(*) FROM public.users WHERE organization_id = u.organization_id AND team_id = @team_id AND deleted_at IS NULL
@@ -172,7 +172,7 @@ func (s *Store) userError(ctx context.Context, u User, err error) error {
 
 const userWithSQL = `
 	SELECT u.id, u.email, CASE WHEN u.deleted_at IS NOT NULL THEN
-		greatest('0001-01-01T00:00:00Z', least('9999-12-31T23:59:59.999999Z', u.deleted_at)) END AS deleted_at, o.slug AS organization
+		` + calendar + `u.deleted_at)) END AS deleted_at, o.slug AS organization
 	FROM public.users u JOIN public.organizations o ON o.id = u.organization_id
 	WHERE ($1 = 'email' AND u.email = $2) OR ($1 = 'username' AND u.username = $2) OR ($1 = 'oidc_subject' AND u.oidc_subject = $2)`
 
