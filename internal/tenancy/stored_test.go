@@ -247,6 +247,10 @@ func TestTimesThatNoClockShows(t *testing.T) {
 	if _, err := tenant.store.CreateUser(t.Context(), newUser(team, "jane")); !errors.As(err, &duplicate) {
 		t.Errorf("got %v, want a duplicate of the deleted user", err)
 	}
+	wish := string(testdb.Must(json.Marshal(tenancy.Wish{Kind: "user", OrganizationID: &other.ID, Email: &user.Email}))(t))
+	if facts, err := tenant.store.Facts(t.Context(), []string{wish}); err != nil || len(facts[wish]) != 1 || facts[wish][0].DeletedAt == nil {
+		t.Errorf("the plan: got %+v, %v, want the deleted user", facts[wish], err)
+	}
 }
 
 // A row from before a check cannot be changed as long as it violates it; the error names the attribute.

@@ -86,7 +86,8 @@ const factsSQL = `
 			WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL AND id IS DISTINCT FROM w.id) ELSE 0 END
 		FROM w JOIN public.teams t ON t.id = w.team_id
 	)
-	SELECT f.n, f.attribute, f.value, f.id, f.organization_id, o.slug AS organization, t.slug AS team, f.deleted_at, f.count,
+	SELECT f.n, f.attribute, f.value, f.id, f.organization_id, o.slug AS organization, t.slug AS team,
+		CASE WHEN f.deleted_at IS NOT NULL THEN ` + calendar + `f.deleted_at)) END AS deleted_at, f.count,
 		CASE f.attribute WHEN 'team_id' THEN o.max_users_per_team ELSE o.max_teams END AS max
 	FROM found f JOIN public.organizations o ON o.id = f.organization_id LEFT JOIN public.teams t ON t.id = f.team_id`
 
