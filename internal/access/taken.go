@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // It finds each name by the index; names that differ by case alone are left to the change itself, which looks at all roles.
@@ -21,3 +22,6 @@ func (s *Store) TakenNames(ctx context.Context, names []string) (map[string]bool
 
 // NameTaken says that a role has the name.
 func NameTaken(name string) *DuplicateError { return duplicateError(name, name) }
+
+// NameMayBeTaken says that a role has the name, of which nobody can tell whether it keeps it.
+func NameMayBeTaken(name string) error { return problem.MayBeFreed("role", NameTaken(name)) }

@@ -2,7 +2,10 @@
 // could be imported instead, and the remedy. It is below all domains and knows none of them.
 package problem
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrNotFound says that the object does not exist.
 var ErrNotFound = errors.New("not found")
@@ -67,3 +70,22 @@ func (p *Problem) Remedy() string { return p.remedy }
 
 // Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.cause }
+
+// MayBeFreed is for a plan that refers to a value which another object has: nobody can tell yet whether that keeps it.
+func MayBeFreed(noun string, taken Error) error {
+	return New(taken.Error()+", and Terraform has not told yet whether this plan frees it",
+		fmt.Sprintf("If the plan destroys or renames that %s, the apply waits for it, or, if everything that Terraform works on at once "+
+			"would wait (-parallelism), has to be repeated; if not, the apply fails. If both are the same %s under another address or key "+
+			"of a for_each, write a moved block instead", noun, noun)).On(taken.Attribute())
+}
+
+// CouldNotWait says of an error that may pass by itself why nobody waited for that.
+func CouldNotWait(err error) error {
+	told := New(err.Error(), "It could not wait for this apply to change that, because all that Terraform works on at once was waiting "+
+		"(-parallelism): if the plan frees what is in the way, apply again").Because(err)
+	var about Error
+	if errors.As(err, &about) {
+		told = told.On(about.Attribute()).Importable(about.ImportID())
+	}
+	return told
+}

@@ -163,7 +163,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 	walk := &tf.Walk{}
 	vaultBackend := pki.Backend(vault, access.CanLogIn(db, config, walk))
 	backends := func(readable *postgres.DB) tf.Backends {
-		tenants := tenancy.Backend(readable)
+		tenants := tenancy.Backend(readable, walk)
 		return tf.Backends{
 			tenants, tenancy.Plans(tenants, walk), access.Backend(db, readable, config, walk), vaultBackend,
 			migrate.Backend(readable, p.version),

@@ -22,14 +22,10 @@ func swapError(noun string, taken *DuplicateError) *SwapError {
 			"again", taken.Attribute())).On(taken.Attribute()).Because(taken)}
 }
 
-// crowd is how many changes may wait at once: Terraform makes ten at a time, and if all of them waited, nothing could end it.
-const crowd = 9
-
 // waits are the changes of this process that wait for a value which another row has.
 type waits struct {
 	mu sync.Mutex
 	on map[string]*wait // by the ID of the row that is to get the value
-	n  int
 }
 
 type wait struct {
@@ -38,13 +34,12 @@ type wait struct {
 	told   bool
 }
 
-func (w *waits) add(id, holder string) (mine *wait, crowded bool) {
+func (w *waits) add(id, holder string) *wait {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.n++
-	mine = &wait{holder: holder, swap: make(chan struct{})}
+	mine := &wait{holder: holder, swap: make(chan struct{})}
 	if id == "" { // a row that does not exist yet has nothing that others could wait for
-		return mine, w.n > crowd
+		return mine
 	}
 	if w.on == nil {
 		w.on = map[string]*wait{}
@@ -58,7 +53,7 @@ func (w *waits) add(id, holder string) (mine *wait, crowded bool) {
 		}
 		circle = append(circle, next)
 	}
-	return mine, w.n > crowd
+	return mine
 }
 
 func tellSwap(circle []*wait) {
@@ -73,7 +68,6 @@ func tellSwap(circle []*wait) {
 func (w *waits) remove(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.n--
 	delete(w.on, id)
 }
 
@@ -92,21 +86,34 @@ func patient[T any](ctx context.Context, s *Store, noun, id string, change func(
 			return changed, err
 		}
 		before = err
-		mine, crowded := s.waits.add(id, taken.Existing.ID)
-		if crowded {
-			deadline = time.Now()
-		}
-		select {
-		case <-ctx.Done():
-			s.waits.remove(id)
-			return changed, err
-		case <-mine.swap:
-			s.waits.remove(id)
+		if swapped, crowded := s.pause(ctx, id, taken.Existing.ID, pause); crowded {
+			return changed, problem.CouldNotWait(err)
+		} else if swapped {
 			return changed, swapError(noun, taken)
-		case <-time.After(pause):
+		} else if ctx.Err() != nil {
+			return changed, err
 		}
-		s.waits.remove(id)
 	}
+}
+
+// pause waits for the row that has what the one with the ID is to get.
+func (s *Store) pause(ctx context.Context, id, holder string, pause time.Duration) (swapped, crowded bool) {
+	if s.Wait != nil {
+		done, may := s.Wait()
+		if !may {
+			return false, true
+		}
+		defer done()
+	}
+	mine := s.waits.add(id, holder)
+	defer s.waits.remove(id)
+	select {
+	case <-ctx.Done():
+	case <-mine.swap:
+		return true, false
+	case <-time.After(pause):
+	}
+	return false, false
 }
 
 // inTheWay tells whether an error may pass by itself, and which row has the value, if one has.

@@ -44,6 +44,8 @@ type Store struct {
 	// Patience is how long a change waits for a name that another row still has, or for a limit, before that is an error. An apply
 	// frees them in no certain order.
 	Patience time.Duration
+	// Wait, if it is set, tells whether one more change may wait. done ends that.
+	Wait func() (done func(), may bool)
 
 	waits         waits
 	db            *postgres.DB

@@ -129,12 +129,7 @@ func (f Fact) Taken(kind string) *DuplicateError {
 }
 
 // MayBeTaken says that another row has the value, of which nobody can tell whether it keeps it.
-func (f Fact) MayBeTaken(kind string) error {
-	taken := f.Taken(kind)
-	return problem.New(taken.Error()+", and Terraform has not told yet whether this plan frees it",
-		fmt.Sprintf("If the plan destroys or renames that %s, the apply waits for it; if not, the apply fails. If both are the same %s "+
-			"under another address or key of a for_each, write a moved block instead", kind, kind)).On(f.Attribute)
-}
+func (f Fact) MayBeTaken(kind string) error { return problem.MayBeFreed(kind, f.Taken(kind)) }
 
 // Swapped says that the row which has the value is to get the one that is given up for it.
 func (f Fact) Swapped(kind string) *SwapError { return swapError(kind, f.Taken(kind)) }

@@ -41,6 +41,9 @@ func (r *roleResource) planName(ctx context.Context, name, organization types.St
 			Organization: before.OrganizationID.ValueString(), Leaves: !organization.Equal(before.OrganizationID), Keeps: []tf.Claim{claim},
 		})
 	}
+	if id == wanted && walk.Doubted(claim) {
+		refuseName(before.Name, name, sharedName(wanted), &resp.Diagnostics)
+	}
 	if id == wanted || replaced == wanted || walk.IsApply() {
 		return
 	}
@@ -48,14 +51,22 @@ func (r *roleResource) planName(ctx context.Context, name, organization types.St
 		id = uuid.NewString()
 	}
 	if walk.Claims(claim, id) != "" {
-		refuseName(before.Name, name, problem.New(fmt.Sprintf("another block is to have name %q, too", wanted),
-			"Give one of them another name").On("name"), &resp.Diagnostics)
+		refuseName(before.Name, name, sharedName(wanted), &resp.Diagnostics)
 		return
 	}
-	taken, err := r.Backend.taken.Get(ctx, wanted)
-	if err == nil && taken && walk.Fate(ctx, "role", wanted, claim) == tf.Kept {
-		refuseName(before.Name, name, access.NameTaken(wanted), &resp.Diagnostics)
+	if taken, err := r.Backend.taken.Get(ctx, wanted); err != nil || !taken {
+		return
 	}
+	switch fate := walk.Fate(ctx, "role", wanted, claim); {
+	case fate == tf.Kept:
+		refuseName(before.Name, name, access.NameTaken(wanted), &resp.Diagnostics)
+	case fate == tf.Unclear && walk.Refreshes(): // an apply, which does not refresh, says it itself
+		tf.AddWarning(&resp.Diagnostics, "Read before you apply the role", "role", wanted, access.NameMayBeTaken(wanted))
+	}
+}
+
+func sharedName(name string) error {
+	return problem.New(fmt.Sprintf("another block is to have name %q, too", name), "Give one of them another name").On("name")
 }
 
 func refuseName(before, name types.String, err error, diags *diag.Diagnostics) {
@@ -85,7 +96,8 @@ func takenNames(store *access.Store) func(ctx context.Context, names []string) (
 const patience = 10 * time.Second
 
 // patiently repeats a change while its name is taken.
-func patiently(ctx context.Context, change func() (access.Role, error)) (access.Role, error) {
+func (b *backend) patiently(ctx context.Context, change func() (access.Role, error)) (access.Role, error) {
+	b.walk.Applies()
 	deadline := time.Now().Add(patience)
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		role, err := change()
@@ -93,10 +105,16 @@ func patiently(ctx context.Context, change func() (access.Role, error)) (access.
 		if !errors.As(err, &taken) || time.Now().After(deadline) {
 			return role, err
 		}
+		done, may := b.walk.Wait()
+		if !may {
+			return role, problem.CouldNotWait(err)
+		}
 		select {
 		case <-ctx.Done():
+			done()
 			return role, err
 		case <-time.After(pause):
+			done()
 		}
 	}
 }

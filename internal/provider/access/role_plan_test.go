@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
@@ -42,5 +43,50 @@ func TestAccRoleNameThatIsTaken(t *testing.T) {
 	refuse(`a role named "taken-1" exists already`)
 	w.Write(roleBlock("b", "taken-3") + roleBlock("c", "taken-2"))
 	w.NoChanges()
+	w.MustRun("destroy", "-auto-approve")
+}
+
+// Where Terraform works on one object at a time, nobody can tell whether a role that has the name keeps it.
+func TestAccRoleNamesOneAtATime(t *testing.T) {
+	t.Parallel()
+	keyed := func(prefix string) string {
+		return fmt.Sprintf(`
+resource "brownie_role" "keyed" {
+  for_each = { for n in range(6) : "%s-${n}" => n }
+  name     = "one-at-a-time-${each.value}"
+  access   = "reader"
+}
+`, prefix)
+	}
+	const last = "one-at-a-time-last"
+	w := acctest.NewWorkspace(t, testdb.Migrated(t), keyed("a")+roleBlock("late", last))
+	w.MustRun("apply", "-auto-approve")
+	w.Write(keyed("b") + roleBlock("late", last))
+	w.MustRun("plan", "-parallelism=1")
+	for again := range 5 {
+		output, err := w.Run("apply", "-auto-approve", "-parallelism=1")
+		if err == nil {
+			break
+		}
+		if again == 4 || !acctest.Says("if the plan frees what is in the way, apply again").MatchString(output) {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
+	w.NoChanges()
+
+	early := strings.Replace(roleBlock("early", last), "}", "  depends_on = [brownie_role.keyed]\n}", 1) // so that something was read
+	late := func(name string) string {
+		return strings.Replace(roleBlock("late", name), "}", "  depends_on = [brownie_role.early]\n}", 1)
+	}
+	w.Write(keyed("b") + early + late(last+"-2"))
+	if output := w.MustRun("plan", "-parallelism=1"); !acctest.Says("Terraform has not told yet whether this plan frees it").MatchString(output) {
+		t.Error(output)
+	}
+	w.Write(keyed("b") + early + late(last))
+	output, err := w.Run("plan", "-parallelism=1")
+	if err == nil || !acctest.Says(`another block is to have name "`+last+`", too`).MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
+	w.Write(keyed("b") + roleBlock("late", last))
 	w.MustRun("destroy", "-auto-approve")
 }

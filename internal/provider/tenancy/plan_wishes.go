@@ -153,13 +153,17 @@ func (p *plans) tell(c change) {
 // check returns what the apply would refuse, as far as that is certain.
 func (p *plans) check(ctx context.Context, c change) error {
 	p.tell(c)
+	if c.state != nil {
+		if err := p.kept(c); err != nil {
+			return err
+		}
+	}
 	if p.walk.IsApply() || p.silent.Load() || len(c.wanted) == 0 && !c.comes {
 		return nil
 	}
 	for attribute, claim := range c.wanted {
 		if other := p.walk.Claims(claim, c.id); other != "" && other != c.replaced {
-			return problem.New(fmt.Sprintf("another block is to have %s %q, too", attribute, c.plan.get(attribute)),
-				fmt.Sprintf("Give one of them another %s", attribute)).On(attribute)
+			return c.shared(attribute)
 		}
 	}
 	wish, err := json.Marshal(c.wish())
@@ -183,6 +187,21 @@ func (p *plans) check(ctx context.Context, c change) error {
 		}
 	}
 	return unsure
+}
+
+// kept: what was planned before, in the hope that this object gives up a value, must not have hoped in vain.
+func (p *plans) kept(c change) error {
+	for attribute, claim := range c.plan.claims(c.kind) {
+		if _, wanted := c.wanted[attribute]; !wanted && p.walk.Doubted(claim) {
+			return c.shared(attribute)
+		}
+	}
+	return nil
+}
+
+func (c change) shared(attribute string) error {
+	return problem.New(fmt.Sprintf("another block is to have %s %q, too", attribute, c.plan.get(attribute)),
+		fmt.Sprintf("Give one of them another %s", attribute)).On(attribute)
 }
 
 // taken: a row that has the value may be one that the plan destroys, or gives another value.

@@ -12,17 +12,17 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
-// Backend is what this domain's resources and data sources work with.
-func Backend(db *postgres.DB) *tenancy.Store {
+// Backend is what this domain's resources and data sources work with. walk is shared by all rooms.
+func Backend(db *postgres.DB, walk *tf.Walk) *tenancy.Store {
 	store := tenancy.New(db)
-	store.Patience = patience
+	store.Patience, store.Wait = patience, walk.Wait
 	return store
 }
 
 // patience is how long an apply waits for what the same apply may be about to free: a name, a place within a limit.
 const patience = 10 * time.Second
 
-// Plans is what the resources of this room plan with. walk is shared by all rooms.
+// Plans is what the resources of this room plan with.
 func Plans(store *tenancy.Store, walk *tf.Walk) *plans { return newPlans(store, walk) }
 
 // Resources lists the resources.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +20,7 @@ type Walk struct {
 	outcomes map[Object]Outcome
 	members  map[string][]Object // of each organization
 	claims   map[Claim]string
+	doubted  map[Claim]bool // whether it becomes free was left open
 	arrivals map[string]int64
 	news     time.Time
 	reading  bool // objects are refreshed
@@ -155,102 +155,6 @@ func (w *Walk) Members(organization string) map[Object]Outcome {
 	return found
 }
 
-// slots is how many objects Terraform works on at once, unless it is told otherwise (-parallelism).
-const slots = 10
-
-// How long a silence tells that nothing more will be heard. A good plan is refused if it is too short: Terraform may be waiting for
-// another provider.
-const (
-	silence = 3 * time.Second
-	// A process that has read nothing may be an apply's, in which a change elsewhere may take its time.
-	longSilence = 10 * time.Second
-	// Where Terraform's order makes it likely that all was heard.
-	shortSilence = 700 * time.Millisecond
-	longest      = 30 * time.Second
-)
-
-// HearLast waits for a moment for what may come late, although it should have come before.
-func (w *Walk) HearLast(ctx context.Context) {
-	w.hear(ctx, func() time.Duration { return shortSilence }, func() bool { return false })
-}
-
-// Hear waits until the walk has nothing more to tell, or done says that enough is known. It returns false when that cannot be found out:
-// this is an apply, objects are not refreshed, or every slot of Terraform is taken by somebody who waits.
-func (w *Walk) Hear(ctx context.Context, done func() bool) (complete bool) {
-	return w.hear(ctx, w.untilSilent, done)
-}
-
-func (w *Walk) untilSilent() time.Duration {
-	if w.reading {
-		return silence
-	}
-	return longSilence
-}
-
-func (w *Walk) hear(ctx context.Context, wanted func() time.Duration, done func() bool) (complete bool) {
-	start := time.Now()
-	w.count(1)
-	defer w.count(-1)
-	if done() {
-		return true
-	}
-	for ctx.Err() == nil && time.Since(start) < longest {
-		w.mu.Lock()
-		enough := time.Since(later(w.news, start)) >= wanted()
-		hopeless := w.applying || w.unread || w.waiting >= slots
-		w.mu.Unlock()
-		switch {
-		case hopeless:
-			return false
-		case done() || enough:
-			return true
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return false
-}
-
-// Fate is what will become of a unique value that an object has.
-type Fate int
-
-// What may become of it.
-const (
-	Unclear Fate = iota // nothing was planned for the object yet, and it is the workspace's, or may be
-	Freed
-	Kept // the object is planned to keep it, or is none of the workspace's
-)
-
-// Fate tells what will become of the unique value that an object has. What was read is planned at once, as a rule, so that a short
-// silence is enough to call it unclear; that an object is none of the workspace's takes a longer one.
-func (w *Walk) Fate(ctx context.Context, kind, id string, value Claim) Fate {
-	complete := w.hear(ctx, func() time.Duration {
-		if _, heard := w.outcomes[Object{kind, id}]; heard {
-			return shortSilence
-		}
-		return w.untilSilent()
-	}, func() bool {
-		outcome, _ := w.Outcome(kind, id)
-		return outcome.Planned
-	})
-	outcome, heard := w.Outcome(kind, id)
-	switch {
-	case w.Takes(kind, id, value), !heard && complete:
-		return Kept
-	case outcome.Planned:
-		return Freed
-	}
-	return Unclear
-}
-
-// Takes tells whether an object is planned to get, or to keep, a unique value.
-func (w *Walk) Takes(kind, id string, value Claim) bool {
-	outcome, _ := w.Outcome(kind, id)
-	return outcome.Planned && !outcome.Goes && slices.Contains(outcome.Keeps, value)
-}
-
 // rowKey is where the plan of an object keeps its ID: when the object is to be replaced, Terraform hands it on to the plan of the
 // new one.
 const rowKey = "row"
@@ -263,17 +167,4 @@ func Replaced(ctx context.Context, id string, req resource.ModifyPlanRequest, re
 	}
 	row, _ := req.Private.GetKey(ctx, rowKey)
 	return strings.Trim(string(row), `"`)
-}
-
-func (w *Walk) count(change int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.waiting += change
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
