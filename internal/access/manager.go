@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -35,13 +34,12 @@ const managerSQL = `
 	FROM pg_catalog.pg_roles l JOIN pg_catalog.pg_class b ON b.oid = pg_catalog.to_regclass('brownie.role_bindings')
 	WHERE l.rolname = current_user`
 
-// askManager bounds how long a plan waits for a database that may not be there yet.
-const askManager = 5 * time.Second
-
 func (s *Store) askManager() (manager, error) {
 	// It is asked once, whoever is the first and however long that one stays.
-	ctx, cancel := context.WithTimeout(context.Background(), askManager)
-	defer cancel()
+	return postgres.Ask(context.Background(), new(postgres.Question), s.readManager)
+}
+
+func (s *Store) readManager(ctx context.Context) (manager, error) {
 	rows, err := postgres.Change[manager](ctx, s.db, postgres.Statement{SQL: connectGroupSQL},
 		postgres.Statement{SQL: managerSQL, Args: []any{pgx.StrictNamedArgs{"groups": GroupRoles()}}})
 	if err == nil && len(rows) == 0 {

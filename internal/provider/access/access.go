@@ -3,8 +3,6 @@ package access
 
 import (
 	"context"
-	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -34,7 +32,10 @@ func (b *backend) apply() *access.Store {
 // Backend makes it. What only reads may read from another server than the one that accepts writes.
 func Backend(writable, readable *postgres.DB, connection postgres.Config, walk *tf.Walk) *backend {
 	b := &backend{Store: access.New(readable), writable: access.New(writable), connection: connection, walk: walk}
-	b.taken.Load = takenNames(b.Store)
+	var question postgres.Question // A plan that only makes new roles needs no database.
+	b.taken.Load = func(ctx context.Context, names []string) (map[string]bool, error) {
+		return postgres.Ask(ctx, &question, func(ctx context.Context) (map[string]bool, error) { return b.TakenNames(ctx, names) })
+	}
 	return b
 }
 
@@ -48,25 +49,18 @@ func DataSources() []func() datasource.DataSource {
 	return []func() datasource.DataSource{newRoleDataSource, newLoginDataSource, newTenantIsolationDataSource}
 }
 
-// askLogins bounds how long a plan waits for a database that only a warning asks.
-const askLogins = 5 * time.Second
-
-// CanLogIn returns what tells whether a role may log in or is to be made by the same plan, if the database can be asked. One that did
-// not answer is not asked again.
+// CanLogIn returns what tells whether a role may log in or is to be made by the same plan, if the database can be asked.
 func CanLogIn(db *postgres.DB, config postgres.Config, walk *tf.Walk) func(context.Context, string) (can, known bool) {
 	store := access.New(db)
-	var silent atomic.Bool
+	var question postgres.Question
 	return func(ctx context.Context, role string) (can, known bool) {
 		if walk.Claimed(nameClaim(role)) {
 			return true, true
 		}
-		if config.Host == "" || len(config.Unknown) > 0 || silent.Load() {
+		if config.Host == "" || len(config.Unknown) > 0 {
 			return false, false
 		}
-		ctx, cancel := context.WithTimeout(ctx, askLogins)
-		defer cancel()
-		can, err := store.CanLogIn(ctx, role)
-		silent.CompareAndSwap(false, err != nil)
+		can, err := postgres.Ask(ctx, &question, func(ctx context.Context) (bool, error) { return store.CanLogIn(ctx, role) })
 		return can, err == nil
 	}
 }

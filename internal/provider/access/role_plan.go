@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,21 +74,6 @@ func refuseName(before, name types.String, err error, diags *diag.Diagnostics) {
 		return
 	}
 	tf.AddError(diags, "update", "role", before.ValueString(), err)
-}
-
-// takenNames asks the database which names are taken, until it does not answer: a plan that only makes new roles needs none.
-func takenNames(store *access.Store) func(ctx context.Context, names []string) (map[string]bool, error) {
-	var silent atomic.Bool
-	return func(ctx context.Context, names []string) (map[string]bool, error) {
-		if silent.Load() {
-			return nil, nil
-		}
-		ctx, cancel := context.WithTimeout(ctx, askLogins)
-		defer cancel()
-		taken, err := store.TakenNames(ctx, names)
-		silent.CompareAndSwap(false, err != nil)
-		return taken, err
-	}
 }
 
 // patience is how long an apply waits for a role that the same apply may be about to drop or rename.

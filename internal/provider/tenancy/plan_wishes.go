@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
@@ -158,7 +156,7 @@ func (p *plans) check(ctx context.Context, c change) error {
 			return err
 		}
 	}
-	if p.walk.IsApply() || p.silent.Load() || len(c.wanted) == 0 && !c.comes {
+	if p.walk.IsApply() || len(c.wanted) == 0 && !c.comes {
 		return nil
 	}
 	for attribute, claim := range c.wanted {
@@ -278,18 +276,4 @@ func (p *plans) maximum(place tenancy.Fact) int32 {
 		return m.users
 	}
 	return m.teams
-}
-
-// answerIn bounds how long a plan waits for a database that it could do without.
-const answerIn = 5 * time.Second
-
-func (p *plans) loadFacts(ctx context.Context, wishes []string) (map[string][]tenancy.Fact, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerIn)
-	defer cancel()
-	facts, err := p.store.Facts(ctx, wishes)
-	if postgres.Unreachable(err) || errors.Is(err, postgres.ErrNotMigrated) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.As(err, new(*postgres.ConfigError)) {
-		p.silent.Store(true)
-	}
-	return facts, err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -25,8 +24,8 @@ type plans struct {
 
 	organizations, teams postgres.Loader[tenancy.Remains]
 	facts                postgres.Loader[[]tenancy.Fact]
-	silent               atomic.Bool // the database does not answer
-	maxima               sync.Map    // of each organization that is planned
+	wishes               postgres.Question
+	maxima               sync.Map // of each organization that is planned
 }
 
 func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
@@ -43,7 +42,11 @@ func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
 		}
 		return store.RemainsOfTeams(ctx, ids, p.going(organizations, ids))
 	}
-	p.facts.Load = p.loadFacts
+	p.facts.Load = func(ctx context.Context, wishes []string) (map[string][]tenancy.Fact, error) {
+		return postgres.Ask(ctx, &p.wishes, func(ctx context.Context) (map[string][]tenancy.Fact, error) {
+			return store.Facts(ctx, wishes)
+		})
+	}
 	return p
 }
 
