@@ -225,10 +225,11 @@ func (db *DB) connectRemedy(code string) string {
 		switch {
 		case db.config.SSLMode == "disable":
 			return "Set sslmode: the server may want TLS (its pg_hba.conf decides)"
-		case db.config.SSLCert == "":
+		case db.config.SSLCert == "" && db.config.ClientCertificate == nil:
 			return "Set sslcert and sslkey: the server may want a client certificate (its pg_hba.conf decides)"
 		}
-		return "Check username, that this role may log in, and that the certificate's common name is its name"
+		return "Check username, that this role may log in, that the certificate's common name is its name, and that the server's " +
+			"ssl_ca_file has the root of the certificate's issuer (one that it does not know is not even shown to it)"
 	case codeInvalidPassword:
 		switch _, ignored := db.config.passwordsOfFile(); {
 		case db.config.Password != "":

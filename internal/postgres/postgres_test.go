@@ -2,9 +2,15 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -84,6 +90,9 @@ func TestConnectionErrors(t *testing.T) {
 		"other role":     {func(c *postgres.Config) { c.Username = "nobody-known" }, []string{`role "nobody-known"`, "common name"}},
 		"no certificate": {func(c *postgres.Config) { c.SSLCert, c.SSLKey = "", "" }, []string{"certificate", "Set sslcert and sslkey"}},
 		"unknown CA":     {func(c *postgres.Config) { c.SSLRootCert = "system" }, []string{"unknown authority", "sslrootcert"}},
+		"untrusted issuer": {func(c *postgres.Config) {
+			c.SSLCert, c.SSLKey, c.ClientCertificate = "", "", selfSigned(t)
+		}, []string{"certificate", "ssl_ca_file"}},
 		"missing file":   {func(c *postgres.Config) { c.SSLCert = "/missing.pem" }, []string{`"sslcert"`, "no such file"}},
 		"mixed pair":     {func(c *postgres.Config) { c.SSLKey = other.SSLKey }, []string{`"sslcert"`, "usable pair"}},
 	} {
@@ -104,6 +113,25 @@ func TestConnectionErrors(t *testing.T) {
 				t.Errorf("the message is not for people: %s", err)
 			}
 		})
+	}
+}
+
+// selfSigned gives a client certificate whose issuer no server knows.
+func selfSigned(t *testing.T) func(context.Context) (*tls.Certificate, error) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "postgres"}, NotAfter: time.Now().Add(time.Hour),
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(context.Context) (*tls.Certificate, error) {
+		return &tls.Certificate{Certificate: [][]byte{certificate}, PrivateKey: key}, nil
 	}
 }
 

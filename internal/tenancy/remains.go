@@ -109,11 +109,16 @@ func (r Remains) Refusal() *NotEmptyError {
 			"of by literal ids"), r.Usage}
 }
 
-// Doubt says what is deleted, or stands in the way, unless somebody means to delete it.
-func (r Remains) Doubt() error {
+// Doubt says what is deleted, or stands in the way, unless somebody means to delete it. Of a forced destroy it says whether the
+// numbers may include what somebody means to delete.
+func (r Remains) Doubt(inclusive bool) error {
 	if r.Forced {
-		return problem.New(fmt.Sprintf("%s has %s, as far as this plan does not destroy them, and force_destroy deletes them with it",
-			r.where(), list(r.counts())), "Read the numbers before you apply: nothing brings them back")
+		which := "which this plan does not list"
+		if inclusive {
+			which = "what this plan lists included"
+		}
+		return problem.New(fmt.Sprintf("%s has %s, %s, and force_destroy deletes them with it", r.where(), list(r.counts()), which),
+			"Read the numbers before you apply: nothing brings them back")
 	}
 	return problem.New(fmt.Sprintf("%s still has %s, and Terraform has not told yet which of them this plan destroys",
 		r.where(), list(r.counts())),

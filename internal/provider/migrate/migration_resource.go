@@ -132,7 +132,8 @@ func (r *migrationResource) Schema(_ context.Context, _ resource.SchemaRequest, 
 			"pending": pendingAttribute("Migrations that are known, not applied and needed for `version`, in the order in which " +
 				"they run. The plan lists what the " +
 				"apply will run; the list remains after the apply, until the next refresh. When the resource is created, sizes are " +
-				"known after the apply only, and a warning of the plan tells those of tables that are locked against writes."),
+				"known after the apply only, and a warning of the plan tells those of tables that are locked against writes; and of a " +
+				"database that has them all already, the plan lists what brought it there, of which nothing runs again."),
 			"drift": schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: describedDrift},
 		},
 	}

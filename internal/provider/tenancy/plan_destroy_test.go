@@ -123,7 +123,7 @@ func TestAccDestroyWithLiteralIDs(t *testing.T) {
 	testdb.Exec(t, database, `INSERT INTO brownie.organization_options SELECT id, true FROM organizations
 		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = true`)
 	output, err = w.Run("plan", "-destroy")
-	if err != nil || !acctest.Says(`organization "acme" has 1 user, 1 incident, 1 statistic, as far as this plan`).MatchString(output) {
+	if err != nil || !acctest.Says(`organization "acme" has 1 user, 1 incident, 1 statistic, which this plan does not list`).MatchString(output) {
 		t.Errorf("what force_destroy deletes: %v\n%s", err, output)
 	}
 }
@@ -170,5 +170,11 @@ resource "brownie_user" "all" {
 	output, err = w.Run("plan", "-input=false")
 	if err == nil || !acctest.Says(`organization "b" still has 1 incident, which`).MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
+	}
+	testdb.Exec(t, database, `INSERT INTO brownie.organization_options SELECT id, true FROM organizations
+		ON CONFLICT (organization_id) DO UPDATE SET force_destroy = true`)
+	output, err = w.Run("plan", "-input=false")
+	if err != nil || !acctest.Says(`organization "b" has 1 team, 1 user, 1 incident, what this plan lists included`).MatchString(output) {
+		t.Errorf("what force_destroy deletes: %v\n%s", err, output)
 	}
 }

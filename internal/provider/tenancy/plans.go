@@ -155,6 +155,7 @@ func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
 // destroyed. What belongs to it only by a literal ID may come later: so the answer is only taken for the last word when the plan has
 // nothing more to tell.
 func (p *plans) destroy(ctx context.Context, id, organization string, loader *postgres.Loader[tenancy.Remains]) error {
+	untold := func() bool { return p.walk.Refreshes() && !p.isEmptied(id, organization) }
 	remains := func() (all, sure tenancy.Remains) {
 		all, err := loader.Get(ctx, id)
 		switch {
@@ -162,7 +163,7 @@ func (p *plans) destroy(ctx context.Context, id, organization string, loader *po
 			return sure, sure // The apply says it: an organization that cannot be read cannot be deleted either.
 		case all.Forced:
 			return all, sure
-		case p.walk.Refreshes() && !p.isEmptied(id, organization):
+		case untold():
 			return all, all.Unmanaged()
 		}
 		return all, all
@@ -176,7 +177,7 @@ func (p *plans) destroy(ctx context.Context, id, organization string, loader *po
 	case !sure.IsNothing():
 		return sure.Refusal()
 	case !all.IsNothing():
-		return doubt{all.Doubt()}
+		return doubt{all.Doubt(untold())}
 	}
 	return nil
 }
