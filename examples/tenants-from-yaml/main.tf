@@ -6,14 +6,15 @@ variable "tenants" {
 
 locals {
   tenants = yamldecode(file(var.tenants))
+  slugs   = { for key, tenant in local.tenants : key => try(tenant.slug, key) }
 
   # Keys say whose something is, so that two organizations may have a team or a user of the same name.
-  teams = merge([for slug, tenant in local.tenants : {
-    for team, name in try(merge(tenant.teams, {}), {}) : "${slug}/${team}" => { organization = slug, slug = team, name = name }
+  teams = merge([for key, tenant in local.tenants : {
+    for team, name in try(merge(tenant.teams, {}), {}) : "${key}/${team}" => { organization = key, slug = team, name = name }
   }]...)
-  users = merge([for slug, tenant in local.tenants : {
-    for username, user in try(merge(tenant.users, {}), {}) : "${slug}/${username}" =>
-    merge({ role = "member" }, user, { organization = slug, username = username })
+  users = merge([for key, tenant in local.tenants : {
+    for username, user in try(merge(tenant.users, {}), {}) : "${key}/${username}" =>
+    merge({ role = "member" }, user, { organization = key, username = username })
   }]...)
 }
 
@@ -23,7 +24,7 @@ resource "brownie_organization" "tenant" {
   for_each = local.tenants
 
   name               = each.value.name
-  slug               = each.key
+  slug               = local.slugs[each.key]
   max_teams          = try(each.value.max_teams, 10)
   max_users_per_team = try(each.value.max_users_per_team, 50)
 

@@ -93,8 +93,8 @@ func TestConnectionErrors(t *testing.T) {
 		"untrusted issuer": {func(c *postgres.Config) {
 			c.SSLCert, c.SSLKey, c.ClientCertificate = "", "", selfSigned(t)
 		}, []string{"certificate", "ssl_ca_file"}},
-		"missing file":   {func(c *postgres.Config) { c.SSLCert = "/missing.pem" }, []string{`"sslcert"`, "no such file"}},
-		"mixed pair":     {func(c *postgres.Config) { c.SSLKey = other.SSLKey }, []string{`"sslcert"`, "usable pair"}},
+		"missing file": {func(c *postgres.Config) { c.SSLCert = "/missing.pem" }, []string{`"sslcert"`, "no such file"}},
+		"mixed pair":   {func(c *postgres.Config) { c.SSLKey = other.SSLKey }, []string{`"sslcert"`, "usable pair"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

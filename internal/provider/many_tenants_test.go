@@ -3,6 +3,7 @@ package provider_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -25,17 +26,17 @@ func tenantsYAML(database string, n int) string {
 	return text.String()
 }
 
-// guideBlocks are the blocks of HCL of a section of the guide.
-func guideBlocks(t *testing.T, section string) string {
+// guideBlocks are the blocks in a language of a section of the guide, without those of its subsections.
+func guideBlocks(t *testing.T, section, language string) string {
 	t.Helper()
 	text := testdb.Must(os.ReadFile(filepath.Join(testdb.Repository(t), "templates", "guides", "many-tenants.md.tmpl")))(t)
-	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
+	_, rest, found := strings.Cut(string(text), "# "+section+"\n")
 	if !found {
 		t.Fatalf("the guide has no section %q", section)
 	}
-	rest, _, _ = strings.Cut(rest, "\n## ")
+	rest, _, _ = strings.Cut(rest, "\n##")
 	var blocks strings.Builder
-	for _, block := range regexp.MustCompile("(?s)```terraform\n(.*?)```").FindAllStringSubmatch(rest, -1) {
+	for _, block := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(rest, -1) {
 		blocks.WriteString(block[1])
 	}
 	return blocks.String()
@@ -73,28 +74,50 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	expect("Plan: 7 to add, 0 to change, 0 to destroy.")
 	w.MustRun("apply", "-auto-approve", "-input=false")
 
-	// Another key and slug, with a moved block for each object.
+	// Another key and slug, with a moved block for each object, which the guide's command writes.
 	slug := "t00-" + database
-	moved := strings.ReplaceAll(strings.ReplaceAll(guideBlocks(t, "Names and keys"), `"acme-corp"`, `"new-`+slug+`"`), `"acme"`, `"`+slug+`"`)
-	for address, keys := range map[string][]string{"team": {"/core", "/edge"}, "user": {"/u0", "/u1", "/u2"}} {
-		for _, key := range keys {
-			moved += fmt.Sprintf("moved {\n  from = brownie_%[1]s.tenant[%[2]q]\n  to = brownie_%[1]s.tenant[%[3]q]\n}\n", address, slug+key,
-				"new-"+slug+key)
-		}
+	command := exec.Command("sh", "-ec", strings.NewReplacer("terraform state", w.Command().Path+" state", "acme-corp", "new-"+slug, "acme", slug).
+		Replace(guideBlocks(t, "Names and keys", "sh")))
+	command.Dir, command.Env = w.Dir, w.Command().Env
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
 	}
-	write("moved.tf", moved)
 	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants+1), slug, "new-"+slug, 1))
 	expect("Plan: 0 to add, 5 to change, 0 to destroy.") // the organization, its role, and names of users
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	w.NoChanges()
 
+	// Two organizations swap their slugs, by way of a third one, and keep their roles.
+	one, other := "t01-"+database, "t02-"+database
+	slugs := func(ofOne, ofOther string, n int) string {
+		return strings.NewReplacer(slug, "new-"+slug, one+":\n", one+":\n  slug: "+ofOne+"\n", other+":\n", other+":\n  slug: "+ofOther+"\n").
+			Replace(tenantsYAML(database, n))
+	}
+	if err := os.Remove(filepath.Join(w.Dir, "moved.tf")); err != nil {
+		t.Fatal(err)
+	}
+	write("tenants.yaml", slugs(other, one, tenants+1))
+	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("Swap them in two applies").MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
+	for _, step := range []struct{ first, summary string }{{"third", "0 to add, 1 to change"}, {other, "0 to add, 2 to change"}} {
+		second := one
+		if step.first == "third" {
+			second = other
+		}
+		write("tenants.yaml", slugs(step.first, second, tenants+1))
+		expect(step.summary)
+		w.MustRun("apply", "-auto-approve", "-input=false")
+	}
+	w.NoChanges()
+
 	// The state is lost; what the database has is imported.
-	for _, file := range []string{"terraform.tfstate", "terraform.tfstate.backup", "moved.tf"} {
+	for _, file := range []string{"terraform.tfstate", "terraform.tfstate.backup"} {
 		if err := os.Remove(filepath.Join(w.Dir, file)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("imports.tf", guideBlocks(t, "A lost state"))
+	write("imports.tf", guideBlocks(t, "A lost state", "terraform"))
 	expect(fmt.Sprintf("Plan: %d to import, 0 to add, 0 to change, 0 to destroy.", 7*(tenants+1)+1))
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	if err := os.Remove(filepath.Join(w.Dir, "imports.tf")); err != nil {
@@ -107,20 +130,19 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	testdb.Exec(t, database, `INSERT INTO incidents (organization_id, org_id, team_id, title, status, priority)
 		SELECT organization_id, organization_id, id, 'x', 'OPEN', 'LOW' FROM teams
 		WHERE slug = 'core' AND organization_id = (SELECT id FROM organizations WHERE slug = $1)`, leaving)
-	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants), slug, "new-"+slug, 1))
+	write("tenants.yaml", slugs(other, one, tenants))
 	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("is protected").MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
 	}
-	write("tenants.yaml", strings.NewReplacer(slug, "new-"+slug, leaving+":\n", leaving+":\n  leaving: true\n").
-		Replace(tenantsYAML(database, tenants+1)))
+	write("tenants.yaml", strings.Replace(slugs(other, one, tenants+1), leaving+":\n", leaving+":\n  leaving: true\n", 1))
 	w.MustRun("apply", "-auto-approve", "-input=false")
-	write("tenants.yaml", strings.Replace(tenantsYAML(database, tenants), slug, "new-"+slug, 1))
+	write("tenants.yaml", slugs(other, one, tenants))
 	expect("Plan: 0 to add, 0 to change, 7 to destroy.")
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	w.NoChanges()
 
 	// All of them leave, since the roles belong to the cluster.
-	write("tenants.yaml", strings.NewReplacer(slug, "new-"+slug, "  name:", "  leaving: true\n  name:").Replace(tenantsYAML(database, tenants)))
+	write("tenants.yaml", strings.ReplaceAll(slugs(other, one, tenants), "  name:", "  leaving: true\n  name:"))
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	w.MustRun("destroy", "-auto-approve", "-input=false")
 }

@@ -63,5 +63,31 @@ func TestAccQuickstartTakesAnotherOrganization(t *testing.T) {
 			t.Errorf("the role issues %s", name)
 		}
 	}
+
+	// The state is lost. The guide's blocks bring everything back, and change nothing in the database or in Vault.
+	for _, file := range []string{"terraform.tfstate", "terraform.tfstate.backup"} {
+		if err := os.Remove(filepath.Join(w.Dir, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	objects := strings.NewReplacer("each.value.email", `"${each.value.user}@${each.value.organization}.example"`, "brownie_role.tenant", "brownie_role.app", ".tenant[", ".all[", "local.tenants", "local.organizations",
+		`"pki/`, `"`+vault.PKI+"/", "@brownie:", "@"+vault.KV+":",
+		`store    = { mount = "brownie"`, fmt.Sprintf("mount = %q\n  store = { mount = %q", vault.PKI, vault.KV))
+	imports := "locals { slugs = { for key, organization in local.organizations : key => key } }\n"
+	for _, section := range []string{"A lost state", "Agent configs and configs", "Certificates"} {
+		imports += objects.Replace(guideBlocks(t, section, "terraform"))
+	}
+	for resource, role := range map[string]string{"server": "server" + unique, "pooler": "pooler" + unique} {
+		imports += fmt.Sprintf("import {\n  to = brownie_role.%s\n  id = %q\n}\n", resource, role)
+	}
+	write("imports.tf", imports)
+	output := w.MustRun("apply", "-auto-approve", "-input=false")
+	if !acctest.Says(`34 imported, 0 added, 6 changed, 0 destroyed`).MatchString(output) {
+		t.Error(output)
+	}
+	if err := os.Remove(filepath.Join(w.Dir, "imports.tf")); err != nil {
+		t.Fatal(err)
+	}
+	w.NoChanges()
 	w.MustRun("destroy", "-auto-approve", "-input=false")
 }
