@@ -20,6 +20,7 @@ func RefuseDestroy(noun, name, with string, protection types.Bool, diags *diag.D
 	if protection.ValueBool() {
 		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy "+noun, fmt.Sprintf("%s %q is protected. To destroy "+
 			"it%s, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy "+
-			"then. If only its address changed, or its key in a for_each, write a moved block instead (guide What a plan refuses).", noun, name, with))
+			"then. If only its address changed, or its key in a for_each, write a moved block instead (guide What a plan refuses).",
+			noun, name, with))
 	}
 }
