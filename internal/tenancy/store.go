@@ -97,6 +97,17 @@ func toUpdate(id string, updatedAt time.Time, attributes any, changes []string) 
 	return args
 }
 
+// madeVersion is the version of a UUID, as it is written, of a row that this provider has made.
+const madeVersion = "8"
+
+// newID is for a row that this provider makes: a random UUID of version 8. All others make those of version 4, so that an ID tells
+// whether Terraform has created the row.
+func newID() string {
+	id := uuid.New()
+	id[6] = id[6]&0x0f | 0x80
+	return id.String()
+}
+
 // A reader reads the row with an ID.
 type reader[T any] func(ctx context.Context, id string) (T, error)
 
@@ -105,7 +116,7 @@ type reader[T any] func(ctx context.Context, id string) (T, error)
 // The ID is made by the client, so that a row whose COMMIT was interrupted can be found again.
 func insert[T any](ctx context.Context, db *postgres.DB, row T, read reader[T], query string, locks ...postgres.Statement) (T, error) {
 	var none T
-	id := uuid.NewString()
+	id := newID()
 	rows, err := postgres.Change[T](ctx, db, append(locks, postgres.Statement{SQL: query, Args: []any{toInsert(id, row)}})...)
 	if postgres.Interrupted(err) {
 		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (T, error) { return read(ctx, id) })

@@ -22,32 +22,46 @@ type plans struct {
 	store *tenancy.Store
 	walk  *tf.Walk
 
-	organizations, teams postgres.Loader[tenancy.Remains]
+	organizations, teams remains
 	facts                postgres.Loader[[]tenancy.Fact]
 	wishes               postgres.Question
 	maxima               sync.Map // of each organization that is planned
 }
 
+// remains counts what is left in organizations, or in teams: all, or of what is not known to go only what others have created.
+type remains struct {
+	all, others postgres.Loader[tenancy.Remains]
+}
+
 func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
 	p := &plans{store: store, walk: walk}
-	p.organizations.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
-		return store.RemainsOfOrganizations(ctx, ids, p.going(ids, nil))
-	}
-	p.teams.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
+	p.organizations.load(func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error) {
+		return store.RemainsOfOrganizations(ctx, ids, p.going(ids, nil, made))
+	})
+	p.teams.load(func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error) {
 		var organizations []string
 		for _, id := range ids {
 			if outcome, _ := walk.Outcome("team", id); !slices.Contains(organizations, outcome.Organization) {
 				organizations = append(organizations, outcome.Organization)
 			}
 		}
-		return store.RemainsOfTeams(ctx, ids, p.going(organizations, ids))
-	}
+		return store.RemainsOfTeams(ctx, ids, p.going(organizations, ids, made))
+	})
 	p.facts.Load = func(ctx context.Context, wishes []string) (map[string][]tenancy.Fact, error) {
 		return postgres.Ask(ctx, &p.wishes, func(ctx context.Context) (map[string][]tenancy.Fact, error) {
 			return store.Facts(ctx, wishes)
 		})
 	}
 	return p
+}
+
+func (r *remains) load(load func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error)) {
+	r.all.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
+		return load(ctx, ids, false)
+	}
+	r.others.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
+		return load(ctx, ids, true)
+	}
 }
 
 // planned is a resource whose plans are checked.
@@ -112,24 +126,25 @@ func (r *planned) planDestroy(ctx context.Context, req resource.ModifyPlanReques
 	state := objectOf(req.State.Raw)
 	id := state.get("id")
 	outcome := tf.Outcome{Goes: true, Organization: state.get("organization_id"), From: state.get("team_id")}
-	var loader *postgres.Loader[tenancy.Remains]
+	var left *remains
 	switch r.noun {
 	case "organization":
-		outcome.Organization, loader = id, &r.plans.organizations
+		outcome.Organization, left = id, &r.plans.organizations
 	case "team":
-		loader = &r.plans.teams
+		left = &r.plans.teams
 	}
 	r.plans.walk.Plans(r.noun, id, outcome)
-	if loader == nil {
+	if left == nil {
 		return
 	}
-	if err := r.plans.destroy(ctx, id, outcome.Organization, loader); err != nil {
+	if err := r.plans.destroy(ctx, id, outcome.Organization, left); err != nil {
 		report(&resp.Diagnostics, "destroy", r.noun, state.get(r.key), err)
 	}
 }
 
-// going lists what the plan takes away from organizations, or from teams of them.
-func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
+// going lists what the plan takes away from organizations, or from teams of them; made adds all that Terraform has created.
+func (p *plans) going(organizations, teams []string, made bool) (going tenancy.Going) {
+	going.Made = made
 	lists := map[string]*[]string{
 		"team": &going.Teams, "user": &going.Users, "agent config": &going.AgentConfigs, "config": &going.Configs, "role": &going.Roles,
 	}
@@ -151,22 +166,24 @@ func (p *plans) going(organizations, teams []string) (going tenancy.Going) {
 // it may, or where force_destroy lets it.
 //
 // Terraform plans the destruction of an object after that of all that refers to it; but not that of one element of a for_each, which
-// waits for the object's. So what it may manage counts only if something of the object is known to go already, or if all is
-// destroyed. What belongs to it only by a literal ID may come later: so the answer is only taken for the last word when the plan has
-// nothing more to tell.
-func (p *plans) destroy(ctx context.Context, id, organization string, loader *postgres.Loader[tenancy.Remains]) error {
+// waits for the object's. So, where nothing of the object is known to go yet, all that Terraform has created is taken for going, and
+// of the rest what it may manage is only doubted, since it may be imported. What belongs to an object only by a literal ID may come
+// later, too: so the answer is only taken for the last word when the plan has nothing more to tell.
+func (p *plans) destroy(ctx context.Context, id, organization string, left *remains) error {
 	untold := func() bool { return p.walk.Refreshes() && !p.isEmptied(id, organization) }
 	remains := func() (all, sure tenancy.Remains) {
-		all, err := loader.Get(ctx, id)
-		switch {
-		case err != nil:
-			return sure, sure // The apply says it: an organization that cannot be read cannot be deleted either.
-		case all.Forced:
-			return all, sure
-		case untold():
-			return all, all.Unmanaged()
+		all, err := left.all.Get(ctx, id)
+		if sure = all; err == nil && !all.IsNothing() && untold() {
+			all, err = left.others.Get(ctx, id)
+			sure = all.Unmanaged()
 		}
-		return all, all
+		if err != nil { // The apply says it: an organization that cannot be read cannot be deleted either.
+			return tenancy.Remains{}, tenancy.Remains{}
+		}
+		if all.Forced {
+			return all, tenancy.Remains{}
+		}
+		return all, sure
 	}
 	if all, _ := remains(); all.IsNothing() {
 		return nil
