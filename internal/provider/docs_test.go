@@ -1,15 +1,23 @@
 package provider_test
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
 )
 
 // The docs are made from descriptions and example files, so a missing one is a hole in the docs.
@@ -53,6 +61,77 @@ func described(t *testing.T, where string, attributes []*tfprotov6.SchemaAttribu
 		if attribute.NestedType != nil {
 			described(t, where+"."+attribute.Name, attribute.NestedType.Attributes)
 		}
+	}
+}
+
+// fence is a block of code in Markdown: its indentation, language and text.
+var fence = regexp.MustCompile("(?m)^( *)```(\\w+)\n((?s:.*?))\n *```$")
+
+// documentBlocks calls with each block of code in a language that a person who reads the guides and the README may copy.
+func documentBlocks(t *testing.T, language string, visit func(t *testing.T, block string)) {
+	t.Helper()
+	root := testdb.Repository(t)
+	files := testdb.Must(filepath.Glob(filepath.Join(root, "templates", "guides", "*")))(t)
+	n := 0
+	for _, file := range append(files, filepath.Join(root, "README.md")) {
+		text := string(testdb.Must(os.ReadFile(file))(t))
+		for _, found := range fence.FindAllStringSubmatchIndex(text, -1) {
+			if text[found[4]:found[5]] != language {
+				continue
+			}
+			n++
+			indent := text[found[2]:found[3]]
+			block := strings.ReplaceAll("\n"+text[found[6]:found[7]], "\n"+indent, "\n")[1:] + "\n"
+			t.Run(fmt.Sprintf("%s:%d", filepath.Base(file), 1+strings.Count(text[:found[0]], "\n")), func(t *testing.T) { visit(t, block) })
+		}
+	}
+	if n == 0 {
+		t.Errorf("there is no block of %s", language)
+	}
+}
+
+func TestBlocksOfTheGuidesAreFormatted(t *testing.T) {
+	t.Parallel()
+	documentBlocks(t, "terraform", func(t *testing.T, block string) {
+		t.Helper()
+		if _, diags := hclsyntax.ParseConfig([]byte(block), "block", hcl.InitialPos); diags.HasErrors() {
+			t.Error(diags)
+		}
+		if formatted := string(hclwrite.Format([]byte(block))); formatted != block {
+			t.Errorf("terraform fmt makes of it:\n%s", formatted)
+		}
+	})
+	documentBlocks(t, "sh", func(t *testing.T, block string) {
+		t.Helper()
+		command := exec.Command("sh", "-n")
+		command.Stdin = strings.NewReader(block)
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Errorf("%s: %s", err, output)
+		}
+	})
+}
+
+// fragment is what a block has that only stands beside others.
+var fragment = regexp.MustCompile(`(?m)\b(local|var)\.|^(module|moved|import) `)
+
+func TestAccWholeBlocksOfTheGuidesAreValid(t *testing.T) {
+	t.Parallel()
+	n := 0
+	documentBlocks(t, "terraform", func(t *testing.T, block string) {
+		t.Helper()
+		if fragment.MatchString(block) {
+			return
+		}
+		n++
+		if strings.HasPrefix(block, "terraform {\n") { // the workspace has one
+			_, block, _ = strings.Cut(block, "\n}\n")
+		}
+		for _, wrong := range acctest.Validate(t, block) {
+			t.Errorf("%+v", wrong)
+		}
+	})
+	if n == 0 {
+		t.Error("no block is whole")
 	}
 }
 

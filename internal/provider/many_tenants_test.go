@@ -117,6 +117,8 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	write("imports.tf", guideBlocks(t, "Taking over what exists", "terraform"))
+	expect(fmt.Sprintf("Plan: %d to import, 1 to add, 0 to change", tenants+1), "-target=brownie_organization.tenant")
 	write("imports.tf", guideBlocks(t, "A lost state", "terraform"))
 	expect(fmt.Sprintf("Plan: %d to import, 0 to add, 0 to change, 0 to destroy.", 7*(tenants+1)+1))
 	w.MustRun("apply", "-auto-approve", "-input=false")
