@@ -20,28 +20,23 @@ func nameClaim(name string) tf.Claim { return tf.ClaimOf("role", "name", "", nam
 
 // planName tells the walk what name and organization the role will have, and refuses a name that another role has and keeps. What is
 // not certain is left to the apply.
-func (r *roleResource) planName(ctx context.Context, name, organization types.String, req resource.ModifyPlanRequest,
+func (r *roleResource) planName(ctx context.Context, plan, state roleResourceModel, req resource.ModifyPlanRequest,
 	resp *resource.ModifyPlanResponse,
 ) {
-	if r.Backend == nil || name.IsUnknown() {
+	if r.Backend == nil || plan.Name.IsUnknown() {
 		return
 	}
-	var before roleResourceModel
-	if !req.State.Raw.IsNull() {
-		if resp.Diagnostics.Append(req.State.Get(ctx, &before)...); resp.Diagnostics.HasError() {
-			return
-		}
-	}
-	walk, id, wanted := r.Backend.walk, before.Name.ValueString(), name.ValueString()
+	walk, id, wanted := r.Backend.walk, state.Name.ValueString(), plan.Name.ValueString()
 	claim := nameClaim(wanted)
 	replaced := tf.Replaced(ctx, id, req, resp)
 	if id != "" {
 		walk.Plans("role", id, tf.Outcome{
-			Organization: before.OrganizationID.ValueString(), Leaves: !organization.Equal(before.OrganizationID), Keeps: []tf.Claim{claim},
+			Organization: state.OrganizationID.ValueString(), Leaves: !plan.OrganizationID.Equal(state.OrganizationID),
+			Keeps: []tf.Claim{claim},
 		})
 	}
 	if id == wanted && walk.Doubted(claim) {
-		refuseName(before.Name, name, sharedName(wanted), &resp.Diagnostics)
+		refuseName(state.Name, plan.Name, sharedName(wanted), &resp.Diagnostics)
 	}
 	if id == wanted || replaced == wanted || walk.IsApply() {
 		return
@@ -50,7 +45,7 @@ func (r *roleResource) planName(ctx context.Context, name, organization types.St
 		id = uuid.NewString()
 	}
 	if walk.Claims(claim, id) != "" {
-		refuseName(before.Name, name, sharedName(wanted), &resp.Diagnostics)
+		refuseName(state.Name, plan.Name, sharedName(wanted), &resp.Diagnostics)
 		return
 	}
 	if taken, err := r.Backend.taken.Get(ctx, wanted); err != nil || !taken {
@@ -58,7 +53,7 @@ func (r *roleResource) planName(ctx context.Context, name, organization types.St
 	}
 	switch fate := walk.Fate(ctx, "role", wanted, claim); {
 	case fate == tf.Kept:
-		refuseName(before.Name, name, access.NameTaken(wanted), &resp.Diagnostics)
+		refuseName(state.Name, plan.Name, access.NameTaken(wanted), &resp.Diagnostics)
 	case fate == tf.Unclear && walk.Refreshes(): // an apply, which does not refresh, says it itself
 		tf.AddWarning(&resp.Diagnostics, "Read before you apply the role", "role", wanted, access.NameMayBeTaken(wanted))
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/int64planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
-	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
@@ -213,8 +212,14 @@ func (r *roleResource) ValidateConfig(ctx context.Context, req resource.Validate
 
 // ModifyPlan plans what follows from the arguments, so that drift shows, and says what a destroy will meet.
 func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	var state roleResourceModel // null for a new one
+	if !req.State.Raw.IsNull() {
+		if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
+			return
+		}
+	}
 	if req.Plan.Raw.IsNull() {
-		r.planDestroy(ctx, req, resp)
+		r.planDestroy(ctx, state, resp)
 		return
 	}
 	var plan roleResourceModel
@@ -237,24 +242,16 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 	if !resp.Plan.Raw.Equal(req.State.Raw) {
-		r.refuseWithoutRights(ctx, plan, req.State, &resp.Diagnostics)
+		r.refuseWithoutRights(plan, state, &resp.Diagnostics)
 	}
-	r.planName(ctx, plan.Name, plan.OrganizationID, req, resp)
-	if !req.State.Raw.IsNull() {
-		r.warnOfSessions(ctx, plan, req, resp)
-	}
+	r.planName(ctx, plan, state, req, resp)
+	r.warnOfSessions(ctx, plan, state, &resp.Diagnostics)
 }
 
 // refuseWithoutRights refuses to plan what the provider's own role may not do. What cannot be found out yet, the apply will.
-func (r *roleResource) refuseWithoutRights(ctx context.Context, plan roleResourceModel, state tfsdk.State, diags *diag.Diagnostics) {
-	var before roleResourceModel
-	if !state.Raw.IsNull() {
-		if diags.Append(state.Get(ctx, &before)...); diags.HasError() {
-			return
-		}
-	}
+func (r *roleResource) refuseWithoutRights(plan, state roleResourceModel, diags *diag.Diagnostics) {
 	var lacking *access.ManagerError
-	if r.Backend != nil && errors.As(r.Backend.CheckManager(plan.role(), before.role()), &lacking) {
+	if r.Backend != nil && errors.As(r.Backend.CheckManager(plan.role(), state.role()), &lacking) {
 		tf.AddError(diags, "manage", "role", plan.Name.ValueString(), lacking)
 	}
 }
@@ -276,28 +273,18 @@ func (m *roleModel) planDefaults(config roleModel) {
 }
 
 // warnOfSessions says in the plan what would make the apply fail. They may have ended by then.
-func (r *roleResource) warnOfSessions(
-	ctx context.Context, plan roleResourceModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse,
-) {
-	var state roleResourceModel
-	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() || r.Backend == nil {
-		return
-	}
-	if state.Access.IsNull() || plan.OrganizationID.IsUnknown() || plan.OrganizationID.Equal(state.OrganizationID) {
+func (r *roleResource) warnOfSessions(ctx context.Context, plan, state roleResourceModel, diags *diag.Diagnostics) {
+	if r.Backend == nil || state.Access.IsNull() || plan.OrganizationID.IsUnknown() || plan.OrganizationID.Equal(state.OrganizationID) {
 		return
 	}
 	if sessions, err := r.Backend.Sessions(ctx, state.Name.ValueString()); err == nil && sessions > 0 {
-		resp.Diagnostics.AddAttributeWarning(path.Root("organization_id"), "Sessions block the change of organization_id", fmt.Sprintf(
+		diags.AddAttributeWarning(path.Root("organization_id"), "Sessions block the change of organization_id", fmt.Sprintf(
 			"role %q has %d open sessions. The apply will refuse to give it to another organization unless they have ended by then: stop "+
 				"its clients; a pooler keeps idle sessions for a while.", state.Name.ValueString(), sessions))
 	}
 }
 
-func (r *roleResource) planDestroy(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	var state roleResourceModel
-	if resp.Diagnostics.Append(req.State.Get(ctx, &state)...); resp.Diagnostics.HasError() {
-		return
-	}
+func (r *roleResource) planDestroy(ctx context.Context, state roleResourceModel, resp *resource.ModifyPlanResponse) {
 	tf.RefuseDestroy("role", state.Name.ValueString(), "", state.DeletionProtection, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() || r.Backend == nil {
 		return
