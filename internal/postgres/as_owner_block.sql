@@ -7,6 +7,7 @@ DECLARE
 	rows json[] := '{}';
 	shown bigint;
 	cause text;
+	policies text;
 BEGIN
 	PERFORM set_config('TimeZone', 'UTC', true), set_config('row_security', 'on', true);
 	FOR statement IN
@@ -33,15 +34,28 @@ BEGIN
 			GET DIAGNOSTICS shown = ROW_COUNT;
 		END IF;
 		CONTINUE WHEN shown >= statement.fewest::bigint OR to_regclass('brownie.current_binding') IS NULL;
-		SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) INTO cause
-		FROM pg_class c
+		SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FILTER (WHERE NOT visible),
+			string_agg(narrowing, ', ' ORDER BY c.relname) INTO cause, policies
+		FROM pg_class c, LATERAL (
+			SELECT coalesce(bool_or(qual = 'true' OR polname = 'all_tenants_read' AND (SELECT all_tenants FROM brownie.current_binding))
+					FILTER (WHERE polpermissive), false) AS visible,
+				-- What others have made hides rows, and so does what they have changed of the migrations' own.
+				string_agg(format('%I of %s', polname, c.oid::regclass), ', ' ORDER BY polname) FILTER (WHERE NOT polpermissive AND NOT (qual = 'true'
+					OR polname = '0_tenant' AND qual LIKE '%OR ( SELECT current_binding.all_tenants%OR ( SELECT pg_has_role(%'
+					OR polname = 'all_tenants_indexes' AND qual LIKE '(% OPERATOR(brownie_service.>=) ''00000000-0000-0000-0000-000000000000''::uuid)'))
+					AS narrowing
+			FROM (SELECT *, coalesce(pg_get_expr(polqual, polrelid), 'true') AS qual FROM pg_policy) AS policy
+			WHERE polrelid = c.oid AND polcmd IN ('r', '*')
+				AND EXISTS (SELECT FROM unnest(polroles) AS r WHERE r = 0::oid OR pg_has_role(r, 'USAGE'))) AS policies_of_session
 		WHERE c.relrowsecurity AND row_security_active(c.oid)
 			AND (c.relnamespace = 'brownie'::regnamespace::oid OR c.oid IN (SELECT conrelid FROM pg_constraint
-				WHERE confrelid = 'public.organizations'::regclass::oid UNION ALL SELECT 'public.organizations'::regclass::oid))
-			AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
-				AND EXISTS (SELECT FROM unnest(p.polroles) AS r WHERE r = 0::oid OR pg_has_role(r, 'USAGE'))
-				AND (pg_get_expr(p.polqual, p.polrelid) = 'true'
-					OR p.polname = 'all_tenants_read' AND (SELECT all_tenants FROM brownie.current_binding)));
+				WHERE confrelid = 'public.organizations'::regclass::oid UNION ALL SELECT 'public.organizations'::regclass::oid));
+		IF policies IS NOT NULL THEN
+			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', HINT = 'Drop these policies, restore those that the migrations '
+				'made (drift of brownie_migration tells how), or log in (provider argument username) with a role that they are not for',
+				MESSAGE = format('role %I does not see the rows of all tenants: somebody''s restrictive policies may hide some (%s)',
+					session_user, policies);
+		END IF;
 		IF cause IS NOT NULL THEN
 			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', MESSAGE = format('role %I does not see the rows of all tenants in %s: %s',
 				session_user, cause, coalesce((SELECT 'it acts for organization ' || organization_id::text || ' only' FROM brownie.current_binding

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -123,9 +124,7 @@ func (db *DB) Explain(err error) error {
 		switch server.Code {
 		case codePrivilege:
 			if server.ConstraintName == hiddenRows {
-				return serverError(server.Message+". Rows that it does not see may still be there", "Log in (provider argument username) "+
-					"with a role that is a member of brownie_migrator, or with a service role of access admin without organization_id "+
-					"whose valid_until has not passed", err)
+				return serverError(server.Message+". Rows that it does not see may still be there", cmp.Or(server.Hint, seeAll), err)
 			}
 			return serverError(server.Message, fmt.Sprintf("Role %q needs that privilege in database %q",
 				db.config.Username, db.config.Database), err)
@@ -155,6 +154,8 @@ func (db *DB) Explain(err error) error {
 }
 
 const (
+	seeAll = "Log in (provider argument username) with a role that is a member of brownie_migrator, or with a service role of access " +
+		"admin without organization_id whose valid_until has not passed"
 	tryAgain     = "Run terraform apply again when it is back"
 	notThePooler = "The provider needs sessions of its own: set its arguments host and port to those of the PostgreSQL server"
 	listAllHosts = "List all members in the provider argument host, so that the writable one is found"

@@ -80,3 +80,57 @@ func TestRowsHiddenByADroppedPolicyAreNotGone(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// So does a policy that somebody added or changed, from owners and service roles alike: nothing is gone, and the policy is named.
+func TestRowsHiddenByARestrictivePolicyAreNotGone(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	owner := tenancy.New(testdb.DB(t, database))
+	acme := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9, MaxUsersPerTeam: 9}))(t)
+	team := testdb.Must(owner.CreateTeam(t.Context(), newTeam(acme, "core")))(t)
+	user := testdb.Must(owner.CreateUser(t.Context(), newUser(team, "jane")))(t)
+	role := "narrow-" + database
+	service := tenancy.New(serviceRole(t, database, role, "admin"))
+	for _, c := range []struct {
+		hide, show, policy string
+		stores             []*tenancy.Store
+	}{
+		{
+			`CREATE POLICY mine ON public.users AS RESTRICTIVE TO public USING (email <> 'jane@acme.example')`,
+			`DROP POLICY mine ON public.users`, "mine of ",
+			[]*tenancy.Store{owner, service},
+		},
+		{
+			`CREATE POLICY mine ON public.users AS RESTRICTIVE FOR SELECT TO brownie_all_tenants USING (false)`,
+			`DROP POLICY mine ON public.users`, "mine of ",
+			[]*tenancy.Store{service},
+		},
+		{
+			`ALTER POLICY "0_tenant" ON public.users USING (false)`,
+			`SELECT brownie.write_policies('public.users')`, `"0_tenant" of `,
+			[]*tenancy.Store{service},
+		},
+		{
+			`ALTER POLICY all_tenants_indexes ON public.users USING (false)`,
+			`SELECT brownie.write_policies('public.users')`, "all_tenants_indexes of ",
+			[]*tenancy.Store{service},
+		},
+	} {
+		testdb.Exec(t, database, c.hide)
+		for _, store := range c.stores {
+			_, read := store.User(t.Context(), user.ID)
+			_, list := store.Users(t.Context(), tenancy.UserFilter{})
+			for what, err := range map[string]error{"read": read, "list": list, "delete": store.DeleteUser(t.Context(), user.ID)} {
+				if err == nil || errors.Is(err, postgres.ErrNotFound) || !strings.Contains(err.Error(), c.policy) {
+					t.Errorf("after %s, %s: got %v", c.hide, what, err)
+				}
+			}
+		}
+		testdb.Exec(t, database, c.show)
+		for _, store := range []*tenancy.Store{owner, service} {
+			if _, err := store.User(t.Context(), "00000000-0000-0000-0000-000000000000"); !errors.Is(err, postgres.ErrNotFound) {
+				t.Errorf("after %s: %v", c.show, err)
+			}
+		}
+	}
+}
