@@ -142,3 +142,9 @@ func (f Fact) Full(maximum int32, count int64) *LimitError {
 	}
 	return limitError("organization_id", fmt.Sprintf("organization %q", f.Organization), "teams", "max_teams", maximum, count)
 }
+
+// MayBeFull says it where nobody can tell whether others leave.
+func (f Fact) MayBeFull(maximum int32, count int64) error {
+	full := f.Full(maximum, count)
+	return problem.New(full.Text()+", and Terraform has not told yet whether this plan makes room", full.Remedy()).On(full.Attribute())
+}

@@ -155,6 +155,36 @@ resource "brownie_organization" "acme" {
 	}
 }
 
+// The limits that count are those that the same plan gives the organization.
+func TestAccPlanKnowsTheLimitsThatItChanges(t *testing.T) {
+	t.Parallel()
+	organization := func(teams, users int) string {
+		return strings.Replace(acctest.Acme, "deletion_protection", fmt.Sprintf("max_teams = %d\n  max_users_per_team = %d\n  "+
+			"deletion_protection", teams, users), 1)
+	}
+	const acme, a = "brownie_organization.acme.id", "brownie_team.a.id"
+	before := plainTeam("a", acme, "a") + user("a", acme, a, "a@a.example", "a", "")
+	team, another := plainTeam("b", acme, "b"), user("b", acme, a, "b@a.example", "b", "")
+	w := acctest.NewWorkspace(t, testdb.Migrated(t), organization(2, 2)+before)
+	w.MustRun("apply", "-auto-approve")
+	refuse := func(config, says string) {
+		t.Helper()
+		w.Write(config)
+		if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says(says).MatchString(output) {
+			t.Errorf("%v\n%s", err, output)
+		}
+	}
+	w.Write(organization(2, 2) + before + team + another)
+	w.MustRun("plan")
+	refuse(organization(1, 2)+before+team, `organization "acme" has 1 teams, and its limit max_teams is 1`)
+	refuse(organization(2, 1)+before+another, `team "a" of organization "acme" has 1 users, and its limit max_users_per_team is 1`)
+	w.Write(organization(1, 1) + before)
+	w.MustRun("apply", "-auto-approve")
+	refuse(organization(1, 1)+before+another, `team "a" of organization "acme" has 1 users, and its limit max_users_per_team is 1`)
+	w.Write(organization(2, 2) + before + team + another)
+	w.MustRun("apply", "-auto-approve")
+}
+
 // The checks of many objects are few statements.
 func TestAccPlanChecksInFewStatements(t *testing.T) {
 	t.Parallel()

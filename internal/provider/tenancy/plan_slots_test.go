@@ -62,10 +62,30 @@ func TestAccPlanDoubtsWhatItCannotKnow(t *testing.T) {
 		!acctest.Says(`already has slug "x" in organization "acme", and Terraform has not told yet whether this plan frees it`).MatchString(output) {
 		t.Error(output)
 	}
+	output, err := w.Run("apply", "-auto-approve", "-parallelism=1")
+	if err == nil || strings.Count(output, "has not told yet") != 1 || strings.Contains(output, "similar warning") {
+		t.Errorf("the apply does not repeat the doubt of its plan: %v\n%s", err, output)
+	}
 	w.Write(acctest.Acme + team("early", "x", "") + team("late", "x", after))
-	output, err := w.Run("plan", "-parallelism=1")
+	output, err = w.Run("plan", "-parallelism=1")
 	if err == nil || !acctest.Says(`team "x": another block is to have slug "x", too`).MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+// The same of the place of a team that is planned later.
+func TestAccPlanDoubtsWhetherThereIsRoom(t *testing.T) {
+	t.Parallel()
+	full := strings.Replace(acctest.Acme, "deletion_protection", "max_teams = 1\n  deletion_protection", 1)
+	const acme = "brownie_organization.acme.id"
+	w := acctest.NewWorkspace(t, testdb.Migrated(t), full+plainTeam("late", acme, "x"))
+	w.MustRun("apply", "-auto-approve")
+	w.Write(full + plainTeam("early", acme, "y") + strings.Replace(plainTeam("late", acme, "x"), "\n}",
+		"\n  depends_on = [brownie_team.early]\n}", 1))
+	output := w.MustRun("plan", "-parallelism=1")
+	if !acctest.Says(`organization "acme" has 1 teams, and its limit max_teams is 1, and Terraform has not told yet whether this plan makes room`).
+		MatchString(output) {
+		t.Error(output)
 	}
 }
 

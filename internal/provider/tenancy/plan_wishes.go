@@ -236,9 +236,13 @@ func (p *plans) place(ctx context.Context, c change, fact tenancy.Fact) error {
 	}
 	complete := p.walk.Hear(ctx, func() bool { return false })
 	maximum, staying := p.maximum(fact), fact.Count-p.leaving(c.kind, fact)+coming
-	if complete && staying > int64(maximum) {
+	switch {
+	case staying <= int64(maximum):
+	case complete:
 		p.walk.Arrives(fact.ID, -1)
 		return fact.Full(maximum, staying-1)
+	case p.walk.Refreshes():
+		return doubt{fact.MayBeFull(maximum, staying-1)}
 	}
 	return nil
 }
