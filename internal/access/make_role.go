@@ -9,18 +9,31 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/patience"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 // CreateRole creates the role, gives it its access and binds it. A role that exists already is a [*DuplicateError].
 func (s *Store) CreateRole(ctx context.Context, role Role) (Role, error) {
-	return s.makeRole(ctx, Role{}, role)
+	return s.patiently(ctx, Role{}, role)
 }
 
 // UpdateRole makes the role before what role says, also where somebody else changed it meanwhile. That another role has
 // taken its name is a [*ReplacedError], and changing the organization of a role with sessions a [*SessionsError].
 func (s *Store) UpdateRole(ctx context.Context, before, role Role) (Role, error) {
-	return s.makeRole(ctx, before, role)
+	return s.patiently(ctx, before, role)
+}
+
+// patiently makes a role, and waits while its name is taken.
+func (s *Store) patiently(ctx context.Context, before, role Role) (Role, error) {
+	return patience.Change(ctx, &s.Patience, "role", before.Name, func() (Role, error) { return s.makeRole(ctx, before, role) },
+		func(err error) (o patience.Obstacle, passing bool) {
+			var taken *DuplicateError
+			if passing = errors.As(err, &taken); passing {
+				o = patience.Obstacle{Holder: taken.ImportID(), Attribute: taken.Attribute(), Cause: err}
+			}
+			return o, passing
+		})
 }
 
 // wanted is what the programs of a change read: PostgreSQL's utility statements take no parameters, and a DO block takes

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/patience"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -49,6 +50,9 @@ func (r Role) WantedAttributes() []string {
 
 // Store reads and changes roles and their bindings in one database.
 type Store struct {
+	// Patience is for a name that another role still has.
+	Patience patience.Patience
+
 	db       *postgres.DB
 	roles    postgres.Loader[Role]
 	logins   postgres.Loader[bool]

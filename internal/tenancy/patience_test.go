@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/patience"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestACreateWaitsForTheNameToBeFree(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, func(o *tenancy.Organization) { o.MaxTeams, o.MaxUsersPerTeam = 1, 1 })
-	tenant.store.Patience = 10 * time.Second
+	tenant.store.Patience.Limit = 10 * time.Second
 	user := testdb.Must(tenant.store.CreateUser(t.Context(), newUser(tenant.team, "ada")))(t)
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -38,7 +39,7 @@ func TestACreateWaitsForTheNameToBeFree(t *testing.T) {
 func TestACreateWaitsForAPlace(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, func(o *tenancy.Organization) { o.MaxTeams = 1 })
-	tenant.store.Patience = 10 * time.Second
+	tenant.store.Patience.Limit = 10 * time.Second
 	time.AfterFunc(300*time.Millisecond, func() { _ = tenant.store.DeleteTeam(context.Background(), tenant.team.ID) })
 	if _, err := tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "other")); err != nil {
 		t.Error(err)
@@ -49,12 +50,12 @@ func TestACreateWaitsForAPlace(t *testing.T) {
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
-	tenant.store.Patience = 200 * time.Millisecond
+	tenant.store.Patience.Limit = 200 * time.Millisecond
 	var taken *tenancy.DuplicateError
 	if _, err := tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "platform")); !errors.As(err, &taken) {
 		t.Errorf("got %v, want a DuplicateError", err)
 	}
-	tenant.store.Patience = time.Hour
+	tenant.store.Patience.Limit = time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := tenant.store.CreateTeam(ctx, newTeam(tenant.organization, "platform")); !errors.As(err, &taken) {
@@ -92,7 +93,7 @@ func (tenant tenant) rename(t *testing.T, teams []tenancy.Team, slugs ...string)
 func TestChainsOfRenamesWork(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
-	tenant.store.Patience = 10 * time.Second
+	tenant.store.Patience.Limit = 10 * time.Second
 	teams := tenant.teams(t, "a", "b", "c", "d")
 	if err := errors.Join(tenant.rename(t, teams, "b", "c", "d", "e")...); err != nil {
 		t.Error(err)
@@ -106,12 +107,12 @@ func TestASwapIsToldAtOnce(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			tenant := newTenant(t, nil)
-			tenant.store.Patience = time.Minute
+			tenant.store.Patience.Limit = time.Minute
 			slugs := []string{"a", "b", "c"}[:n]
 			teams := tenant.teams(t, slugs...)
 			start := time.Now()
 			for _, err := range tenant.rename(t, teams, append(slugs[1:], slugs[0])...) {
-				var swap *tenancy.SwapError
+				var swap *patience.SwapError
 				if !errors.As(err, &swap) || swap.Attribute() != "slug" || !strings.Contains(err.Error(), "third slug and apply") {
 					t.Errorf("got %v, want a SwapError about slug that says how to", err)
 				}
@@ -127,8 +128,8 @@ func TestASwapIsToldAtOnce(t *testing.T) {
 func TestACrowdDoesNotWait(t *testing.T) {
 	t.Parallel()
 	tenant := newTenant(t, nil)
-	tenant.store.Patience = time.Minute
-	tenant.store.Wait = func() (func(), bool) { return func() {}, false }
+	tenant.store.Patience.Limit = time.Minute
+	tenant.store.Patience.Wait = func() (func(), bool) { return func() {}, false }
 	_, err := tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, "platform"))
 	var taken *tenancy.DuplicateError
 	if !errors.As(err, &taken) || !strings.Contains(err.Error(), "apply again") {

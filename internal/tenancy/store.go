@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/patience"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -41,13 +42,9 @@ type rower interface{ row() Row }
 
 // Store reads and changes tenants in one database.
 type Store struct {
-	// Patience is how long a change waits for a name that another row still has, or for a limit, before that is an error. An apply
-	// frees them in no certain order.
-	Patience time.Duration
-	// Wait, if it is set, tells whether one more change may wait. done ends that.
-	Wait func() (done func(), may bool)
+	// Patience is for a name that another row still has, and for a limit.
+	Patience patience.Patience
 
-	waits         waits
 	db            *postgres.DB
 	organizations postgres.Loader[Organization]
 	teams         postgres.Loader[Team]

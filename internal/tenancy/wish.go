@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/patience"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
@@ -132,7 +133,7 @@ func (f Fact) Taken(kind string) *DuplicateError {
 func (f Fact) MayBeTaken(kind string) error { return problem.MayBeFreed(kind, f.Taken(kind)) }
 
 // Swapped says that the row which has the value is to get the one that is given up for it.
-func (f Fact) Swapped(kind string) *SwapError { return swapError(kind, f.Taken(kind)) }
+func (f Fact) Swapped(kind string) error { return patience.Swap(kind, f.Taken(kind).obstacle()) }
 
 // Full says that there would be more of a kind than a limit of the place allows.
 func (f Fact) Full(maximum int32, count int64) *LimitError {

@@ -32,6 +32,7 @@ func (b *backend) apply() *access.Store {
 // Backend makes it. What only reads may read from another server than the one that accepts writes.
 func Backend(writable, readable *postgres.DB, connection postgres.Config, walk *tf.Walk) *backend {
 	b := &backend{Store: access.New(readable), writable: access.New(writable), connection: connection, walk: walk}
+	b.Patience.Limit, b.Patience.Wait = tf.Patience, walk.Wait
 	var question postgres.Question // A plan that only makes new roles needs no database.
 	b.taken.Load = func(ctx context.Context, names []string) (map[string]bool, error) {
 		return postgres.Ask(ctx, &question, func(ctx context.Context) (map[string]bool, error) { return b.TakenNames(ctx, names) })

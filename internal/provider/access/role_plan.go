@@ -2,9 +2,7 @@ package access
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -69,31 +67,4 @@ func refuseName(before, name types.String, err error, diags *diag.Diagnostics) {
 		return
 	}
 	tf.AddError(diags, "update", "role", before.ValueString(), err)
-}
-
-// patience is how long an apply waits for a role that the same apply may be about to drop or rename.
-const patience = 10 * time.Second
-
-// patiently repeats a change while its name is taken.
-func (b *backend) patiently(ctx context.Context, change func() (access.Role, error)) (access.Role, error) {
-	b.walk.Applies()
-	deadline := time.Now().Add(patience)
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		role, err := change()
-		var taken *access.DuplicateError
-		if !errors.As(err, &taken) || time.Now().After(deadline) {
-			return role, err
-		}
-		done, may := b.walk.Wait()
-		if !may {
-			return role, problem.CouldNotWait(err)
-		}
-		select {
-		case <-ctx.Done():
-			done()
-			return role, err
-		case <-time.After(pause):
-			done()
-		}
-	}
 }

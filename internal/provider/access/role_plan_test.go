@@ -43,6 +43,10 @@ func TestAccRoleNameThatIsTaken(t *testing.T) {
 	refuse(`a role named "taken-1" exists already`)
 	w.Write(roleBlock("b", "taken-3") + roleBlock("c", "taken-2"))
 	w.NoChanges()
+	w.Write(roleBlock("b", "taken-2") + roleBlock("c", "taken-3"))
+	if output, err := w.Apply(); err == nil || !acctest.Says("this is a swap: the role (id taken-").MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
 	w.MustRun("destroy", "-auto-approve")
 }
 

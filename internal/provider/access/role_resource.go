@@ -303,7 +303,7 @@ func (r *roleResource) Create(ctx context.Context, req resource.CreateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.Backend.patiently(ctx, func() (access.Role, error) { return r.Backend.CreateRole(ctx, plan.role()) })
+	role, err := r.Backend.apply().CreateRole(ctx, plan.role())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "create", "role", plan.Name.ValueString(), err)
 		return
@@ -340,7 +340,7 @@ func (r *roleResource) Update(ctx context.Context, req resource.UpdateRequest, r
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...); resp.Diagnostics.HasError() {
 		return
 	}
-	role, err := r.Backend.patiently(ctx, func() (access.Role, error) { return r.Backend.UpdateRole(ctx, state.role(), plan.role()) })
+	role, err := r.Backend.apply().UpdateRole(ctx, state.role(), plan.role())
 	if err != nil {
 		tf.AddError(&resp.Diagnostics, "update", "role", state.Name.ValueString(), err)
 		return

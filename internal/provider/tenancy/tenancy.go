@@ -2,8 +2,6 @@
 package tenancy
 
 import (
-	"time"
-
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
@@ -15,12 +13,9 @@ import (
 // Backend is what this domain's resources and data sources work with. walk is shared by all rooms.
 func Backend(db *postgres.DB, walk *tf.Walk) *tenancy.Store {
 	store := tenancy.New(db)
-	store.Patience, store.Wait = patience, walk.Wait
+	store.Patience.Limit, store.Patience.Wait = tf.Patience, walk.Wait
 	return store
 }
-
-// patience is how long an apply waits for what the same apply may be about to free: a name, a place within a limit.
-const patience = 10 * time.Second
 
 // Plans is what the resources of this room plan with.
 func Plans(store *tenancy.Store, walk *tf.Walk) *plans { return newPlans(store, walk) }

@@ -17,6 +17,9 @@ const (
 	longest      = 30 * time.Second
 )
 
+// Patience is how long an apply waits for what the same apply may be about to free: a name, a place within a limit.
+const Patience = 10 * time.Second
+
 // Wait tells whether one more may wait for what Terraform does with other objects; call done when it no longer waits. If all that
 // Terraform works on at once waited, nothing would come of it.
 func (w *Walk) Wait() (done func(), may bool) {
