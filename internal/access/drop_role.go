@@ -60,20 +60,16 @@ func (s *Store) loadBlockers(ctx context.Context, keys []string) (map[string][]B
 // An idle role takes one transaction. Another one takes two: a client that reconnects by itself is only kept out by a lock-out that
 // is committed. The first one rehearses the drop, so that a role which cannot be dropped is not locked out.
 func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) error {
-	w := wanted{
-		Before: role.Name, OID: role.OID, Name: role.Name, ReassignTo: reassignTo, Rehearsal: true,
-	}
-	unbind := postgres.Statement{SQL: unbindDroppedSQL, Args: []any{role.Name}, AsOwner: true}
-	isGone := postgres.Statement{SQL: isGoneSQL, Args: []any{role.Name}}
-	gone, err := s.run(ctx, w, borrowing(endOwnChangesSQL, dropRoleSQL, lockOutSQL), unbind, isGone)
+	d := &dropping{role: role, heir: reassignTo}
+	s.drops.Do(ctx, d)
+	err := d.err
 	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
 		if blockers, readErr := s.Blockers(ctx, role.Name, reassignTo); readErr == nil && len(blockers) > 0 {
 			return &BlockedError{Name: role.Name, Blockers: blockers}
 		}
 	}
-	if err == nil && !gone {
-		w.Rehearsal, w.BorrowFromIdle = false, true
-		if _, err = s.run(ctx, w, borrowing(dropRoleSQL), unbind, isGone); err != nil {
+	if err == nil && !d.gone {
+		if _, err = s.drop(ctx, []wanted{d.wanted(false)}, borrowing(dropRoleSQL)); err != nil {
 			err = &LockedOutError{Name: role.Name, cause: err}
 		}
 	}
@@ -86,25 +82,63 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	return roleError(role, role, err)
 }
 
+// dropping is a role that is to be dropped, who gets what it owns, and what became of that.
+type dropping struct {
+	role Role
+	heir string
+	gone bool
+	err  error
+}
+
+func (d *dropping) wanted(rehearsal bool) wanted {
+	return wanted{
+		Before: d.role.Name, OID: d.role.OID, Name: d.role.Name, ReassignTo: d.heir, Rehearsal: rehearsal, BorrowFromIdle: !rehearsal,
+	}
+}
+
+// dropRoles drops those roles that are idle, and locks the others out, in one transaction.
+func (s *Store) dropRoles(ctx context.Context, droppings []*dropping) {
+	all := make([]wanted, len(droppings))
+	for i, d := range droppings {
+		all[i] = d.wanted(true)
+	}
+	left, err := s.drop(ctx, all, borrowing(endOwnChangesSQL, dropRoleSQL, lockOutSQL))
+	if len(droppings) > 1 && refused(err) {
+		each(droppings, func(alone []*dropping) { s.dropRoles(ctx, alone) })
+		return
+	}
+	for _, d := range droppings {
+		d.err, d.gone = err, !slices.Contains(left, d.role.Name)
+	}
+}
+
+// drop runs programs that drop roles, and returns which of these are left.
+func (s *Store) drop(ctx context.Context, all []wanted, programs []string) (left []string, err error) {
+	names := make([]string, len(all))
+	for i, w := range all {
+		names[i] = w.Name
+	}
+	statements, err := change(all, programs...)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := changeSome[struct{ Name string }](ctx, s.db, len(all), append(statements,
+		postgres.Statement{SQL: unbindDroppedSQL, Args: []any{names}, AsOwner: true}, postgres.Statement{SQL: leftSQL, Args: []any{names}}))
+	for _, row := range rows {
+		left = append(left, row.Name)
+	}
+	return left, err
+}
+
 // countBlockersSQL tells the rehearsal whether anything keeps the role from being dropped.
 var countBlockersSQL = `SELECT pg_catalog.set_config('brownie.blockers', (SELECT count(*)::text FROM (` + blockersSQL + `) AS b), true)`
 
 const (
 	// The binding of a role that is not dropped yet stays with it.
-	unbindDroppedSQL = `DELETE FROM brownie.role_bindings WHERE role_name = $1
-		AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1) RETURNING true AS done`
-	isGoneSQL = `SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1) AS done`
+	unbindDroppedSQL = `DELETE FROM brownie.role_bindings WHERE role_name = ANY ($1::name[])
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role_name) RETURNING true AS done`
+	leftSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolname = ANY ($1::name[])`
 )
-
-// run makes one change of a role, and returns what the last statement says is done.
-func (s *Store) run(ctx context.Context, w wanted, programs []string, more ...postgres.Statement) (bool, error) {
-	statements, err := w.change(programs...)
-	if err != nil {
-		return false, err
-	}
-	rows, err := postgres.Change[struct{ Done bool }](ctx, s.db, append(statements, more...)...)
-	return len(rows) > 0 && rows[0].Done, err
-}
 
 // BlockedError says what keeps a role from being dropped. Nothing was changed.
 type BlockedError struct {

@@ -10,7 +10,11 @@ import (
 // only a lock that is committed keeps clients from coming back.
 func (s *Store) endSessions(ctx context.Context, role Role) (Role, error) {
 	w := wanted{Before: role.Name, OID: role.OID, Name: role.Name, BorrowFromIdle: true}
-	if _, err := s.run(ctx, w, borrowing(endSessionsSQL), postgres.Statement{SQL: `SELECT true AS done`}); err != nil {
+	statements, err := change([]wanted{w}, borrowing(endSessionsSQL)...)
+	if err == nil {
+		_, err = postgres.Change[struct{ Done bool }](ctx, s.db, append(statements, postgres.Statement{SQL: `SELECT true AS done`})...)
+	}
+	if err != nil {
 		return role, roleError(role, role, err)
 	}
 	return s.Role(ctx, role.Name)

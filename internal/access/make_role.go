@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/patience"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -15,25 +18,39 @@ import (
 
 // CreateRole creates the role, gives it its access and binds it. A role that exists already is a [*DuplicateError].
 func (s *Store) CreateRole(ctx context.Context, role Role) (Role, error) {
-	return s.patiently(ctx, Role{}, role)
+	return s.patiently(ctx, Role{}, role, func(m *making) { s.creations.Do(ctx, m) })
 }
 
 // UpdateRole makes the role before what role says, also where somebody else changed it meanwhile. That another role has
 // taken its name is a [*ReplacedError], and changing the organization of a role with sessions a [*SessionsError].
 func (s *Store) UpdateRole(ctx context.Context, before, role Role) (Role, error) {
-	return s.patiently(ctx, before, role)
+	return s.patiently(ctx, before, role, func(m *making) { s.makeRoles(ctx, []*making{m}) })
+}
+
+// making is a role that is to be made, or changed from what it was before, and what became of that.
+type making struct {
+	before, role Role
+	made         Role
+	err          error
 }
 
 // patiently makes a role, and waits while its name is taken.
-func (s *Store) patiently(ctx context.Context, before, role Role) (Role, error) {
-	return patience.Change(ctx, &s.Patience, "role", before.Name, func() (Role, error) { return s.makeRole(ctx, before, role) },
-		func(err error) (o patience.Obstacle, passing bool) {
-			var taken *DuplicateError
-			if passing = errors.As(err, &taken); passing {
-				o = patience.Obstacle{Holder: taken.ImportID(), Attribute: taken.Attribute(), Cause: err}
-			}
-			return o, passing
-		})
+func (s *Store) patiently(ctx context.Context, before, role Role, do func(*making)) (Role, error) {
+	made, err := patience.Change(ctx, &s.Patience, "role", before.Name, func() (Role, error) {
+		m := &making{before: before, role: role}
+		do(m)
+		return m.made, m.err
+	}, func(err error) (o patience.Obstacle, passing bool) {
+		var taken *DuplicateError
+		if passing = errors.As(err, &taken); passing {
+			o = patience.Obstacle{Holder: taken.ImportID(), Attribute: taken.Attribute(), Cause: err}
+		}
+		return o, passing
+	})
+	if err == nil && role.Locked {
+		return s.endSessions(ctx, made)
+	}
+	return made, err
 }
 
 // wanted is what the programs of a change read: PostgreSQL's utility statements take no parameters, and a DO block takes
@@ -59,7 +76,10 @@ type wanted struct {
 	BorrowFromIdle bool `json:"borrow_from_idle"`
 }
 
-const wantedSQL = `SELECT pg_catalog.set_config('brownie.wanted', $1, true)`
+const (
+	wantedSQL    = `SELECT pg_catalog.set_config('brownie.wanted', $1, true)`
+	allWantedSQL = `SELECT pg_catalog.set_config('brownie.all_wanted', $1, true)`
+)
 
 // All changes of roles of one database take this lock, so that they queue up instead of disturbing each other in the
 // catalogs. It is one that no tenant and no service role may take, unlike an advisory lock, and that does not disturb
@@ -71,91 +91,143 @@ const (
 	patienceSQL = `SELECT pg_catalog.set_config('lock_timeout', '3s', true)`
 )
 
-// change returns the statements of one change of a role. What they read of its binding, and what they are to do, comes after
+// change returns the statements of one change of some roles. What they read of their bindings, and what they are to do, comes after
 // whatever the table's owner may have let run.
-func (w wanted) change(programs ...string) ([]postgres.Statement, error) {
+func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
 	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}}
-	if w.Before != "" { // A new role has no binding yet.
-		statements = append(statements, readBindings(w.Before))
+	var before []string
+	for _, w := range all {
+		if w.Before != "" { // A new role has no binding yet.
+			before = append(before, w.Before)
+		}
 	}
-	told, err := w.tell()
-	statements = append(statements, told...)
-	if w.Rehearsal {
-		args := pgx.StrictNamedArgs{"names": []string{w.Name}, "heirs": []string{w.ReassignTo}}
-		statements = append(statements, postgres.Statement{SQL: countBlockersSQL, Args: []any{args}})
+	if len(before) > 0 {
+		statements = append(statements, readBindings(before...))
 	}
-	for _, program := range programs {
-		statements = append(statements, postgres.Statement{SQL: program})
+	for _, w := range all {
+		text, err := json.Marshal(w)
+		if err != nil {
+			return nil, err
+		}
+		statements = append(statements, postgres.Statement{SQL: wantedSQL, Args: []any{string(text)}})
+		if w.Rehearsal {
+			args := pgx.StrictNamedArgs{"names": []string{w.Name}, "heirs": []string{w.ReassignTo}}
+			statements = append(statements, postgres.Statement{SQL: countBlockersSQL, Args: []any{args}})
+		}
+		for _, program := range programs {
+			statements = append(statements, postgres.Statement{SQL: program})
+		}
 	}
-	return statements, err
+	return statements, nil
 }
 
-// tell returns the statements that tell programs what to do. They are needed again after whatever runs with an owner's rights.
-func (w wanted) tell() ([]postgres.Statement, error) {
-	text, err := json.Marshal(w)
-	return []postgres.Statement{{SQL: wantedSQL, Args: []any{string(text)}}, {SQL: connectGroupSQL}}, err
+// refused tells an error that may be about one role of several, so that it makes sense to try each alone.
+func refused(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && !postgres.Interrupted(err) && !postgres.Unreachable(err)
 }
 
-func (s *Store) makeRole(ctx context.Context, before, role Role) (Role, error) {
+// makeRoles makes roles that are new in one transaction, or changes one that is not.
+func (s *Store) makeRoles(ctx context.Context, makings []*making) {
+	all, names := make([]wanted, len(makings)), make([]string, len(makings))
+	for i, m := range makings {
+		all[i], names[i] = m.wanted(), m.role.Name
+	}
+	statements, err := makeStatements(makings[0].before, all, names)
+	var rows []roleRow
+	if err == nil {
+		rows, err = changeSome[roleRow](ctx, s.db, len(makings), statements)
+	}
+	if len(makings) > 1 && refused(err) {
+		each(makings, func(alone []*making) { s.makeRoles(ctx, alone) })
+		return
+	}
+	found := rows
+	if postgres.Interrupted(err) {
+		found, _ = postgres.AwaitRead(ctx, func(ctx context.Context) ([]roleRow, error) {
+			return postgres.Change[roleRow](ctx, s.db, readRoles(names...)...)
+		})
+	}
+	for i, m := range makings {
+		n := slices.IndexFunc(found, func(r roleRow) bool {
+			return r.Name == m.role.Name && (err == nil || r.ChangeID != nil && *r.ChangeID == all[i].ChangeID)
+		})
+		switch {
+		case n >= 0:
+			m.made = found[n].role()
+		case err == nil:
+			m.err = errors.New("the role vanished while it was being changed")
+		default:
+			m.err = roleError(m.before, m.role, err)
+		}
+	}
+}
+
+// changeSome makes one change of some roles. What can be tried with fewer roles is not tried again with all.
+func changeSome[T any](ctx context.Context, db *postgres.DB, roles int, statements []postgres.Statement) ([]T, error) {
+	if roles > 1 {
+		return postgres.ChangeOnce[T](ctx, db, statements...)
+	}
+	return postgres.Change[T](ctx, db, statements...)
+}
+
+// each does something with each item alone, at once.
+func each[T any](items []T, do func(alone []T)) {
+	var group sync.WaitGroup
+	for i := range items {
+		group.Go(func() { do(items[i : i+1]) })
+	}
+	group.Wait()
+}
+
+func (m *making) wanted() wanted {
 	w := wanted{
-		Before: before.Name, OID: before.OID, Name: role.Name, Access: role.Access, OrganizationID: role.OrganizationID,
-		Groups: role.Groups(), AllGroups: GroupRoles(), GroupsToBecome: groupsToBecome(), ConnectionLimit: role.ConnectionLimit,
-		ValidUntil: role.ValidUntil, ChangeID: uuid.NewString(), Locked: role.Locked,
+		Before: m.before.Name, OID: m.before.OID, Name: m.role.Name, Access: m.role.Access, OrganizationID: m.role.OrganizationID,
+		Groups: m.role.Groups(), AllGroups: GroupRoles(), GroupsToBecome: groupsToBecome(), ConnectionLimit: m.role.ConnectionLimit,
+		ValidUntil: m.role.ValidUntil, ChangeID: uuid.NewString(), Locked: m.role.Locked,
 	}
-	if role.StatementTimeout != nil {
-		milliseconds := role.StatementTimeout.Milliseconds()
+	if m.role.StatementTimeout != nil {
+		milliseconds := m.role.StatementTimeout.Milliseconds()
 		w.StatementTimeout = &milliseconds
 	}
+	return w
+}
+
+// makeStatements returns the statements that make all roles, or change the one that was there before.
+func makeStatements(before Role, all []wanted, names []string) ([]postgres.Statement, error) {
 	programs := []string{mappedNameSQL}
 	if before.Name != "" {
 		programs = append(programs, borrowing(endOwnChangesSQL)...)
 	}
-	statements, err := w.change(append(programs, nameRoleSQL, setAttributesSQL, makeConnectGroupSQL)...)
+	statements, err := change(all, append(programs, nameRoleSQL, setAttributesSQL)...)
 	if err != nil {
-		return Role{}, err
+		return nil, err
 	}
-	if before.Name != "" && before.Name != role.Name {
-		statements = append(statements, postgres.Statement{SQL: unbindSQL, Args: []any{role.Name}, AsOwner: true},
-			postgres.Statement{SQL: renameBindingSQL, Args: []any{before.Name, role.Name}, AsOwner: true})
-	}
-	told, err := w.tell()
+	text, err := json.Marshal(all)
 	if err != nil {
-		return Role{}, err
+		return nil, err
 	}
-	// PostgreSQL walks the login's memberships once for all changes of role that no change of a membership lies between.
-	statements = append(statements, postgres.Statement{
-		SQL: bindRoleSQL, Args: []any{role.Name, role.OrganizationID, role.Access, role.ValidUntil, w.ChangeID}, AsOwner: true,
-	}, readBindings(role.Name))
-	statements = append(append(statements, told...), postgres.Statement{SQL: findGranterSQL}, postgres.Statement{SQL: setMembershipsSQL},
-		readRoleRows(false, role.Name))
-	rows, err := postgres.Change[roleRow](ctx, s.db, statements...)
-	if postgres.Interrupted(err) {
-		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) ([]roleRow, error) {
-			return postgres.Change[roleRow](ctx, s.db, readRoles(role.Name)...)
-		})
-		if readErr == nil && len(made) > 0 && made[0].ChangeID != nil && *made[0].ChangeID == w.ChangeID {
-			rows, err = made, nil
-		}
+	statements = append(statements, postgres.Statement{SQL: connectGroupSQL}, postgres.Statement{SQL: makeConnectGroupSQL})
+	if name := names[0]; before.Name != "" && before.Name != name {
+		statements = append(statements, postgres.Statement{SQL: unbindSQL, Args: []any{name}, AsOwner: true},
+			postgres.Statement{SQL: renameBindingSQL, Args: []any{before.Name, name}, AsOwner: true})
 	}
-	if err != nil {
-		return Role{}, roleError(before, role, err)
-	}
-	if len(rows) == 0 {
-		return Role{}, errors.New("the role vanished while it was being changed")
-	}
-	if role.Locked {
-		return s.endSessions(ctx, rows[0].role())
-	}
-	return rows[0].role(), nil
+	// PostgreSQL walks the login's memberships once for all changes of role that no change of a membership lies between. Settings are
+	// made again after whatever runs with an owner's rights.
+	return append(statements,
+		postgres.Statement{SQL: bindRolesSQL, Args: []any{string(text)}, AsOwner: true}, readBindings(names...),
+		postgres.Statement{SQL: allWantedSQL, Args: []any{string(text)}}, postgres.Statement{SQL: connectGroupSQL},
+		postgres.Statement{SQL: findGranterSQL}, postgres.Statement{SQL: setMembershipsSQL}, readRoleRows(false, names...)), nil
 }
 
 const (
 	unbindSQL        = `DELETE FROM brownie.role_bindings WHERE role_name = $1 RETURNING true AS done`
 	renameBindingSQL = `UPDATE brownie.role_bindings SET role_name = $2 WHERE role_name = $1`
-	// bindRoleSQL binds the role to its tenant.
-	bindRoleSQL = `
+	// bindRolesSQL binds roles to their tenants.
+	bindRolesSQL = `
 	INSERT INTO brownie.role_bindings (role_name, organization_id, access, valid_until, change_id)
-	VALUES ($1, $2, $3, $4, $5)
+	SELECT name, organization_id, access, valid_until, change_id FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
+		AS w (name pg_catalog.name, organization_id pg_catalog.uuid, access text, valid_until timestamptz, change_id pg_catalog.uuid)
 	ON CONFLICT (role_name) DO UPDATE SET organization_id = excluded.organization_id, access = excluded.access,
 		valid_until = excluded.valid_until, change_id = excluded.change_id`
 )

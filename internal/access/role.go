@@ -58,12 +58,16 @@ type Store struct {
 	logins   postgres.Loader[bool]
 	blockers postgres.Loader[[]Blocker]
 	manager  func() (manager, error)
+
+	creations postgres.Merger[*making]
+	drops     postgres.Merger[*dropping]
 }
 
 // New returns a Store. It does not connect.
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
 	s.roles.Load, s.logins.Load, s.blockers.Load, s.manager = s.loadRoles, s.loadLogins, s.loadBlockers, sync.OnceValues(s.askManager)
+	s.creations.Run, s.drops.Run = s.makeRoles, s.dropRoles
 	return s
 }
 

@@ -97,6 +97,15 @@ func QueryOne[T any](ctx context.Context, db *DB, query string, args ...any) (T,
 // Serialization failures, deadlocks and lock timeouts are tried again a few times: the server rolled all of it back.
 // An interrupted connection is not; [Interrupted] tells it, and the caller reads what became of its change.
 func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, error) {
+	return change[T](ctx, db, changeBackoff(), statements)
+}
+
+// ChangeOnce is [Change] that tries nothing again, for what can be tried in smaller parts.
+func ChangeOnce[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, error) {
+	return change[T](ctx, db, retry.BackoffFunc(func() (time.Duration, bool) { return 0, true }), statements)
+}
+
+func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statements []Statement) ([]T, error) {
 	pool, err := db.open()
 	if err != nil {
 		return nil, err
@@ -116,7 +125,7 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 		}
 	}
 	var rows []T
-	err = retry.Do(ctx, changeBackoff(), func(ctx context.Context) error {
+	err = retry.Do(ctx, backoff, func(ctx context.Context) error {
 		rows, err = send(ctx, pool, statements, collect)
 		if RolledBack(err) {
 			return retry.RetryableError(err)

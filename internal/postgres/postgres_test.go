@@ -430,6 +430,47 @@ func TestLoaderMergesReads(t *testing.T) {
 	}
 }
 
+// A change goes on while anybody wants it, and who asked for it waits for what becomes of it.
+func TestMergerEndsWhenNobodyWaits(t *testing.T) {
+	t.Parallel()
+	started, ended := make(chan struct{}), make(chan struct{})
+	merger := postgres.Merger[int]{Run: func(ctx context.Context, items []int) {
+		if len(items) == 2 {
+			close(started)
+			<-ctx.Done()
+			close(ended)
+		}
+	}}
+	var group sync.WaitGroup
+	var cancels [2]context.CancelFunc
+	for merged := false; !merged; {
+		group.Wait()
+		for i := range cancels {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancels[i] = cancel
+			group.Go(func() { merger.Do(ctx, i) })
+		}
+		select {
+		case <-started:
+			merged = true
+		case <-time.After(50 * time.Millisecond): // The second came too late to be served with the first.
+		}
+	}
+	cancels[0]()
+	select {
+	case <-ended:
+		t.Error("the change ended although somebody wants it")
+	case <-time.After(50 * time.Millisecond):
+	}
+	cancels[1]()
+	group.Wait()
+	select {
+	case <-ended:
+	default:
+		t.Error("a caller was told before the change ended")
+	}
+}
+
 func TestParametersHaveNames(t *testing.T) {
 	t.Parallel()
 	db := testdb.DB(t, testdb.Empty(t))

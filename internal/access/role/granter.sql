@@ -4,7 +4,7 @@
 DO $$
 DECLARE
 	granter CONSTANT name := 'brownie_granter';
-	wanted jsonb := current_setting('brownie.wanted');
+	all_wanted jsonb := current_setting('brownie.all_wanted');
 	self oid := to_regrole(quote_ident(current_user));
 	found pg_catalog.pg_roles;
 	group_oid oid;
@@ -28,8 +28,8 @@ BEGIN
 	others := ARRAY(SELECT m.member FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member
 		WHERE m.roleid = found.oid AND m.member <> self AND NOT r.rolsuper);
 	FOR group_oid IN
-		SELECT to_regrole(quote_ident(name))
-		FROM jsonb_array_elements_text(wanted->'groups' || to_jsonb(current_setting('brownie.connect_group'))) AS g (name)
+		SELECT to_regrole(quote_ident(name)) FROM (SELECT current_setting('brownie.connect_group') AS name
+			UNION SELECT jsonb_array_elements_text(w->'groups') FROM jsonb_array_elements(all_wanted) AS w) AS g
 	LOOP
 		CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = group_oid AND member = found.oid AND admin_option)
 			OR NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = group_oid AND member = self AND admin_option)

@@ -1,14 +1,12 @@
--- Gives the role its group roles, and no other one of those. Memberships in other roles stay, whoever granted them. What the
+-- Gives the roles their group roles, and no other one of those. Memberships in other roles stay, whoever granted them. What the
 -- granter hands out, it also takes back; it is changed to once only, since that costs more the more roles there are.
 DO $$
 DECLARE
-	wanted jsonb := current_setting('brownie.wanted');
+	all_wanted jsonb := current_setting('brownie.all_wanted');
 	connect_group jsonb := to_jsonb(current_setting('brownie.connect_group'));
 	granter oid := nullif(current_setting('brownie.granter'), '');
 	login CONSTANT text := current_setting('role');
 	self CONSTANT name := current_user;
-	role name := wanted->>'name';
-	role_oid oid := to_regrole(quote_ident(role));
 	by_granter boolean;
 	group_role record;
 	member record;
@@ -19,12 +17,11 @@ BEGIN
 			PERFORM set_config('role', granter::regrole::text, true);
 		END IF;
 		FOR group_role IN
-			SELECT g.name, g.is_wanted, wanted->'groups_to_become' ? g.name AS may_set, g.oid, EXISTS (SELECT
+			SELECT w->>'name' AS role, to_regrole(quote_ident(w->>'name'))::oid AS role_oid, g.name, g.oid,
+				(w->'groups' || connect_group) ? g.name AS is_wanted, w->'groups_to_become' ? g.name AS may_set, EXISTS (SELECT
 				FROM pg_catalog.pg_auth_members m WHERE m.roleid = g.oid AND m.member = granter AND m.admin_option) AS of_granter
-			FROM (
-				SELECT name, (wanted->'groups' || connect_group) ? name AS is_wanted, to_regrole(quote_ident(name))::oid AS oid
-				FROM jsonb_array_elements_text(wanted->'all_groups' || connect_group) AS g (name)
-			) AS g
+			FROM jsonb_array_elements(all_wanted) AS w, LATERAL (SELECT name, to_regrole(quote_ident(name))::oid AS oid
+				FROM jsonb_array_elements_text(w->'all_groups' || connect_group) AS g (name)) AS g
 		LOOP
 			IF group_role.oid IS NULL THEN
 				RAISE EXCEPTION 'the group role % is missing in this cluster', group_role.name USING CONSTRAINT = 'role_right',
@@ -33,15 +30,15 @@ BEGIN
 			END IF;
 			FOR member IN
 				SELECT m.grantor::regrole AS grantor FROM pg_catalog.pg_auth_members m
-				WHERE m.roleid = group_role.oid AND m.member = role_oid AND (m.grantor = granter IS TRUE) = by_granter
+				WHERE m.roleid = group_role.oid AND m.member = group_role.role_oid AND (m.grantor = granter IS TRUE) = by_granter
 					AND (NOT group_role.is_wanted OR m.admin_option OR NOT m.inherit_option OR m.set_option <> group_role.may_set)
 			LOOP
-				EXECUTE format('REVOKE %I FROM %I GRANTED BY %s CASCADE', group_role.name, role, member.grantor);
+				EXECUTE format('REVOKE %I FROM %I GRANTED BY %s CASCADE', group_role.name, group_role.role, member.grantor);
 			END LOOP;
 			IF group_role.is_wanted AND group_role.of_granter = by_granter AND NOT EXISTS (
-				SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = group_role.oid AND m.member = role_oid)
+				SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = group_role.oid AND m.member = group_role.role_oid)
 			THEN
-				EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET %s', group_role.name, role, group_role.may_set::text);
+				EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET %s', group_role.name, group_role.role, group_role.may_set::text);
 			END IF;
 		END LOOP;
 	END LOOP;
