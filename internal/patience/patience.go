@@ -3,6 +3,7 @@
 package patience
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -18,7 +19,7 @@ type SwapError struct{ *problem.Problem }
 func Swap(noun string, o Obstacle) *SwapError {
 	return &SwapError{problem.New(
 		fmt.Sprintf("this is a swap: the %s (id %s) that has %s now is to get what this one has, and neither can be changed first",
-			noun, o.Holder, o.Attribute),
+			noun, o.Holder, cmp.Or(o.Value, o.Attribute)),
 		fmt.Sprintf("Swap them in two applies: give one of them a third %s and apply, then give both what they shall have and apply "+
 			"again", o.Attribute)).On(o.Attribute).Because(o.Cause)}
 }
@@ -27,6 +28,7 @@ func Swap(noun string, o Obstacle) *SwapError {
 type Obstacle struct {
 	Holder    string // the ID of the object that has the value which the change needs, or empty
 	Attribute string // of that value
+	Value     string // the attribute and the value in words; empty where the ID says it
 	Cause     error
 }
 

@@ -35,6 +35,7 @@ type Existing struct {
 type DuplicateError struct {
 	*problem.Problem
 	Existing
+	what string // the attribute with its value
 }
 
 // duplicateError is about the attribute of an object, a noun such as "team". scope is where its value must be unique, with its
@@ -49,13 +50,13 @@ func duplicateError(noun, attribute, value, scope string, e Existing) *Duplicate
 			fmt.Sprintf("a %s of organization %q that was deleted at %s (id %s) still has %s",
 				noun, e.Organization, e.DeletedAt.UTC().Format(time.RFC3339), e.ID, what),
 			fmt.Sprintf("Choose another %s; or, to revive it, create it in that organization with the e-mail address that it had; or "+
-				"remove that row for good (DELETE FROM public.users WHERE id = '%s')", attribute, e.ID)).On(attribute), e}
+				"remove that row for good (DELETE FROM public.users WHERE id = '%s')", attribute, e.ID)).On(attribute), e, what}
 	}
 	text := fmt.Sprintf("another %s (id %s) already has %s", noun, e.ID, what)
 	if e.Organization != "" && scope == "" && noun != "organization" {
 		text = fmt.Sprintf("another %s (id %s), of organization %q, already has %s", noun, e.ID, e.Organization, what)
 	}
-	return &DuplicateError{problem.New(text, "").On(attribute).Importable(e.ID), e}
+	return &DuplicateError{problem.New(text, "").On(attribute).Importable(e.ID), e, what}
 }
 
 // LimitError says that an organization's limit is reached.

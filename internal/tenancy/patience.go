@@ -31,5 +31,5 @@ func inTheWay(err error) (o patience.Obstacle, passing bool) {
 }
 
 func (e *DuplicateError) obstacle() patience.Obstacle {
-	return patience.Obstacle{Holder: e.Existing.ID, Attribute: e.Attribute(), Cause: e}
+	return patience.Obstacle{Holder: e.Existing.ID, Attribute: e.Attribute(), Value: e.what, Cause: e}
 }

@@ -39,10 +39,16 @@ func (r *migrationResource) ModifyPlan(ctx context.Context, req resource.ModifyP
 			addError(&resp.Diagnostics, "plan", err)
 			return
 		}
-		plan.Name, plan.ID = types.StringValue(name), types.StringValue(name)
+		plan.Name = types.StringValue(name)
+	}
+	if plan.ID.IsUnknown() {
+		plan.ID = plan.Name
 	}
 	plan.CurrentVersion, plan.LatestVersion, plan.Pending = plan.Version, types.Int64Unknown(), types.ListUnknown(pendingType)
 	plan.Drift = types.ListUnknown(types.StringType)
+	if !plan.SourceDir.IsNull() && !plan.SourceDir.IsUnknown() {
+		plan.Drift = types.ListNull(types.StringType) // Nobody knows what its files make.
+	}
 	if plan.Version.IsNull() {
 		plan.CurrentVersion = types.Int64Unknown()
 	}

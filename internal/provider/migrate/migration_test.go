@@ -185,6 +185,10 @@ resource "brownie_migration" "blog" {
 	resource.ParallelTest(t, resource.TestCase{ProtoV6ProviderFactories: acctest.Factories, Steps: []resource.TestStep{
 		{
 			Config: config,
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectKnownValue("brownie_migration.blog", tfjsonpath.New("id"), knownvalue.StringExact("journal")),
+				plancheck.ExpectKnownValue("brownie_migration.blog", tfjsonpath.New("drift"), knownvalue.Null()),
+			}},
 			Check: resource.ComposeAggregateTestCheckFunc(at(latest(t)),
 				acctest.Attributes("brownie_migration.shop",
 					map[string]string{"id": "shop_schema", "name": "shop_schema", "current_version": "2", "latest_version": "2"}),

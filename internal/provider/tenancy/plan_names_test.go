@@ -109,8 +109,8 @@ resource "brownie_config" "c" {
 			if strings.Contains(c.says, "already has") && !block.MatchString(output) {
 				t.Errorf("no import block for for_each:\n%s", output)
 			}
-			if block.MatchString(output) && !acctest.Says("write a moved block instead").MatchString(output) {
-				t.Errorf("no word of moved:\n%s", output)
+			if block.MatchString(output) && !acctest.Says("write a moved block instead. If the state was lost, the guide").MatchString(output) {
+				t.Errorf("no word of moved or of a lost state:\n%s", output)
 			}
 		})
 	}

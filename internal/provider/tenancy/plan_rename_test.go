@@ -73,6 +73,7 @@ resource "brownie_team" "t%d" {
 	w.Write(teams("c", "b", "d"))
 	output, err := w.Run("plan")
 	if err == nil || strings.Count(output, "this is a swap") != 2 ||
+		!acctest.Says(`that has slug "b" in organization "acme" now`).MatchString(output) ||
 		!acctest.Says("give one of them a third slug and apply, then give both what they shall have and apply again").MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
 	}

@@ -65,7 +65,7 @@ func importInstead(noun, attribute, id string) string {
 		"id = %[4]q\n}\n\nIf it has for_each, put its key instead of KEY:\n\nimport {\n  for_each = { KEY = %[4]q }\n  "+
 		"to       = brownie_%[3]s.NAME[each.key]\n  id       = each.value\n}\n\n"+
 		"If this workspace's state already has it under another address, or under another key of a for_each, write a moved block "+
-		"instead.",
+		"instead. If the state was lost, the guide Forty tenants from one YAML file tells how all of it comes back.",
 		attribute, noun, strings.ReplaceAll(noun, " ", "_"), id)
 }
 
