@@ -130,8 +130,9 @@ func (s *Store) drop(ctx context.Context, all []wanted, programs []string) (left
 	return left, err
 }
 
-// countBlockersSQL tells the rehearsal whether anything keeps the role from being dropped.
-var countBlockersSQL = `SELECT pg_catalog.set_config('brownie.blockers', (SELECT count(*)::text FROM (` + blockersSQL + `) AS b), true)`
+// findBlockedSQL tells the rehearsal which roles something keeps from being dropped.
+var findBlockedSQL = `SELECT pg_catalog.set_config('brownie.blocked', (SELECT coalesce(jsonb_agg(DISTINCT b.role), '[]')::text
+	FROM (` + blockersSQL + `) AS b), true)`
 
 const (
 	// The binding of a role that is not dropped yet stays with it.

@@ -79,6 +79,9 @@ type wanted struct {
 const (
 	wantedSQL    = `SELECT pg_catalog.set_config('brownie.wanted', $1, true)`
 	allWantedSQL = `SELECT pg_catalog.set_config('brownie.all_wanted', $1, true)`
+	// busySQL tells programs which roles have sessions.
+	busySQL = `SELECT pg_catalog.set_config('brownie.busy', (SELECT coalesce(jsonb_agg(DISTINCT usename), '[]')::text
+		FROM pg_catalog.pg_stat_activity WHERE usename = ANY ($1::name[])), true)`
 )
 
 // All changes of roles of one database take this lock, so that they queue up instead of disturbing each other in the
@@ -95,14 +98,19 @@ const (
 // whatever the table's owner may have let run.
 func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
 	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}}
-	var before []string
+	var before, heirs []string
 	for _, w := range all {
-		if w.Before != "" { // A new role has no binding yet.
-			before = append(before, w.Before)
+		if w.Before != "" { // A new role has no binding, no session, and nothing yet.
+			before, heirs = append(before, w.Before), append(heirs, w.ReassignTo)
 		}
 	}
 	if len(before) > 0 {
-		statements = append(statements, readBindings(before...))
+		statements = append(statements, readBindings(before...),
+			postgres.Statement{SQL: busySQL, Args: []any{append(slices.Clone(before), heirs...)}})
+	}
+	if all[0].Rehearsal {
+		args := pgx.StrictNamedArgs{"names": before, "heirs": heirs}
+		statements = append(statements, postgres.Statement{SQL: findBlockedSQL, Args: []any{args}})
 	}
 	for _, w := range all {
 		text, err := json.Marshal(w)
@@ -110,10 +118,6 @@ func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
 			return nil, err
 		}
 		statements = append(statements, postgres.Statement{SQL: wantedSQL, Args: []any{string(text)}})
-		if w.Rehearsal {
-			args := pgx.StrictNamedArgs{"names": []string{w.Name}, "heirs": []string{w.ReassignTo}}
-			statements = append(statements, postgres.Statement{SQL: countBlockersSQL, Args: []any{args}})
-		}
 		for _, program := range programs {
 			statements = append(statements, postgres.Statement{SQL: program})
 		}

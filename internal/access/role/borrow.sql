@@ -13,7 +13,7 @@ BEGIN
 		IF role.rolname = wanted->>'before' AND (wanted->>'oid')::oid NOT IN (0, role.oid) THEN
 			RAISE EXCEPTION 'role % is another one now', role.rolname USING CONSTRAINT = 'role_replaced';
 		ELSIF NOT (gives_away OR (wanted->>'borrow_from_idle')::boolean
-			OR EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = role.oid))
+			OR current_setting('brownie.busy')::jsonb ? role.rolname)
 		THEN
 			CONTINUE;
 		ELSIF NOT pg_catalog.pg_has_role(role.oid, 'USAGE') THEN

@@ -13,7 +13,7 @@ BEGIN
 		RAISE EXCEPTION 'role % is the one that makes this change', role USING CONSTRAINT = 'role_is_own';
 	ELSIF role_oid IS NULL THEN
 		RETURN;
-	ELSIF rehearsal AND current_setting('brownie.blockers') <> '0' THEN
+	ELSIF rehearsal AND current_setting('brownie.blocked')::jsonb ? role THEN
 		RAISE EXCEPTION 'something depends on role %', role USING CONSTRAINT = 'role_blocked';
 	ELSIF NOT rehearsal THEN
 		PERFORM pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE usesysid = role_oid;
@@ -32,7 +32,7 @@ BEGIN
 	END IF;
 	EXECUTE format('DROP ROLE %I', role);
 	PERFORM pg_catalog.pg_stat_clear_snapshot();
-	IF rehearsal AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usesysid = role_oid) THEN
+	IF rehearsal AND EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(NULL) WHERE usesysid = role_oid) THEN
 		RAISE EXCEPTION USING ERRCODE = 'BR000'; -- which rolls the rehearsal back
 	END IF;
 EXCEPTION

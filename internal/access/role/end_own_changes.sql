@@ -4,6 +4,9 @@ DO $$
 DECLARE
 	role name := current_setting('brownie.wanted')::jsonb->>'before';
 BEGIN
+	IF NOT current_setting('brownie.busy')::jsonb ? role THEN
+		RETURN;
+	END IF;
 	PERFORM pg_catalog.pg_terminate_backend(own.pid, 5000) FROM (
 		SELECT DISTINCT a.pid FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = a.pid
 		WHERE a.usename = role AND role <> session_user AND l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.relation IN
