@@ -128,7 +128,7 @@ func (r Remains) Doubt(made bool) error {
 	if r.Forced {
 		which := "which this plan does not list"
 		if made {
-			which = "which Terraform has not created"
+			which = "which Terraform has not created (what it has imported counts)"
 		}
 		return problem.New(fmt.Sprintf("%s has %s, %s, and force_destroy deletes them with it", r.where(), list(r.counts()), which),
 			"Read the numbers before you apply: nothing brings them back")
