@@ -16,6 +16,7 @@ type Merger[T any] struct {
 	mu      sync.Mutex
 	waiting *batch[T] // collects items for the next run
 	running int
+	began   time.Time // when the latest run did
 	// fastest is the shortest that a run took, and runs how many there were.
 	fastest time.Duration
 	runs    int
@@ -58,7 +59,7 @@ func (m *Merger[T]) join(ctx context.Context, item T) (*batch[T], func() bool) {
 	mine := m.waiting
 	mine.items = append(mine.items, item)
 	mine.callers++
-	if m.running == 0 {
+	if m.running == 0 || m.running < concurrentRuns && time.Since(m.began) > m.patience() {
 		m.running++
 		go m.run()
 	}
@@ -76,23 +77,18 @@ func (m *Merger[T]) run() {
 	for {
 		<-time.After(gather) // too short to be interrupted
 		m.mu.Lock()
-		next := m.waiting
-		m.waiting = nil
+		next, began := m.waiting, time.Now()
 		if next == nil {
 			m.running--
-		} else if next.callers == 0 {
-			next.cancel()
-		}
-		patience := slow
-		if m.runs >= firstRuns && m.fastest >= slow {
-			patience = gather
-		}
-		m.mu.Unlock()
-		if next == nil {
+			m.mu.Unlock()
 			return
 		}
-		began := time.Now()
-		another := time.AfterFunc(patience, m.runAnother)
+		if next.callers == 0 {
+			next.cancel()
+		}
+		m.waiting, m.began = nil, began
+		another := time.AfterFunc(m.patience(), m.runAnother)
+		m.mu.Unlock()
 		m.Run(next.ctx, next.items)
 		another.Stop()
 		m.mu.Lock()
@@ -104,6 +100,14 @@ func (m *Merger[T]) run() {
 		next.cancel()
 		close(next.done)
 	}
+}
+
+// patience is how long one run is waited for before there is another beside it.
+func (m *Merger[T]) patience() time.Duration {
+	if m.runs >= firstRuns && m.fastest >= slow {
+		return gather
+	}
+	return slow
 }
 
 func (m *Merger[T]) runAnother() {
