@@ -131,6 +131,8 @@ func (v *Vault) explain(ctx context.Context, client *api.Client, r request, err 
 		switch {
 		case strings.Contains(e.Cause, "check-and-set"):
 			e.Class, e.Remedy = Conflict, "Somebody else has written there meanwhile: plan again"
+		case strings.Contains(e.Cause, "beyond the expiration of the CA"):
+			e.Remedy = "Set ttl to less, or renew the authority, which expires before the certificate would"
 		case strings.Contains(r.path, "/sign/"):
 			e.Remedy = "Correct the argument, or what the role allows"
 		}

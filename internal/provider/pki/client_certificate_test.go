@@ -204,6 +204,9 @@ func TestAccCertificateAuthority(t *testing.T) {
 
 func TestAccBadClientCertificates(t *testing.T) {
 	m := testvault.New(t)
+	m.Must(http.MethodPost, m.PKI+"/roles/long", map[string]any{
+		"allow_any_name": true, "enforce_hostnames": false, "key_type": "any", "max_ttl": "87600h", // as long as the authority
+	})
 	block := vaultBlock(m)
 	bad := func(arguments, words string) resource.TestStep {
 		return resource.TestStep{Config: block + certificate(m, arguments), PlanOnly: true, ExpectError: acctest.Says(words)}
@@ -238,6 +241,8 @@ func TestAccBadClientCertificates(t *testing.T) {
 			ExpectError: acctest.Says(`Exactly one of store and csr_pem must be set`),
 		},
 		fails(block+certificate(m, `ttl = "7200h"`), `raise max_ttl`),
+		fails(block+strings.Replace(certificate(m, `ttl = "87600h"`), fmt.Sprintf("%q\n", m.Role), "\"long\"\n", 1),
+			`Set ttl to less, or renew the authority`),
 		fails(block+strings.ReplaceAll(whole, m.PKI, "nowhere"),
 			`Vault cannot sign a certificate for acme-app with role app of mount nowhere`),
 		fails(block+strings.ReplaceAll(whole, m.KV, "nowhere"), `Vault cannot store certificate`),
