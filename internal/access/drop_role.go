@@ -69,8 +69,8 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 		}
 	}
 	if err == nil && !d.gone {
-		if _, err = s.drop(ctx, []wanted{d.wanted(false)}, borrowing(dropRoleSQL)); err != nil {
-			err = &LockedOutError{Name: role.Name, cause: err}
+		if s.dropRoles(ctx, []*dropping{d}, false, borrowing(dropRoleSQL)); d.err != nil {
+			err = &LockedOutError{Name: role.Name, cause: d.err}
 		}
 	}
 	if postgres.Interrupted(err) {
@@ -90,44 +90,32 @@ type dropping struct {
 	err  error
 }
 
-func (d *dropping) wanted(rehearsal bool) wanted {
-	return wanted{
-		Before: d.role.Name, OID: d.role.OID, Name: d.role.Name, ReassignTo: d.heir, Rehearsal: rehearsal, BorrowFromIdle: !rehearsal,
-	}
+// rehearseDrops drops those roles that are idle, and locks the others out, in one transaction.
+func (s *Store) rehearseDrops(ctx context.Context, droppings []*dropping) {
+	s.dropRoles(ctx, droppings, true, borrowing(endOwnChangesSQL, dropRoleSQL, lockOutSQL))
 }
 
-// dropRoles drops those roles that are idle, and locks the others out, in one transaction.
-func (s *Store) dropRoles(ctx context.Context, droppings []*dropping) {
-	all := make([]wanted, len(droppings))
-	for i, d := range droppings {
-		all[i] = d.wanted(true)
+// dropRoles runs programs that drop roles.
+func (s *Store) dropRoles(ctx context.Context, droppings []*dropping, rehearsal bool, programs []string) {
+	statements := func(droppings []*dropping) ([]postgres.Statement, error) {
+		names, all := make([]string, len(droppings)), make([]wanted, len(droppings))
+		for i, d := range droppings {
+			names[i] = d.role.Name
+			all[i] = wanted{
+				Before: d.role.Name, OID: d.role.OID, Name: d.role.Name, ReassignTo: d.heir, Rehearsal: rehearsal,
+				BorrowFromIdle: !rehearsal,
+			}
+		}
+		statements, err := change(all, programs...)
+		return append(statements, postgres.Statement{SQL: unbindDroppedSQL, Args: []any{names}, AsOwner: true},
+			postgres.Statement{SQL: leftSQL, Args: []any{names}}), err
 	}
-	left, err := s.drop(ctx, all, borrowing(endOwnChangesSQL, dropRoleSQL, lockOutSQL))
-	if len(droppings) > 1 && refused(err) {
-		each(droppings, func(alone []*dropping) { s.dropRoles(ctx, alone) })
-		return
-	}
-	for _, d := range droppings {
-		d.err, d.gone = err, !slices.Contains(left, d.role.Name)
-	}
-}
-
-// drop runs programs that drop roles, and returns which of these are left.
-func (s *Store) drop(ctx context.Context, all []wanted, programs []string) (left []string, err error) {
-	names := make([]string, len(all))
-	for i, w := range all {
-		names[i] = w.Name
-	}
-	statements, err := change(all, programs...)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := changeSome[struct{ Name string }](ctx, s.db, len(all), append(statements,
-		postgres.Statement{SQL: unbindDroppedSQL, Args: []any{names}, AsOwner: true}, postgres.Statement{SQL: leftSQL, Args: []any{names}}))
-	for _, row := range rows {
-		left = append(left, row.Name)
-	}
-	return left, err
+	type left struct{ Name string }
+	postgres.ChangeTogether(ctx, s.db, droppings, statements, func(droppings []*dropping, rows []left, err error) {
+		for _, d := range droppings {
+			d.err, d.gone = err, !slices.Contains(rows, left{d.role.Name})
+		}
+	})
 }
 
 // findBlockedSQL tells the rehearsal which roles something keeps from being dropped.

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/patience"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -30,6 +28,7 @@ func (s *Store) UpdateRole(ctx context.Context, before, role Role) (Role, error)
 // making is a role that is to be made, or changed from what it was before, and what became of that.
 type making struct {
 	before, role Role
+	wanted       wanted
 	made         Role
 	err          error
 }
@@ -125,80 +124,59 @@ func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
 	return statements, nil
 }
 
-// refused tells an error that may be about one role of several, so that it makes sense to try each alone.
-func refused(err error) bool {
-	var server *pgconn.PgError
-	return errors.As(err, &server) && !postgres.Interrupted(err) && !postgres.Unreachable(err)
-}
-
 // makeRoles makes roles that are new in one transaction, or changes one that is not.
 func (s *Store) makeRoles(ctx context.Context, makings []*making) {
-	all, names := make([]wanted, len(makings)), make([]string, len(makings))
-	for i, m := range makings {
-		all[i], names[i] = m.wanted(), m.role.Name
+	for _, m := range makings {
+		m.wanted = wantedOf(m.before, m.role)
 	}
-	statements, err := makeStatements(makings[0].before, all, names)
-	var rows []roleRow
-	if err == nil {
-		rows, err = changeSome[roleRow](ctx, s.db, len(makings), statements)
-	}
-	if len(makings) > 1 && refused(err) {
-		each(makings, func(alone []*making) { s.makeRoles(ctx, alone) })
-		return
-	}
-	found := rows
-	if postgres.Interrupted(err) {
-		found, _ = postgres.AwaitRead(ctx, func(ctx context.Context) ([]roleRow, error) {
-			return postgres.Change[roleRow](ctx, s.db, readRoles(names...)...)
-		})
-	}
-	for i, m := range makings {
-		n := slices.IndexFunc(found, func(r roleRow) bool {
-			return r.Name == m.role.Name && (err == nil || r.ChangeID != nil && *r.ChangeID == all[i].ChangeID)
-		})
-		switch {
-		case n >= 0:
-			m.made = found[n].role()
-		case err == nil:
-			m.err = errors.New("the role vanished while it was being changed")
-		default:
-			m.err = roleError(m.before, m.role, err)
+	postgres.ChangeTogether(ctx, s.db, makings, makeStatements, func(makings []*making, rows []roleRow, err error) {
+		if postgres.Interrupted(err) {
+			rows, _ = postgres.AwaitRead(ctx, func(ctx context.Context) ([]roleRow, error) {
+				return postgres.Change[roleRow](ctx, s.db, readRoles(names(makings)...)...)
+			})
 		}
-	}
+		for _, m := range makings {
+			n := slices.IndexFunc(rows, func(r roleRow) bool {
+				return r.Name == m.role.Name && (err == nil || r.ChangeID != nil && *r.ChangeID == m.wanted.ChangeID)
+			})
+			switch {
+			case n >= 0:
+				m.made = rows[n].role()
+			case err == nil:
+				m.err = errors.New("the role vanished while it was being changed")
+			default:
+				m.err = roleError(m.before, m.role, err)
+			}
+		}
+	})
 }
 
-// changeSome makes one change of some roles. What can be tried with fewer roles is not tried again with all.
-func changeSome[T any](ctx context.Context, db *postgres.DB, roles int, statements []postgres.Statement) ([]T, error) {
-	if roles > 1 {
-		return postgres.ChangeOnce[T](ctx, db, statements...)
+func names(makings []*making) (names []string) {
+	for _, m := range makings {
+		names = append(names, m.role.Name)
 	}
-	return postgres.Change[T](ctx, db, statements...)
+	return names
 }
 
-// each does something with each item alone, at once.
-func each[T any](items []T, do func(alone []T)) {
-	var group sync.WaitGroup
-	for i := range items {
-		group.Go(func() { do(items[i : i+1]) })
-	}
-	group.Wait()
-}
-
-func (m *making) wanted() wanted {
+func wantedOf(before, role Role) wanted {
 	w := wanted{
-		Before: m.before.Name, OID: m.before.OID, Name: m.role.Name, Access: m.role.Access, OrganizationID: m.role.OrganizationID,
-		Groups: m.role.Groups(), AllGroups: GroupRoles(), GroupsToBecome: groupsToBecome(), ConnectionLimit: m.role.ConnectionLimit,
-		ValidUntil: m.role.ValidUntil, ChangeID: uuid.NewString(), Locked: m.role.Locked,
+		Before: before.Name, OID: before.OID, Name: role.Name, Access: role.Access, OrganizationID: role.OrganizationID,
+		Groups: role.Groups(), AllGroups: GroupRoles(), GroupsToBecome: groupsToBecome(), ConnectionLimit: role.ConnectionLimit,
+		ValidUntil: role.ValidUntil, ChangeID: uuid.NewString(), Locked: role.Locked,
 	}
-	if m.role.StatementTimeout != nil {
-		milliseconds := m.role.StatementTimeout.Milliseconds()
+	if role.StatementTimeout != nil {
+		milliseconds := role.StatementTimeout.Milliseconds()
 		w.StatementTimeout = &milliseconds
 	}
 	return w
 }
 
-// makeStatements returns the statements that make all roles, or change the one that was there before.
-func makeStatements(before Role, all []wanted, names []string) ([]postgres.Statement, error) {
+// makeStatements returns the statements that make new roles, or change one.
+func makeStatements(makings []*making) ([]postgres.Statement, error) {
+	before, names, all := makings[0].before, names(makings), make([]wanted, len(makings))
+	for i, m := range makings {
+		all[i] = m.wanted
+	}
 	programs := []string{mappedNameSQL}
 	if before.Name != "" {
 		programs = append(programs, borrowing(endOwnChangesSQL)...)

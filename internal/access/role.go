@@ -67,7 +67,7 @@ type Store struct {
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
 	s.roles.Load, s.logins.Load, s.blockers.Load, s.manager = s.loadRoles, s.loadLogins, s.loadBlockers, sync.OnceValues(s.askManager)
-	s.creations.Run, s.drops.Run = s.makeRoles, s.dropRoles
+	s.creations.Run, s.drops.Run = s.makeRoles, s.rehearseDrops
 	return s
 }
 

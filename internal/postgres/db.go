@@ -100,11 +100,6 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 	return change[T](ctx, db, changeBackoff(), statements)
 }
 
-// ChangeOnce is [Change] that tries nothing again, for what can be tried in smaller parts.
-func ChangeOnce[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, error) {
-	return change[T](ctx, db, retry.BackoffFunc(func() (time.Duration, bool) { return 0, true }), statements)
-}
-
 func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statements []Statement) ([]T, error) {
 	pool, err := db.open()
 	if err != nil {

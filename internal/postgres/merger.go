@@ -2,8 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/sethvargo/go-retry"
 )
 
 // Merger does at once what several callers ask for at the same time: Terraform works on ten resources at once, each by a call of its
@@ -120,4 +124,30 @@ func (m *Merger[T]) runAnother() {
 	if useful {
 		m.run()
 	}
+}
+
+// ChangeTogether makes one [Change] of all items, and tells done the rows of its last statement, or why it failed. When the server
+// refuses it, that may be the matter of one item: then each is changed alone, at once, and done is told of each.
+func ChangeTogether[R, T any](ctx context.Context, db *DB, items []T, statements func([]T) ([]Statement, error),
+	done func(items []T, rows []R, err error),
+) {
+	backoff := changeBackoff()
+	if len(items) > 1 { // What may succeed with fewer items is not tried again with all.
+		backoff = retry.BackoffFunc(func() (time.Duration, bool) { return 0, true })
+	}
+	all, err := statements(items)
+	var rows []R
+	if err == nil {
+		rows, err = change[R](ctx, db, backoff, all)
+	}
+	var server *pgconn.PgError
+	if len(items) == 1 || !errors.As(err, &server) || Interrupted(err) || Unreachable(err) {
+		done(items, rows, err)
+		return
+	}
+	var group sync.WaitGroup
+	for i := range items {
+		group.Go(func() { ChangeTogether(ctx, db, items[i:i+1], statements, done) })
+	}
+	group.Wait()
 }

@@ -94,7 +94,7 @@ func (s *Store) CreateAgentConfig(ctx context.Context, a AgentConfig) (AgentConf
 }
 
 func (s *Store) createAgentConfig(ctx context.Context, a AgentConfig) (AgentConfig, error) {
-	created, err := insert(ctx, s.db, a, s.AgentConfig, createAgentConfigSQL, lockTeam(a.TeamID))
+	created, err := s.agentConfigs.insert(ctx, a, createAgentConfigSQL, lockTeam(a.TeamID))
 	return created, s.agentConfigError(ctx, a, err)
 }
 
@@ -133,7 +133,7 @@ func (s *Store) updateAgentConfig(ctx context.Context, before, after AgentConfig
 	if err := s.RefuseOrganizationChange(ctx, "agent config", before.Name, before.OrganizationID, after.OrganizationID); err != nil {
 		return AgentConfig{}, err
 	}
-	updated, err := update(ctx, s.db, before, after, s.AgentConfig, updateAgentConfigSQL, lockTeam(after.TeamID))
+	updated, err := s.agentConfigs.update(ctx, before, after, updateAgentConfigSQL, lockTeam(after.TeamID))
 	return updated, s.agentConfigError(ctx, after, err)
 }
 
@@ -163,6 +163,6 @@ const deleteAgentConfigSQL = `DELETE FROM public.agent_configs WHERE id = $1 RET
 
 // DeleteAgentConfig deletes an agent config. Deleting what is gone already is no error.
 func (s *Store) DeleteAgentConfig(ctx context.Context, id string) error {
-	_, err := remove(ctx, s.db, id, s.AgentConfig, deleteAgentConfigSQL)
+	_, err := s.agentConfigs.remove(ctx, id, deleteAgentConfigSQL)
 	return err
 }

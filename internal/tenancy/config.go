@@ -80,7 +80,7 @@ func (s *Store) CreateConfig(ctx context.Context, c Config) (Config, error) {
 }
 
 func (s *Store) createConfig(ctx context.Context, c Config) (Config, error) {
-	created, err := insert(ctx, s.db, c, s.Config, createConfigSQL, lockOrganization(c.OrganizationID))
+	created, err := s.configs.insert(ctx, c, createConfigSQL, lockOrganization(c.OrganizationID))
 	return created, s.configError(ctx, c, err)
 }
 
@@ -120,7 +120,7 @@ func (s *Store) updateConfig(ctx context.Context, before, after Config) (Config,
 	if err := s.RefuseOrganizationChange(ctx, "config", before.Name, before.OrganizationID, after.OrganizationID); err != nil {
 		return Config{}, err
 	}
-	updated, err := update(ctx, s.db, before, after, s.Config, updateConfigSQL, lockOrganization(before.OrganizationID))
+	updated, err := s.configs.update(ctx, before, after, updateConfigSQL, lockOrganization(before.OrganizationID))
 	return updated, s.configError(ctx, after, err)
 }
 
@@ -157,6 +157,6 @@ const deleteConfigSQL = `DELETE FROM public.configs WHERE id = $1 RETURNING id`
 
 // DeleteConfig deletes a config. Deleting what is gone already is no error.
 func (s *Store) DeleteConfig(ctx context.Context, id string) error {
-	_, err := remove(ctx, s.db, id, s.Config, deleteConfigSQL)
+	_, err := s.configs.remove(ctx, id, deleteConfigSQL)
 	return err
 }

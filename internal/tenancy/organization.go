@@ -73,7 +73,7 @@ func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organiz
 }
 
 func (s *Store) createOrganization(ctx context.Context, o Organization) (Organization, error) {
-	created, err := insert(ctx, s.db, o, s.Organization, createOrganizationSQL)
+	created, err := s.organizations.insertTogether(ctx, o, createOrganizationSQL)
 	return created, s.organizationError(ctx, o, err)
 }
 
@@ -102,7 +102,7 @@ func (s *Store) UpdateOrganization(ctx context.Context, before, after Organizati
 }
 
 func (s *Store) updateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
-	updated, err := update(ctx, s.db, before, after, s.Organization, updateOrganizationSQL)
+	updated, err := s.organizations.update(ctx, before, after, updateOrganizationSQL)
 	return updated, s.organizationError(ctx, after, err)
 }
 
@@ -146,7 +146,7 @@ const deleteOrganizationSQL = `
 // DeleteOrganization deletes an organization. Unless its ForceDestroy is set, it returns a [*NotEmptyError] and deletes
 // nothing when anything belongs to it. Deleting what is gone already is no error.
 func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
-	removed, err := remove(ctx, s.db, id, s.Organization, deleteOrganizationSQL, lockOrganizationForDeleteSQL)
+	removed, err := s.organizations.remove(ctx, id, deleteOrganizationSQL, lockOrganizationForDeleteSQL)
 	if err != nil || removed {
 		return err
 	}

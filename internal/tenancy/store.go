@@ -6,10 +6,7 @@
 package tenancy
 
 import (
-	"context"
-	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,34 +43,23 @@ type Store struct {
 	Patience patience.Patience
 
 	db            *postgres.DB
-	organizations postgres.Loader[Organization]
-	teams         postgres.Loader[Team]
-	users         postgres.Loader[User]
-	agentConfigs  postgres.Loader[AgentConfig]
-	configs       postgres.Loader[Config]
+	organizations kind[Organization]
+	teams         kind[Team]
+	users         kind[User]
+	agentConfigs  kind[AgentConfig]
+	configs       kind[Config]
 }
 
 // New returns a Store. It does not connect.
 func New(db *postgres.DB) *Store {
 	db = db.AsOwner()
 	s := &Store{db: db}
-	s.organizations.Load = loadBy[Organization](db, organizationsByIDSQL)
-	s.teams.Load = loadBy[Team](db, teamsByIDSQL)
-	s.users.Load = loadBy[User](db, usersByIDSQL)
-	s.agentConfigs.Load = loadBy[AgentConfig](db, agentConfigsByIDSQL)
-	s.configs.Load = loadBy[Config](db, configsByIDSQL)
+	s.organizations.init(db, organizationsByIDSQL)
+	s.teams.init(db, teamsByIDSQL)
+	s.users.init(db, usersByIDSQL)
+	s.agentConfigs.init(db, agentConfigsByIDSQL)
+	s.configs.init(db, configsByIDSQL)
 	return s
-}
-
-func loadBy[T rower](db *postgres.DB, query string) func(context.Context, []string) (map[string]T, error) {
-	return func(ctx context.Context, ids []string) (map[string]T, error) {
-		rows, err := postgres.Change[T](ctx, db, postgres.Statement{SQL: query, Args: []any{ids}, Fewest: len(ids)})
-		byID := make(map[string]T, len(rows))
-		for _, row := range rows {
-			byID[row.row().ID] = row
-		}
-		return byID, err
-	}
 }
 
 // toInsert gives the parameters of an INSERT the names of columns: those of the attributes, and id. A name that the statement
@@ -103,100 +89,4 @@ func newID() string {
 	id := uuid.New()
 	id[6] = id[6]&0x0f | 0x80
 	return id.String()
-}
-
-// A reader reads the row with an ID.
-type reader[T any] func(ctx context.Context, id string) (T, error)
-
-// insert makes a row by a statement, after the locks that its guards need. errHeldBack means that a guard let nothing through.
-//
-// The ID is made by the client, so that a row whose COMMIT was interrupted can be found again.
-func insert[T any](ctx context.Context, db *postgres.DB, row T, read reader[T], query string, locks ...postgres.Statement) (T, error) {
-	var none T
-	id := newID()
-	rows, err := postgres.Change[T](ctx, db, append(locks, postgres.Statement{SQL: query, Args: []any{toInsert(id, row)}})...)
-	if postgres.Interrupted(err) {
-		made, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (T, error) { return read(ctx, id) })
-		if readErr == nil {
-			return made, nil
-		}
-	}
-	if err != nil {
-		return none, documentError(row, err)
-	}
-	if len(rows) == 0 {
-		return none, errHeldBack
-	}
-	return rows[0], nil
-}
-
-// update changes a row from before to after, where before is what the caller believes the row to be. When somebody else
-// changed one of its attributes meanwhile, it returns a [*ConflictError] and changes nothing. errHeldBack means that another
-// guard of the statement let nothing through.
-func update[T rower](ctx context.Context, db *postgres.DB, before, after T, read reader[T], query string,
-	locks ...postgres.Statement,
-) (T, error) {
-	var none T
-	id, expected := before.row().ID, before.row().UpdatedAt
-	changes := []string{}
-	for _, change := range differences(before, after) {
-		changes = append(changes, change.Attribute)
-	}
-	reread := func(ctx context.Context) (T, error) { return read(ctx, id) }
-	if len(changes) == 0 { // What only Terraform knows has changed.
-		now, err := reread(ctx)
-		if conflicts := differences(before, now); err == nil && len(conflicts) > 0 {
-			err = conflictError(conflicts)
-		}
-		return now, err
-	}
-	// A change to a column that is not ours moves updated_at too, and then the UPDATE is sent again for the new one.
-	for range 3 {
-		change := postgres.Statement{SQL: query, Args: []any{toUpdate(id, expected, after, changes)}}
-		rows, err := postgres.Change[T](ctx, db, append(slices.Clone(locks), change)...)
-		if postgres.Interrupted(err) {
-			now, readErr := postgres.AwaitRead(ctx, reread)
-			if readErr == nil && !now.row().UpdatedAt.Equal(expected) && len(differences(after, now)) == 0 {
-				return now, nil
-			}
-		}
-		if err != nil {
-			return none, documentError(after, err)
-		}
-		if len(rows) > 0 {
-			return rows[0], nil
-		}
-		now, err := reread(ctx)
-		if err != nil {
-			return none, err
-		}
-		if conflicts := differences(before, now); len(conflicts) > 0 {
-			return none, conflictError(conflicts)
-		}
-		if now.row().UpdatedAt.Equal(expected) {
-			return none, errHeldBack
-		}
-		expected = now.row().UpdatedAt
-	}
-	return none, errors.New("the row is being changed by others all the time; nothing was changed, try again")
-}
-
-// remove deletes a row by a statement that returns its ID, after the locks that its guards need. removed is false when nothing
-// matched or a guard held it back.
-func remove[T any](ctx context.Context, db *postgres.DB, id string, read reader[T], query string, locks ...string) (
-	removed bool, err error,
-) {
-	var statements []postgres.Statement
-	for _, sql := range append(locks, query) {
-		statements = append(statements, postgres.Statement{SQL: sql, Args: []any{id}})
-	}
-	statements[len(statements)-1].Fewest = 1 // A row that the session does not see is not gone.
-	rows, err := postgres.Change[struct{ ID string }](ctx, db, statements...)
-	if postgres.Interrupted(err) {
-		_, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (T, error) { return read(ctx, id) })
-		if errors.Is(readErr, postgres.ErrNotFound) {
-			return true, nil
-		}
-	}
-	return len(rows) > 0, err
 }

@@ -88,7 +88,7 @@ func (s *Store) CreateTeam(ctx context.Context, t Team) (Team, error) {
 }
 
 func (s *Store) createTeam(ctx context.Context, t Team) (Team, error) {
-	created, err := insert(ctx, s.db, t, s.Team, createTeamSQL, lockOrganization(t.OrganizationID))
+	created, err := s.teams.insertTogether(ctx, t, createTeamSQL, lockOrganization(t.OrganizationID))
 	if errors.Is(err, errHeldBack) {
 		return created, s.teamLimitError(ctx, t.OrganizationID)
 	}
@@ -117,7 +117,7 @@ func (s *Store) updateTeam(ctx context.Context, before, after Team) (Team, error
 	if err := s.RefuseOrganizationChange(ctx, "team", before.Slug, before.OrganizationID, after.OrganizationID); err != nil {
 		return Team{}, err
 	}
-	updated, err := update(ctx, s.db, before, after, s.Team, updateTeamSQL)
+	updated, err := s.teams.update(ctx, before, after, updateTeamSQL)
 	return updated, s.teamError(ctx, after, err)
 }
 
@@ -182,7 +182,7 @@ const teamUsageSQL = `
 // DeleteTeam deletes a team. Unless the organization's ForceDestroy is set, it returns a [*NotEmptyError] and deletes
 // nothing when anything belongs to it. Deleting what is gone already is no error.
 func (s *Store) DeleteTeam(ctx context.Context, id string) error {
-	removed, err := remove(ctx, s.db, id, s.Team, deleteTeamSQL, lockTeamForDeleteSQL)
+	removed, err := s.teams.remove(ctx, id, deleteTeamSQL, lockTeamForDeleteSQL)
 	if err != nil || removed {
 		return err
 	}

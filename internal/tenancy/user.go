@@ -106,7 +106,7 @@ func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
 }
 
 func (s *Store) createUser(ctx context.Context, u User) (User, error) {
-	created, err := insert(ctx, s.db, u, s.User, createUserSQL, lockTeam(u.TeamID))
+	created, err := s.users.insert(ctx, u, createUserSQL, lockTeam(u.TeamID))
 	if errors.Is(err, errHeldBack) {
 		var taken *DuplicateError
 		err := s.userDuplicate(ctx, "email", u.Email)
@@ -151,7 +151,7 @@ func (s *Store) updateUser(ctx context.Context, before, after User) (User, error
 	if err := s.RefuseOrganizationChange(ctx, "user", before.Email, before.OrganizationID, after.OrganizationID); err != nil {
 		return User{}, err
 	}
-	updated, err := update(ctx, s.db, before, after, s.User, updateUserSQL, lockTeam(after.TeamID))
+	updated, err := s.users.update(ctx, before, after, updateUserSQL, lockTeam(after.TeamID))
 	if errors.Is(err, errHeldBack) {
 		return updated, s.userLimitError(ctx, after)
 	}
@@ -221,7 +221,7 @@ const deleteUserSQL = `DELETE FROM public.users WHERE id = $1 AND deleted_at IS 
 // DeleteUser deletes a user for good; incidents that were assigned to the user stay, without an assignee. Deleting what
 // is gone already is no error.
 func (s *Store) DeleteUser(ctx context.Context, id string) error {
-	_, err := remove(ctx, s.db, id, s.User, deleteUserSQL)
+	_, err := s.users.remove(ctx, id, deleteUserSQL)
 	return err
 }
 
@@ -230,6 +230,6 @@ const softDeleteUserSQL = `UPDATE public.users SET deleted_at = now(), is_active
 // SoftDeleteUser marks a user as deleted, as the platform does it: it counts as gone, and [Store.CreateUser] revives it. Deleting
 // what is gone already is no error.
 func (s *Store) SoftDeleteUser(ctx context.Context, id string) error {
-	_, err := remove(ctx, s.db, id, s.User, softDeleteUserSQL)
+	_, err := s.users.remove(ctx, id, softDeleteUserSQL)
 	return err
 }

@@ -1,0 +1,90 @@
+package tenancy_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/tenancy"
+)
+
+// What is made or deleted at the same time shares transactions. What is wrong with one object is its own matter.
+func TestObjectsAreMadeAndDeletedTogether(t *testing.T) {
+	t.Parallel()
+	const n = 30
+	tenant := newTenant(t, func(o *tenancy.Organization) { o.MaxTeams = 2 })
+	wanted := func(base string, i int) tenancy.Organization {
+		slug := fmt.Sprintf("%s-%d", base, i)
+		return tenancy.Organization{Name: slug, Slug: slug, IsActive: true, MaxTeams: int32(i + 1), MaxUsersPerTeam: 50}
+	}
+	create := func(o tenancy.Organization) error {
+		made, err := tenant.store.CreateOrganization(t.Context(), o)
+		if err == nil && (made.Slug != o.Slug || made.MaxTeams != o.MaxTeams) {
+			err = fmt.Errorf("wanted %+v, made %+v", o, made)
+		}
+		return err
+	}
+	made, failures := race(n, func(i int) error {
+		o := wanted("some", i)
+		if i == 7 {
+			o.Slug = tenant.organization.Slug
+		}
+		return create(o)
+	})
+	var duplicate *tenancy.DuplicateError
+	if made != n-1 || len(failures) != 1 || !errors.As(failures[0], &duplicate) {
+		t.Errorf("%d were made, and %v", made, failures)
+	}
+	if made, failures = race(n, func(i int) error { return create(wanted("all", i)) }); made != n {
+		t.Errorf("%d were made, and %v", made, failures)
+	}
+	transactions := testdb.Value[int64](t, tenant.database,
+		`SELECT count(DISTINCT xmin::text) FROM public.organizations WHERE slug LIKE 'all-%'`)
+	if t.Logf("%d organizations were made in %d transactions", n, transactions); transactions > n/2 {
+		t.Error("those are too many")
+	}
+
+	organizations := testdb.Must(tenant.store.Organizations(t.Context(), tenancy.OrganizationFilter{}))(t)
+	stores := []*tenancy.Store{tenant.store, tenancy.New(testdb.DB(t, tenant.database))} // two applies
+	// The one of the limit has a team already.
+	made, failures = race(2*len(organizations), func(i int) error {
+		o := organizations[i/2]
+		if i%2 == 1 {
+			o = organizations[len(organizations)-1-i/2] // in the other order
+		}
+		_, err := stores[i%2].CreateTeam(t.Context(), newTeam(o, fmt.Sprintf("team-%d", i%2)))
+		return err
+	})
+	want := 0
+	for _, o := range organizations {
+		want += min(int(o.MaxTeams), 2)
+	}
+	if want--; made != want {
+		t.Errorf("%d teams were made, want %d; %v", made, want, failures)
+	}
+	for _, err := range failures {
+		var limit *tenancy.LimitError
+		if !errors.As(err, &limit) {
+			t.Errorf("got %v", err)
+		}
+	}
+
+	teams := testdb.Must(tenant.store.Teams(t.Context(), tenancy.TeamFilter{}))(t)
+	if deleted, failures := race(len(teams), func(i int) error {
+		if teams[i].OrganizationID == tenant.organization.ID {
+			return nil
+		}
+		return tenant.store.DeleteTeam(t.Context(), teams[i].ID)
+	}); deleted != len(teams) {
+		t.Errorf("%d teams of %d were deleted; %v", deleted, len(teams), failures)
+	}
+	deleted, failures := race(len(organizations), func(i int) error { return tenant.store.DeleteOrganization(t.Context(), organizations[i].ID) })
+	var notEmpty *tenancy.NotEmptyError
+	if deleted != len(organizations)-1 || len(failures) != 1 || !errors.As(failures[0], &notEmpty) {
+		t.Errorf("%d organizations of %d were deleted; %v", deleted, len(organizations), failures)
+	}
+	if left := testdb.Value[string](t, tenant.database, `SELECT string_agg(slug, ' ') FROM public.organizations`); left != "acme" {
+		t.Errorf("left are %s", left)
+	}
+}
