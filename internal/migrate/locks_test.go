@@ -20,7 +20,7 @@ import (
 
 // Locks that this session holds on the tables that were there before.
 const heldSQL = `
-	SELECT l.relation, upper(substr(regexp_replace(regexp_replace(l.mode, 'Lock$', ''), '([A-Z])', ' \1', 'g'), 2))
+	SELECT l.relation, upper(substr(regexp_replace(regexp_replace(l.mode, 'Lock$', ''), '([A-Z])', ' \1', 'g'), 2) COLLATE "C")
 	FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'`
 
 var strong = []string{"SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"}

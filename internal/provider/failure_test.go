@@ -61,8 +61,8 @@ resource "brownie_config" "c" {
 `
 
 const countRows = `SELECT coalesce(to_regclass('brownie.organization_options')::text, '') <> '' AND
-	(SELECT count(*) FROM organizations) + (SELECT count(*) FROM teams) + (SELECT count(*) FROM users)
-	+ (SELECT count(*) FROM agent_configs) + (SELECT count(*) FROM configs) >= $1`
+	(SELECT count(*) FROM public.organizations) + (SELECT count(*) FROM public.teams) + (SELECT count(*) FROM public.users)
+	+ (SELECT count(*) FROM public.agent_configs) + (SELECT count(*) FROM public.configs) >= $1`
 
 var (
 	failedAddress = regexp.MustCompile(`with (brownie_\w+\.\w+(?:\[\d+\])?),`)
@@ -102,8 +102,8 @@ func wantRows(w acctest.Workspace, url string) {
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
 	var counts string
-	err = conn.QueryRow(context.Background(), `SELECT concat_ws(' ', (SELECT count(*) FROM organizations), (SELECT count(*) FROM teams),
-		(SELECT count(*) FROM users), (SELECT count(*) FROM agent_configs), (SELECT count(*) FROM configs))`).Scan(&counts)
+	err = conn.QueryRow(context.Background(), `SELECT concat_ws(' ', (SELECT count(*) FROM public.organizations), (SELECT count(*) FROM public.teams),
+		(SELECT count(*) FROM public.users), (SELECT count(*) FROM public.agent_configs), (SELECT count(*) FROM public.configs))`).Scan(&counts)
 	if err != nil || counts != "1 9 99 45 45" {
 		w.T.Errorf("the rows are %s (%v), want 1 9 99 45 45", counts, err)
 	}
