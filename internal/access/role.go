@@ -68,6 +68,7 @@ func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
 	s.roles.Load, s.logins.Load, s.blockers.Load, s.manager = s.loadRoles, s.loadLogins, s.loadBlockers, sync.OnceValues(s.askManager)
 	s.creations.Run, s.drops.Run = s.makeRoles, s.rehearseDrops
+	s.creations.Distant, s.drops.Distant = db.Distant, db.Distant
 	return s
 }
 

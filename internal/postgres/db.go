@@ -18,12 +18,13 @@ type DB struct {
 	open   func() (*pgxpool.Pool, error)
 	owner  *string // see [DB.AsOwnerOf]; nil for the login role's own rights
 	pooled bool    // whether a pooler may be in between
+	pace   *pace   // of what is sent
 }
 
 // New returns a DB for the configuration. It neither connects nor reads a file; the first use does, and returns a
 // [*ConfigError] when the configuration cannot be used.
 func New(config Config) *DB {
-	return &DB{config: config, open: sync.OnceValues(func() (*pgxpool.Pool, error) {
+	return &DB{config: config, pace: &pace{}, open: sync.OnceValues(func() (*pgxpool.Pool, error) {
 		pool, err := config.poolConfig()
 		if err != nil {
 			return nil, err
@@ -32,6 +33,9 @@ func New(config Config) *DB {
 		return pgxpool.NewWithConfig(context.Background(), pool)
 	})}
 }
+
+// Distant tells whether an answer of the server takes long although it has little to do.
+func (db *DB) Distant() bool { return db.pace.slow() }
 
 // Close ends all connections. A DB that never connected has nothing to end.
 func (db *DB) Close() {
@@ -121,7 +125,9 @@ func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statement
 	}
 	var rows []T
 	err = retry.Do(ctx, backoff, func(ctx context.Context) error {
+		began := time.Now()
 		rows, err = send(ctx, pool, statements, collect)
+		db.pace.add(time.Since(began))
 		if RolledBack(err) {
 			return retry.RetryableError(err)
 		}

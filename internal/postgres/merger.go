@@ -16,25 +16,22 @@ import (
 type Merger[T any] struct {
 	// Run does what all items ask for. What becomes of each it tells by the item. Its context ends when that of each caller has.
 	Run func(ctx context.Context, items []T)
+	// Distant tells whether the server is, such as [DB.Distant]; then it is not left idle while an answer is on its way. nil means that
+	// a run which takes long shows it, which is true of reads.
+	Distant func() bool
 
 	mu      sync.Mutex
 	waiting *batch[T] // collects items for the next run
 	running int
 	began   time.Time // when the latest run did
-	// fastest is the shortest that a run took, and runs how many there were.
-	fastest time.Duration
-	runs    int
+	pace    pace
 }
 
-const (
-	// gather is how long a run waits for more items, a fraction of what Terraform needs for ten resources.
-	gather = 4 * time.Millisecond
-	// A distant server is not left idle: when an answer takes longer than this, those that wait are asked for meanwhile. Where each of
-	// the first runs took as long, it is the distance and not what the server is busy with.
-	slow           = 12 * time.Millisecond
-	firstRuns      = 3
-	concurrentRuns = 2
-)
+// gather is how long a run waits for more items, a fraction of what Terraform needs for ten resources.
+const gather = 4 * time.Millisecond
+
+// concurrentRuns are at once where the server is distant.
+const concurrentRuns = 2
 
 type batch[T any] struct {
 	items   []T
@@ -63,7 +60,7 @@ func (m *Merger[T]) join(ctx context.Context, item T) (*batch[T], func() bool) {
 	mine := m.waiting
 	mine.items = append(mine.items, item)
 	mine.callers++
-	if m.running == 0 || m.running < concurrentRuns && time.Since(m.began) > m.patience() {
+	if patience, more := m.patience(); m.running == 0 || more && m.running < concurrentRuns && time.Since(m.began) > patience {
 		m.running++
 		go m.run()
 	}
@@ -91,27 +88,29 @@ func (m *Merger[T]) run() {
 			next.cancel()
 		}
 		m.waiting, m.began = nil, began
-		another := time.AfterFunc(m.patience(), m.runAnother)
+		another := func() bool { return true }
+		if patience, more := m.patience(); more {
+			another = time.AfterFunc(patience, m.runAnother).Stop
+		}
 		m.mu.Unlock()
 		m.Run(next.ctx, next.items)
-		another.Stop()
-		m.mu.Lock()
-		if took := time.Since(began); m.runs == 0 || took < m.fastest {
-			m.fastest = took
-		}
-		m.runs++
-		m.mu.Unlock()
+		another()
+		m.pace.add(time.Since(began))
 		next.cancel()
 		close(next.done)
 	}
 }
 
-// patience is how long one run is waited for before there is another beside it.
-func (m *Merger[T]) patience() time.Duration {
-	if m.runs >= firstRuns && m.fastest >= slow {
-		return gather
+// patience is how long one run is waited for before there may be another beside it.
+func (m *Merger[T]) patience() (patience time.Duration, another bool) {
+	switch {
+	case m.Distant != nil && !m.Distant():
+		return 0, false
+	case m.Distant != nil || m.pace.slow():
+		return gather, true
+	default:
+		return distantAnswer, true
 	}
-	return slow
 }
 
 func (m *Merger[T]) runAnother() {

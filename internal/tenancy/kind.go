@@ -23,6 +23,7 @@ type kind[T rower] struct {
 func (k *kind[T]) init(db *postgres.DB, byIDSQL string) {
 	k.db, k.byIDSQL = db, byIDSQL
 	k.Load, k.insertions.Run, k.removals.Run = k.load, k.insertAll, k.removeAll
+	k.insertions.Distant, k.removals.Distant = db.Distant, db.Distant
 }
 
 // byID reads rows. A row that the session does not see is not gone.
