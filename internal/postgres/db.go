@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/sethvargo/go-retry"
 )
@@ -18,16 +19,23 @@ type DB struct {
 	open   func() (*pgxpool.Pool, error)
 	owner  *string // see [DB.AsOwnerOf]; nil for the login role's own rights
 	pooled bool    // whether a pooler may be in between
-	pace   *pace   // of what is sent
+	greets *pace   // how long the first statement of a connection takes
 }
 
 // New returns a DB for the configuration. It neither connects nor reads a file; the first use does, and returns a
 // [*ConfigError] when the configuration cannot be used.
 func New(config Config) *DB {
-	return &DB{config: config, pace: &pace{}, open: sync.OnceValues(func() (*pgxpool.Pool, error) {
+	greets := &pace{}
+	return &DB{config: config, greets: greets, open: sync.OnceValues(func() (*pgxpool.Pool, error) {
 		pool, err := config.poolConfig()
 		if err != nil {
 			return nil, err
+		}
+		accept := pool.ConnConfig.ValidateConnect
+		pool.ConnConfig.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+			began := time.Now()
+			defer func() { greets.add(time.Since(began)) }()
+			return accept(ctx, conn)
 		}
 		// The pool outlives whichever request happens to be the first.
 		return pgxpool.NewWithConfig(context.Background(), pool)
@@ -35,7 +43,7 @@ func New(config Config) *DB {
 }
 
 // Distant tells whether an answer of the server takes long although it has little to do.
-func (db *DB) Distant() bool { return db.pace.slow() }
+func (db *DB) Distant() bool { return db.greets.slow(1) }
 
 // Close ends all connections. A DB that never connected has nothing to end.
 func (db *DB) Close() {
@@ -125,9 +133,7 @@ func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statement
 	}
 	var rows []T
 	err = retry.Do(ctx, backoff, func(ctx context.Context) error {
-		began := time.Now()
 		rows, err = send(ctx, pool, statements, collect)
-		db.pace.add(time.Since(began))
 		if RolledBack(err) {
 			return retry.RetryableError(err)
 		}

@@ -30,8 +30,12 @@ type Merger[T any] struct {
 // gather is how long a run waits for more items, a fraction of what Terraform needs for ten resources.
 const gather = 4 * time.Millisecond
 
-// concurrentRuns are at once where the server is distant.
-const concurrentRuns = 2
+const (
+	// concurrentRuns are at once where the server is distant.
+	concurrentRuns = 2
+	// firstRuns show by what they take whether it is.
+	firstRuns = 3
+)
 
 type batch[T any] struct {
 	items   []T
@@ -106,7 +110,7 @@ func (m *Merger[T]) patience() (patience time.Duration, another bool) {
 	switch {
 	case m.Distant != nil && !m.Distant():
 		return 0, false
-	case m.Distant != nil || m.pace.slow():
+	case m.Distant != nil || m.pace.slow(firstRuns):
 		return gather, true
 	default:
 		return distantAnswer, true

@@ -12,11 +12,8 @@ type pace struct {
 	n       int
 }
 
-// Where each of the first took that long, it is the distance and not what the server is busy with.
-const (
-	distantAnswer = 12 * time.Millisecond
-	distantAfter  = 3
-)
+// distantAnswer is how long it takes at least until a distant server answers.
+const distantAnswer = 12 * time.Millisecond
 
 func (p *pace) add(took time.Duration) {
 	p.mu.Lock()
@@ -27,8 +24,9 @@ func (p *pace) add(took time.Duration) {
 	p.n++
 }
 
-func (p *pace) slow() bool {
+// slow tells whether each of at least n took that long: then it is the distance and not what the server is busy with.
+func (p *pace) slow(n int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.n >= distantAfter && p.fastest >= distantAnswer
+	return p.n >= n && p.fastest >= distantAnswer
 }
