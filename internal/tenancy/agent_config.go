@@ -151,8 +151,11 @@ func (s *Store) agentConfigError(ctx context.Context, a AgentConfig, err error) 
 		return wrong
 	}
 	existing, err := postgres.QueryOne[struct{ ID, Organization, Team string }](ctx, s.db, agentConfigKeySQL, a.TeamID, a.Name)
+	if errors.Is(err, postgres.ErrNotFound) || err == nil && existing.ID == a.ID {
+		return errHeldBack
+	}
 	if err != nil {
-		return passed(err)
+		return err
 	}
 	return duplicateError("agent config", "name", a.Name, fmt.Sprintf("in team %q of organization %q", existing.Team,
 		existing.Organization),
@@ -163,6 +166,5 @@ const deleteAgentConfigSQL = `DELETE FROM public.agent_configs WHERE id = $1 RET
 
 // DeleteAgentConfig deletes an agent config. Deleting what is gone already is no error.
 func (s *Store) DeleteAgentConfig(ctx context.Context, id string) error {
-	_, err := s.agentConfigs.remove(ctx, id, deleteAgentConfigSQL)
-	return err
+	return orHeldBack(s.agentConfigs.remove(ctx, id, deleteAgentConfigSQL))
 }

@@ -142,8 +142,11 @@ func (s *Store) configError(ctx context.Context, c Config, err error) error {
 			return missingError("organization_id", "organization", c.OrganizationID)
 		}
 	}
+	if errors.Is(err, postgres.ErrNotFound) || err == nil && existing.ID == c.ID {
+		return errHeldBack
+	}
 	if err != nil {
-		return passed(err)
+		return err
 	}
 	scope := fmt.Sprintf("in organization %q", existing.Organization)
 	if existing.Team != "" {
@@ -157,6 +160,5 @@ const deleteConfigSQL = `DELETE FROM public.configs WHERE id = $1 RETURNING id`
 
 // DeleteConfig deletes a config. Deleting what is gone already is no error.
 func (s *Store) DeleteConfig(ctx context.Context, id string) error {
-	_, err := s.configs.remove(ctx, id, deleteConfigSQL)
-	return err
+	return orHeldBack(s.configs.remove(ctx, id, deleteConfigSQL))
 }

@@ -10,8 +10,19 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
-// errHeldBack says that a guard in the statement let nothing through; the caller finds out which and words it.
-var errHeldBack = errors.New("held back by a guard")
+// errHeldBack says that a statement changed nothing. A caller with guards in it finds out which of them that was; people read this
+// when it was none.
+var errHeldBack error = problem.New("PostgreSQL changed nothing, and reported no error",
+	"Apply again; if it stays so, somebody has made a trigger, rule or policy that holds changes of the table back: "+
+		"look for it with \\d in psql")
+
+// orHeldBack makes an error of a removal after which the row is still there, although no guard was in its way.
+func orHeldBack(removed bool, err error) error {
+	if err == nil && !removed {
+		return errHeldBack
+	}
+	return err
+}
 
 // errPassed says that what held a change back is gone already.
 var errPassed = errors.New("what was in the way is gone already; apply again")

@@ -176,8 +176,8 @@ type removal struct {
 
 func (r *removal) rowID() string { return r.id }
 
-// remove deletes a row by a statement that returns its ID, after the locks that its guards need. removed is false when a guard held
-// it back.
+// remove deletes a row by a statement that returns its ID, after the locks that its guards need. removed is false when it is still
+// there, because a guard held it back, or what somebody else has made. What was gone already counts as removed.
 func (k *kind[T]) remove(ctx context.Context, id, query string, locks ...string) (removed bool, err error) {
 	r := &removal{id: id, locks: locks, query: query}
 	k.removals.Do(ctx, r)

@@ -161,6 +161,9 @@ func (s *Store) DeleteOrganization(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if usage == (Usage{}) {
+		return errHeldBack
+	}
 	return notEmptyError("organization", organization.Slug, usage)
 }
 

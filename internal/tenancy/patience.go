@@ -24,7 +24,8 @@ func inTheWay(err error) (o patience.Obstacle, passing bool) {
 	switch {
 	case errors.As(err, &taken):
 		return taken.obstacle(), taken.DeletedAt == nil
-	case errors.As(err, &limit), code == postgres.CodeUniqueViolation, errors.Is(err, errPassed):
+	case errors.As(err, &limit), code == postgres.CodeUniqueViolation, errors.Is(err, errPassed),
+		errors.Is(err, errHeldBack):
 		return patience.Obstacle{}, true
 	}
 	return patience.Obstacle{}, false

@@ -150,7 +150,7 @@ func (s *Store) teamLimitError(ctx context.Context, organizationID string) error
 		return err
 	}
 	if usage.Teams < int64(organization.MaxTeams) {
-		return errPassed
+		return errHeldBack
 	}
 	return limitError("organization_id", fmt.Sprintf("organization %q", organization.Slug), "teams", "max_teams", organization.MaxTeams,
 		usage.Teams)
@@ -196,6 +196,9 @@ func (s *Store) DeleteTeam(ctx context.Context, id string) error {
 	usage, err := postgres.QueryOne[Usage](ctx, s.db, teamUsageSQL, id)
 	if err != nil {
 		return err
+	}
+	if usage == (Usage{}) {
+		return errHeldBack
 	}
 	return notEmptyError("team", team.Slug, usage)
 }

@@ -209,7 +209,7 @@ func (s *Store) userLimitError(ctx context.Context, u User) error {
 		return err
 	}
 	if limit.Count < int64(limit.Max) {
-		return errPassed
+		return errHeldBack
 	}
 	return limitError("team_id", fmt.Sprintf("team %q of organization %q", limit.Team, limit.Organization), "users", "max_users_per_team",
 		limit.Max, limit.Count)
@@ -221,8 +221,7 @@ const deleteUserSQL = `DELETE FROM public.users WHERE id = $1 AND deleted_at IS 
 // DeleteUser deletes a user for good; incidents that were assigned to the user stay, without an assignee. Deleting what
 // is gone already is no error.
 func (s *Store) DeleteUser(ctx context.Context, id string) error {
-	_, err := s.users.remove(ctx, id, deleteUserSQL)
-	return err
+	return orHeldBack(s.users.remove(ctx, id, deleteUserSQL))
 }
 
 const softDeleteUserSQL = `UPDATE public.users SET deleted_at = now(), is_active = false WHERE id = $1 AND deleted_at IS NULL RETURNING id`
@@ -230,6 +229,5 @@ const softDeleteUserSQL = `UPDATE public.users SET deleted_at = now(), is_active
 // SoftDeleteUser marks a user as deleted, as the platform does it: it counts as gone, and [Store.CreateUser] revives it. Deleting
 // what is gone already is no error.
 func (s *Store) SoftDeleteUser(ctx context.Context, id string) error {
-	_, err := s.users.remove(ctx, id, softDeleteUserSQL)
-	return err
+	return orHeldBack(s.users.remove(ctx, id, softDeleteUserSQL))
 }
