@@ -91,12 +91,12 @@ type dropping struct {
 }
 
 // rehearseDrops drops those roles that are idle, and locks the others out, in one transaction.
-func (s *Store) rehearseDrops(ctx context.Context, droppings []*dropping) {
-	s.dropRoles(ctx, droppings, true, borrowing(endOwnChangesSQL, dropRoleSQL, lockOutSQL))
+func (s *Store) rehearseDrops(ctx context.Context, droppings []*dropping) (alone bool) {
+	return s.dropRoles(ctx, droppings, true, borrowing(endOwnChangesSQL, dropRoleSQL, lockOutSQL))
 }
 
 // dropRoles runs programs that drop roles.
-func (s *Store) dropRoles(ctx context.Context, droppings []*dropping, rehearsal bool, programs []string) {
+func (s *Store) dropRoles(ctx context.Context, droppings []*dropping, rehearsal bool, programs []string) (alone bool) {
 	statements := func(droppings []*dropping) ([]postgres.Statement, error) {
 		names, all := make([]string, len(droppings)), make([]wanted, len(droppings))
 		for i, d := range droppings {
@@ -107,11 +107,14 @@ func (s *Store) dropRoles(ctx context.Context, droppings []*dropping, rehearsal 
 			}
 		}
 		statements, err := change(all, programs...)
+		if len(all) > 1 {
+			statements = append(statements, postgres.Statement{SQL: settledSQL})
+		}
 		return append(statements, postgres.Statement{SQL: unbindDroppedSQL, Args: []any{names}, AsOwner: true},
 			postgres.Statement{SQL: leftSQL, Args: []any{names}}), err
 	}
 	type left struct{ Name string }
-	postgres.ChangeTogether(ctx, s.db, droppings, statements, func(droppings []*dropping, rows []left, err error) {
+	return postgres.ChangeTogether(ctx, s.db, droppings, statements, func(rows []left, err error) {
 		for _, d := range droppings {
 			d.err, d.gone = err, !slices.Contains(rows, left{d.role.Name})
 		}
@@ -126,6 +129,15 @@ const (
 	// The binding of a role that is not dropped yet stays with it.
 	unbindDroppedSQL = `DELETE FROM brownie.role_bindings WHERE role_name = ANY ($1::name[])
 		AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role_name) RETURNING true AS done`
+	// settledSQL refuses a change after the first roles of which somebody has logged in while the last ones were dropped.
+	settledSQL = `DO $$ BEGIN
+		PERFORM pg_catalog.pg_stat_clear_snapshot();
+		IF EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(NULL)
+			WHERE usesysid = ANY (string_to_array(current_setting('brownie.dropped', true), ' ')::oid[]))
+		THEN
+			RAISE EXCEPTION 'a role that was dropped has sessions';
+		END IF;
+	END $$`
 	leftSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE rolname = ANY ($1::name[])`
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,13 +17,17 @@ import (
 
 // CreateRole creates the role, gives it its access and binds it. A role that exists already is a [*DuplicateError].
 func (s *Store) CreateRole(ctx context.Context, role Role) (Role, error) {
-	return s.patiently(ctx, Role{}, role, func(m *making) { s.creations.Do(ctx, m) })
+	do := s.creations.Do
+	return s.patiently(ctx, Role{}, role, func(m *making) {
+		do(ctx, m)
+		do = s.makeAlone // A name that is taken refuses what others ask for as well.
+	})
 }
 
 // UpdateRole makes the role before what role says, also where somebody else changed it meanwhile. That another role has
 // taken its name is a [*ReplacedError], and changing the organization of a role with sessions a [*SessionsError].
 func (s *Store) UpdateRole(ctx context.Context, before, role Role) (Role, error) {
-	return s.patiently(ctx, before, role, func(m *making) { s.makeRoles(ctx, []*making{m}) })
+	return s.patiently(ctx, before, role, func(m *making) { s.makeAlone(ctx, m) })
 }
 
 // making is a role that is to be made, or changed from what it was before, and what became of that.
@@ -90,13 +95,16 @@ const (
 const (
 	queueSQL    = `SELECT pg_catalog.set_config('lock_timeout', '60s', true)`
 	lockSQL     = `DO 'BEGIN LOCK TABLE brownie.role_bindings IN SHARE UPDATE EXCLUSIVE MODE; END'`
-	patienceSQL = `SELECT pg_catalog.set_config('lock_timeout', '3s', true)`
+	patienceSQL = `SELECT pg_catalog.set_config('lock_timeout', $1, true)`
 )
+
+// lockWait is how long each of some roles may wait for locks, as PostgreSQL writes it.
+func lockWait(roles int) string { return fmt.Sprintf("%dms", 3000/roles) }
 
 // change returns the statements of one change of some roles. What they read of their bindings, and what they are to do, comes after
 // whatever the table's owner may have let run.
 func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
-	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL}}
+	statements := []postgres.Statement{{SQL: queueSQL}, {SQL: lockSQL}, {SQL: patienceSQL, Args: []any{lockWait(len(all))}}}
 	var before, heirs []string
 	for _, w := range all {
 		if w.Before != "" { // A new role has no binding, no session, and nothing yet.
@@ -125,11 +133,11 @@ func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
 }
 
 // makeRoles makes roles that are new in one transaction, or changes one that is not.
-func (s *Store) makeRoles(ctx context.Context, makings []*making) {
+func (s *Store) makeRoles(ctx context.Context, makings []*making) (alone bool) {
 	for _, m := range makings {
 		m.wanted = wantedOf(m.before, m.role)
 	}
-	postgres.ChangeTogether(ctx, s.db, makings, makeStatements, func(makings []*making, rows []roleRow, err error) {
+	return postgres.ChangeTogether(ctx, s.db, makings, makeStatements, func(rows []roleRow, err error) {
 		if postgres.Interrupted(err) {
 			rows, _ = postgres.AwaitRead(ctx, func(ctx context.Context) ([]roleRow, error) {
 				return postgres.Change[roleRow](ctx, s.db, readRoles(names(makings)...)...)
@@ -150,6 +158,8 @@ func (s *Store) makeRoles(ctx context.Context, makings []*making) {
 		}
 	})
 }
+
+func (s *Store) makeAlone(ctx context.Context, m *making) { s.makeRoles(ctx, []*making{m}) }
 
 func names(makings []*making) (names []string) {
 	for _, m := range makings {

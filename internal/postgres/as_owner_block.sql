@@ -35,7 +35,7 @@ BEGIN
 		END IF;
 		CONTINUE WHEN shown >= statement.fewest::bigint OR to_regclass('brownie.current_binding') IS NULL;
 		SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FILTER (WHERE NOT visible),
-			string_agg(narrowing, ', ' ORDER BY c.relname) FILTER (WHERE statement.sql ~ ('\m' || c.relname || '\M')) INTO cause, policies
+			string_agg(narrowing, ', ' ORDER BY c.relname) FILTER (WHERE strpos(statement.sql, c.relname) > 0) INTO cause, policies
 		FROM pg_class c, LATERAL (
 			SELECT coalesce(bool_or(qual = 'true' OR polname = 'all_tenants_read' AND (SELECT all_tenants FROM brownie.current_binding))
 					FILTER (WHERE polpermissive), false) AS visible,

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +35,11 @@ func New(config Config) *DB {
 		accept := pool.ConnConfig.ValidateConnect
 		pool.ConnConfig.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 			began := time.Now()
-			defer func() { greets.add(time.Since(began)) }()
-			return accept(ctx, conn)
+			err := accept(ctx, conn)
+			if err == nil {
+				greets.add(time.Since(began))
+			}
+			return err
 		}
 		// The pool outlives whichever request happens to be the first.
 		return pgxpool.NewWithConfig(context.Background(), pool)
@@ -112,7 +116,8 @@ func Change[T any](ctx context.Context, db *DB, statements ...Statement) ([]T, e
 	return change[T](ctx, db, changeBackoff(), statements)
 }
 
-func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statements []Statement) ([]T, error) {
+// change runs first what comes first, and not as the owner.
+func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statements []Statement, first ...Statement) ([]T, error) {
 	pool, err := db.open()
 	if err != nil {
 		return nil, err
@@ -121,6 +126,7 @@ func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statement
 	if err != nil {
 		return nil, err
 	}
+	statements = slices.Insert(statements, 1, first...) // after RESET ALL
 	collect := func(rows pgx.Rows) ([]T, error) { return pgx.CollectRows(rows, pgx.RowToStructByName[T]) }
 	if asJSON {
 		collect = func(rows pgx.Rows) ([]T, error) {

@@ -26,18 +26,18 @@ type lookup[V any] struct {
 func (l *Loader[V]) Get(ctx context.Context, id string) (V, error) {
 	l.once.Do(func() { l.merger.Run = l.run })
 	mine := &lookup[V]{id: id}
-	batch, leave := l.merger.join(ctx, mine)
-	defer leave()
+	item, leave := l.merger.join(ctx, mine)
 	select {
 	case <-ctx.Done():
 		var none V
 		return none, ctx.Err()
-	case <-batch.done:
+	case <-item.done:
+		leave()
 		return mine.row, mine.err
 	}
 }
 
-func (l *Loader[V]) run(ctx context.Context, lookups []*lookup[V]) {
+func (l *Loader[V]) run(ctx context.Context, lookups []*lookup[V]) (alone bool) {
 	ids := make([]string, len(lookups))
 	for i, lookup := range lookups {
 		ids[i] = lookup.id
@@ -52,4 +52,5 @@ func (l *Loader[V]) run(ctx context.Context, lookups []*lookup[V]) {
 			lookup.err = ErrNotFound
 		}
 	}
+	return false
 }

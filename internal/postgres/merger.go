@@ -14,15 +14,17 @@ import (
 // own, and a statement or transaction costs the server more than what it is about. The first caller waits a moment for the others;
 // those that come while it is served go together next.
 type Merger[T any] struct {
-	// Run does what all items ask for. What becomes of each it tells by the item. Its context ends when that of each caller has.
-	Run func(ctx context.Context, items []T)
+	// Run does what all items ask for. What becomes of each it tells by the item, unless it returns true: then nothing was done, and
+	// each is run alone. Its context ends when that of each caller has.
+	Run func(ctx context.Context, items []T) (alone bool)
 	// Distant tells whether the server is, such as [DB.Distant]; then it is not left idle while an answer is on its way. nil means that
 	// a run which takes long shows it, which is true of reads.
 	Distant func() bool
 
 	mu      sync.Mutex
 	waiting *batch[T] // collects items for the next run
-	running int
+	runners int
+	running int       // of the runners, those that do not wait for more items
 	began   time.Time // when the latest run did
 	pace    pace
 }
@@ -38,42 +40,51 @@ const (
 )
 
 type batch[T any] struct {
-	items   []T
+	items   []*item[T]
 	callers int // those that did not give up
 	ctx     context.Context
 	cancel  context.CancelFunc
-	done    chan struct{}
+}
+
+// item is what one caller asks for.
+type item[T any] struct {
+	what  T
+	ctx   context.Context
+	batch *batch[T]
+	done  chan struct{}
 }
 
 // Do returns when the item was served, also when ctx ends before.
-func (m *Merger[T]) Do(ctx context.Context, item T) {
-	mine, leave := m.join(ctx, item)
-	defer leave()
+func (m *Merger[T]) Do(ctx context.Context, what T) {
+	mine, leave := m.join(ctx, what)
 	<-mine.done
+	leave()
 }
 
-// join adds the item to the next run. The function that it returns ends the caller's interest in the end of its context.
-func (m *Merger[T]) join(ctx context.Context, item T) (*batch[T], func() bool) {
+// join adds an item to the next run. The function that it returns ends the caller's interest in the end of its context.
+func (m *Merger[T]) join(ctx context.Context, what T) (*item[T], func() bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.waiting == nil {
-		m.waiting = &batch[T]{done: make(chan struct{})}
+		m.waiting = &batch[T]{}
 		// The run serves several callers, so it must not end because one of them gives up.
 		m.waiting.ctx, m.waiting.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}
-	mine := m.waiting
-	mine.items = append(mine.items, item)
-	mine.callers++
-	if patience, more := m.patience(); m.running == 0 || more && m.running < concurrentRuns && time.Since(m.began) > patience {
-		m.running++
+	batch := m.waiting
+	mine := &item[T]{what: what, ctx: ctx, batch: batch, done: make(chan struct{})}
+	batch.items = append(batch.items, mine)
+	batch.callers++
+	patience, another := m.patience()
+	if m.runners == 0 || another && m.running > 0 && m.runners < concurrentRuns && time.Since(m.began) > patience {
+		m.runners++
 		go m.run()
 	}
 	return mine, context.AfterFunc(ctx, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		mine.callers--
-		if mine.callers == 0 && mine != m.waiting { // One that has not begun may still get callers.
-			mine.cancel()
+		batch.callers--
+		if batch.callers == 0 && batch != m.waiting { // One that has not begun may still get callers.
+			batch.cancel()
 		}
 	})
 }
@@ -84,7 +95,7 @@ func (m *Merger[T]) run() {
 		m.mu.Lock()
 		next, began := m.waiting, time.Now()
 		if next == nil {
-			m.running--
+			m.runners--
 			m.mu.Unlock()
 			return
 		}
@@ -92,16 +103,38 @@ func (m *Merger[T]) run() {
 			next.cancel()
 		}
 		m.waiting, m.began = nil, began
-		another := func() bool { return true }
-		if patience, more := m.patience(); more {
-			another = time.AfterFunc(patience, m.runAnother).Stop
+		m.running++
+		stop := func() bool { return true }
+		if patience, another := m.patience(); another {
+			stop = time.AfterFunc(patience, m.runAnother).Stop
 		}
 		m.mu.Unlock()
-		m.Run(next.ctx, next.items)
-		another()
+		m.serve(next)
+		stop()
 		m.pace.add(time.Since(began))
-		next.cancel()
-		close(next.done)
+		m.mu.Lock()
+		m.running--
+		m.mu.Unlock()
+	}
+}
+
+// serve runs the items together, or starts to run each alone: nobody waits for the slowest one then.
+func (m *Merger[T]) serve(batch *batch[T]) {
+	defer batch.cancel()
+	all := make([]T, len(batch.items))
+	for i, item := range batch.items {
+		all[i] = item.what
+	}
+	alone := m.Run(batch.ctx, all)
+	for _, item := range batch.items {
+		if !alone {
+			close(item.done)
+			continue
+		}
+		go func() {
+			m.Run(item.ctx, []T{item.what})
+			close(item.done)
+		}()
 	}
 }
 
@@ -119,9 +152,9 @@ func (m *Merger[T]) patience() (patience time.Duration, another bool) {
 
 func (m *Merger[T]) runAnother() {
 	m.mu.Lock()
-	useful := m.waiting != nil && m.running < concurrentRuns
+	useful := m.waiting != nil && m.runners < concurrentRuns
 	if useful {
-		m.running++
+		m.runners++
 	}
 	m.mu.Unlock()
 	if useful {
@@ -130,27 +163,27 @@ func (m *Merger[T]) runAnother() {
 }
 
 // ChangeTogether makes one [Change] of all items, and tells done the rows of its last statement, or why it failed. When the server
-// refuses it, that may be the matter of one item: then each is changed alone, at once, and done is told of each.
+// refuses a change of several items, that may be the matter of one: it returns true then, and done is not called. Nor does it wait for
+// locks, with those that it has already: who is in nobody's way shall not wait for others.
 func ChangeTogether[R, T any](ctx context.Context, db *DB, items []T, statements func([]T) ([]Statement, error),
-	done func(items []T, rows []R, err error),
-) {
-	backoff := changeBackoff()
-	if len(items) > 1 { // What may succeed with fewer items is not tried again with all.
-		backoff = retry.BackoffFunc(func() (time.Duration, bool) { return 0, true })
-	}
+	done func(rows []R, err error),
+) (alone bool) {
 	all, err := statements(items)
 	var rows []R
-	if err == nil {
-		rows, err = change[R](ctx, db, backoff, all)
+	switch {
+	case err != nil:
+	case len(items) == 1:
+		rows, err = Change[R](ctx, db, all...)
+	default:
+		never := retry.BackoffFunc(func() (time.Duration, bool) { return 0, true })
+		rows, err = change[R](ctx, db, never, all, Statement{SQL: impatientSQL})
 	}
 	var server *pgconn.PgError
-	if len(items) == 1 || !errors.As(err, &server) || Interrupted(err) || Unreachable(err) {
-		done(items, rows, err)
-		return
+	if len(items) > 1 && errors.As(err, &server) && !Interrupted(err) && !Unreachable(err) {
+		return true
 	}
-	var group sync.WaitGroup
-	for i := range items {
-		group.Go(func() { ChangeTogether(ctx, db, items[i:i+1], statements, done) })
-	}
-	group.Wait()
+	done(rows, err)
+	return false
 }
+
+const impatientSQL = `SELECT pg_catalog.set_config('lock_timeout', '250ms', true)`

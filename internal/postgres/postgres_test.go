@@ -434,12 +434,13 @@ func TestLoaderMergesReads(t *testing.T) {
 func TestMergerEndsWhenNobodyWaits(t *testing.T) {
 	t.Parallel()
 	started, ended := make(chan struct{}), make(chan struct{})
-	merger := postgres.Merger[int]{Run: func(ctx context.Context, items []int) {
+	merger := postgres.Merger[int]{Run: func(ctx context.Context, items []int) bool {
 		if len(items) == 2 {
 			close(started)
 			<-ctx.Done()
 			close(ended)
 		}
+		return false
 	}}
 	var group sync.WaitGroup
 	var cancels [2]context.CancelFunc
@@ -469,6 +470,36 @@ func TestMergerEndsWhenNobodyWaits(t *testing.T) {
 	default:
 		t.Error("a caller was told before the change ended")
 	}
+}
+
+// Where several are refused, each is served alone, and none waits for the slowest. A near server is asked by one run at a time.
+func TestMergerServesEachAlone(t *testing.T) {
+	t.Parallel()
+	release, together := make(chan struct{}), make(chan int, 100)
+	merger := postgres.Merger[int]{Distant: func() bool { return false }, Run: func(_ context.Context, items []int) bool {
+		if len(items) > 1 {
+			together <- len(items)
+			return true
+		}
+		if items[0] == 0 {
+			<-release
+		}
+		return false
+	}}
+	slowest := make(chan struct{})
+	go func() { merger.Do(t.Context(), 0); close(slowest) }()
+	var group sync.WaitGroup
+	for i := range 9 {
+		group.Go(func() { merger.Do(t.Context(), i+1) })
+	}
+	group.Wait() // although the first is not served yet
+	select {
+	case <-slowest:
+		t.Error("the first was served")
+	default:
+	}
+	close(release)
+	<-slowest
 }
 
 func TestParametersHaveNames(t *testing.T) {

@@ -90,11 +90,11 @@ const createAgentConfigSQL = `
 // CreateAgentConfig inserts an agent config with version 1; its ID and times are the database's. A taken name is a
 // [*DuplicateError], a team of another organization an [*OrganizationError].
 func (s *Store) CreateAgentConfig(ctx context.Context, a AgentConfig) (AgentConfig, error) {
-	return patient(ctx, s, "agent config", "", func() (AgentConfig, error) { return s.createAgentConfig(ctx, a) })
+	return patient(ctx, s, "agent config", "", func(alone bool) (AgentConfig, error) { return s.createAgentConfig(ctx, a, alone) })
 }
 
-func (s *Store) createAgentConfig(ctx context.Context, a AgentConfig) (AgentConfig, error) {
-	created, err := s.agentConfigs.insert(ctx, a, createAgentConfigSQL, lockTeam(a.TeamID))
+func (s *Store) createAgentConfig(ctx context.Context, a AgentConfig, alone bool) (AgentConfig, error) {
+	created, err := s.agentConfigs.insert(ctx, alone, a, createAgentConfigSQL, lockTeam(a.TeamID))
 	return created, s.agentConfigError(ctx, a, err)
 }
 
@@ -126,7 +126,7 @@ const updateAgentConfigSQL = `
 // UpdateAgentConfig changes an agent config from before to after and raises its version by one. It returns a
 // [*ConflictError] when it no longer is what before says, and otherwise the same errors as [Store.CreateAgentConfig].
 func (s *Store) UpdateAgentConfig(ctx context.Context, before, after AgentConfig) (AgentConfig, error) {
-	return patient(ctx, s, "agent config", before.ID, func() (AgentConfig, error) { return s.updateAgentConfig(ctx, before, after) })
+	return patient(ctx, s, "agent config", before.ID, func(bool) (AgentConfig, error) { return s.updateAgentConfig(ctx, before, after) })
 }
 
 func (s *Store) updateAgentConfig(ctx context.Context, before, after AgentConfig) (AgentConfig, error) {

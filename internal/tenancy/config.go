@@ -76,11 +76,11 @@ const createConfigSQL = `
 // CreateConfig inserts a config with version 1; its ID and times are the database's. A taken name is a
 // [*DuplicateError], a team of another organization an [*OrganizationError].
 func (s *Store) CreateConfig(ctx context.Context, c Config) (Config, error) {
-	return patient(ctx, s, "config", "", func() (Config, error) { return s.createConfig(ctx, c) })
+	return patient(ctx, s, "config", "", func(alone bool) (Config, error) { return s.createConfig(ctx, c, alone) })
 }
 
-func (s *Store) createConfig(ctx context.Context, c Config) (Config, error) {
-	created, err := s.configs.insert(ctx, c, createConfigSQL, lockOrganization(c.OrganizationID))
+func (s *Store) createConfig(ctx context.Context, c Config, alone bool) (Config, error) {
+	created, err := s.configs.insert(ctx, alone, c, createConfigSQL, lockOrganization(c.OrganizationID))
 	return created, s.configError(ctx, c, err)
 }
 
@@ -113,7 +113,7 @@ const updateConfigSQL = `
 // UpdateConfig changes a config from before to after and raises its version by one. It returns a [*ConflictError] when
 // it no longer is what before says, and otherwise the same errors as [Store.CreateConfig].
 func (s *Store) UpdateConfig(ctx context.Context, before, after Config) (Config, error) {
-	return patient(ctx, s, "config", before.ID, func() (Config, error) { return s.updateConfig(ctx, before, after) })
+	return patient(ctx, s, "config", before.ID, func(bool) (Config, error) { return s.updateConfig(ctx, before, after) })
 }
 
 func (s *Store) updateConfig(ctx context.Context, before, after Config) (Config, error) {

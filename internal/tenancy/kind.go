@@ -53,24 +53,22 @@ type insertion[T any] struct {
 	err   error
 }
 
-// insert makes a row by a statement, after the locks that its guards need. errHeldBack means that a guard let nothing through.
+// insert makes a row by a statement, after the locks that its guards need, and together with others unless it is to be alone.
+// errHeldBack means that a guard let nothing through.
 //
 // The ID is made by the client, so that a row whose COMMIT was interrupted can be found again.
-func (k *kind[T]) insert(ctx context.Context, row T, query string, locks ...postgres.Statement) (T, error) {
+func (k *kind[T]) insert(ctx context.Context, alone bool, row T, query string, locks ...postgres.Statement) (T, error) {
 	i := &insertion[T]{id: newID(), locks: locks, query: query, row: row}
-	k.insertAll(ctx, []*insertion[T]{i})
+	if alone {
+		k.insertAll(ctx, []*insertion[T]{i})
+	} else {
+		k.insertions.Do(ctx, i)
+	}
 	return i.row, i.err
 }
 
-// insertTogether is insert for a statement that makes a row with that ID, and none with another one, or none.
-func (k *kind[T]) insertTogether(ctx context.Context, row T, query string, locks ...postgres.Statement) (T, error) {
-	i := &insertion[T]{id: newID(), locks: locks, query: query, row: row}
-	k.insertions.Do(ctx, i)
-	return i.row, i.err
-}
-
-func (k *kind[T]) insertAll(ctx context.Context, all []*insertion[T]) {
-	postgres.ChangeTogether(ctx, k.db, all, k.insertStatements, func(all []*insertion[T], rows []T, err error) {
+func (k *kind[T]) insertAll(ctx context.Context, all []*insertion[T]) (alone bool) {
+	return postgres.ChangeTogether(ctx, k.db, all, k.insertStatements, func(rows []T, err error) {
 		made := byID(rows)
 		if postgres.Interrupted(err) {
 			made, _ = postgres.AwaitRead(ctx, func(ctx context.Context) (map[string]T, error) { return k.load(ctx, idsOf(all)) })
@@ -111,7 +109,10 @@ func (k *kind[T]) insertStatements(all []*insertion[T]) ([]postgres.Statement, e
 		statements = append(append(statements, i.locks...), postgres.Statement{SQL: i.query, Args: []any{toInsert(i.id, i.row)}})
 	}
 	if len(all) > 1 {
-		statements = append(statements, postgres.Statement{SQL: k.byIDSQL, Args: []any{idsOf(all)}})
+		// A row that a guard holds back, a deleted user that comes back with its own ID, or a trigger that changes IDs: each is for itself.
+		allMade := `SELECT 1 / (count(*) = cardinality($1::uuid[]))::integer FROM (` + k.byIDSQL + `) AS made`
+		statements = append(statements, postgres.Statement{SQL: allMade, Args: []any{idsOf(all)}},
+			postgres.Statement{SQL: k.byIDSQL, Args: []any{idsOf(all)}})
 	}
 	return statements, nil
 }
@@ -184,8 +185,8 @@ func (k *kind[T]) remove(ctx context.Context, id, query string, locks ...string)
 	return !r.left, r.err
 }
 
-func (k *kind[T]) removeAll(ctx context.Context, all []*removal) {
-	postgres.ChangeTogether(ctx, k.db, all, k.removeStatements, func(all []*removal, rows []T, err error) {
+func (k *kind[T]) removeAll(ctx context.Context, all []*removal) (alone bool) {
+	return postgres.ChangeTogether(ctx, k.db, all, k.removeStatements, func(rows []T, err error) {
 		left, known := byID(rows), err == nil
 		if postgres.Interrupted(err) {
 			read, readErr := postgres.AwaitRead(ctx, func(ctx context.Context) (map[string]T, error) { return k.load(ctx, idsOf(all)) })

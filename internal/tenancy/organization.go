@@ -69,11 +69,11 @@ const createOrganizationSQL = `
 // CreateOrganization inserts an organization; its ID and times are the database's. A taken name or slug is a
 // [*DuplicateError].
 func (s *Store) CreateOrganization(ctx context.Context, o Organization) (Organization, error) {
-	return patient(ctx, s, "organization", "", func() (Organization, error) { return s.createOrganization(ctx, o) })
+	return patient(ctx, s, "organization", "", func(alone bool) (Organization, error) { return s.createOrganization(ctx, o, alone) })
 }
 
-func (s *Store) createOrganization(ctx context.Context, o Organization) (Organization, error) {
-	created, err := s.organizations.insertTogether(ctx, o, createOrganizationSQL)
+func (s *Store) createOrganization(ctx context.Context, o Organization, alone bool) (Organization, error) {
+	created, err := s.organizations.insert(ctx, alone, o, createOrganizationSQL)
 	return created, s.organizationError(ctx, o, err)
 }
 
@@ -98,7 +98,7 @@ const updateOrganizationSQL = `
 // UpdateOrganization changes an organization from before to after. It returns a [*ConflictError] when it no longer is
 // what before says, and a [*DuplicateError] when the new name or slug is taken.
 func (s *Store) UpdateOrganization(ctx context.Context, before, after Organization) (Organization, error) {
-	return patient(ctx, s, "organization", before.ID, func() (Organization, error) { return s.updateOrganization(ctx, before, after) })
+	return patient(ctx, s, "organization", before.ID, func(bool) (Organization, error) { return s.updateOrganization(ctx, before, after) })
 }
 
 func (s *Store) updateOrganization(ctx context.Context, before, after Organization) (Organization, error) {

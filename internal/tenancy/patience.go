@@ -9,9 +9,14 @@ import (
 )
 
 // patient makes a change of the row with the ID, which is empty for a new one, and repeats it for as long as [Store.Patience] says
-// while another row has one of its values, or a limit is reached.
-func patient[T any](ctx context.Context, s *Store, noun, id string, change func() (T, error)) (T, error) {
-	return patience.Change(ctx, &s.Patience, noun, id, change, inTheWay)
+// while another row has one of its values, or a limit is reached: then alone, since what is in its way is in nobody else's.
+func patient[T any](ctx context.Context, s *Store, noun, id string, change func(alone bool) (T, error)) (T, error) {
+	alone := false
+	return patience.Change(ctx, &s.Patience, noun, id, func() (T, error) {
+		changed, err := change(alone)
+		alone = true
+		return changed, err
+	}, inTheWay)
 }
 
 // inTheWay tells whether an error may pass by itself, and which row has the value, if one has.

@@ -84,11 +84,11 @@ const createTeamSQL = `
 // CreateTeam inserts a team; its ID and times are the database's. A taken slug is a [*DuplicateError], a full
 // organization a [*LimitError].
 func (s *Store) CreateTeam(ctx context.Context, t Team) (Team, error) {
-	return patient(ctx, s, "team", "", func() (Team, error) { return s.createTeam(ctx, t) })
+	return patient(ctx, s, "team", "", func(alone bool) (Team, error) { return s.createTeam(ctx, t, alone) })
 }
 
-func (s *Store) createTeam(ctx context.Context, t Team) (Team, error) {
-	created, err := s.teams.insertTogether(ctx, t, createTeamSQL, lockOrganization(t.OrganizationID))
+func (s *Store) createTeam(ctx context.Context, t Team, alone bool) (Team, error) {
+	created, err := s.teams.insert(ctx, alone, t, createTeamSQL, lockOrganization(t.OrganizationID))
 	if errors.Is(err, errHeldBack) {
 		return created, s.teamLimitError(ctx, t.OrganizationID)
 	}
@@ -110,7 +110,7 @@ const updateTeamSQL = `
 // UpdateTeam changes a team from before to after. It returns a [*ConflictError] when it no longer is what before says,
 // a [*DuplicateError] when the new slug is taken, and an [*OrganizationError] when the organization would change.
 func (s *Store) UpdateTeam(ctx context.Context, before, after Team) (Team, error) {
-	return patient(ctx, s, "team", before.ID, func() (Team, error) { return s.updateTeam(ctx, before, after) })
+	return patient(ctx, s, "team", before.ID, func(bool) (Team, error) { return s.updateTeam(ctx, before, after) })
 }
 
 func (s *Store) updateTeam(ctx context.Context, before, after Team) (Team, error) {

@@ -3,6 +3,8 @@ package tenancy_test
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
@@ -86,5 +88,74 @@ func TestObjectsAreMadeAndDeletedTogether(t *testing.T) {
 	}
 	if left := testdb.Value[string](t, tenant.database, `SELECT string_agg(slug, ' ') FROM public.organizations`); left != "acme" {
 		t.Errorf("left are %s", left)
+	}
+}
+
+// Whose row somebody holds waits for that. All others do not.
+func TestALockedRowHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	tenant := newTenant(t, nil)
+	organizations := []tenancy.Organization{tenant.organization}
+	for i := range 4 {
+		slug := fmt.Sprintf("other-%d", i)
+		organizations = append(organizations, testdb.Must(tenant.store.CreateOrganization(t.Context(), tenancy.Organization{
+			Name: slug, Slug: slug, MaxTeams: 9, MaxUsersPerTeam: 9,
+		}))(t))
+	}
+	conn := connect(t, tenant.database)
+	holder := testdb.Must(conn.Begin(t.Context()))(t)
+	if _, err := holder.Exec(t.Context(), `SELECT FROM public.organizations WHERE slug = 'acme' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	held := make(chan error, 1)
+	go func() {
+		_, err := tenant.store.CreateTeam(t.Context(), newTeam(organizations[0], "new"))
+		held <- err
+	}()
+	var group sync.WaitGroup
+	for _, round := range []string{"first", "second"} {
+		for _, o := range organizations[1:] {
+			group.Go(func() {
+				if _, err := tenant.store.CreateTeam(t.Context(), newTeam(o, round)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+	}
+	select {
+	case err := <-held:
+		t.Errorf("the team of the locked organization was made: %v", err)
+	default:
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+}
+
+// What is made together is what would be made alone, also where a trigger of somebody else changes it.
+func TestATriggerThatChangesIDs(t *testing.T) {
+	t.Parallel()
+	tenant := newTenant(t, nil)
+	testdb.Exec(t, tenant.database, `CREATE FUNCTION public.own_id() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN NEW.id := gen_random_uuid(); RETURN NEW; END'`)
+	testdb.Exec(t, tenant.database, `CREATE TRIGGER zz BEFORE INSERT ON public.teams FOR EACH ROW EXECUTE FUNCTION public.own_id()`)
+	var ids sync.Map
+	made, failures := race(8, func(i int) error {
+		team, err := tenant.store.CreateTeam(t.Context(), newTeam(tenant.organization, fmt.Sprintf("team-%d", i)))
+		ids.Store(team.ID, true)
+		return err
+	})
+	if made != 8 {
+		t.Errorf("%d were made; %v", made, failures)
+	}
+	for _, id := range strings.Fields(testdb.Value[string](t, tenant.database, `SELECT string_agg(id::text, ' ') FROM public.teams
+		WHERE slug LIKE 'team-%'`)) {
+		if _, ok := ids.Load(id); !ok {
+			t.Errorf("nobody was told of team %s", id)
+		}
 	}
 }

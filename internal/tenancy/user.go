@@ -102,11 +102,11 @@ const createUserSQL = `
 // e-mail address, username or OIDC subject is a [*DuplicateError], a full team a [*LimitError], a team of another
 // organization an [*OrganizationError].
 func (s *Store) CreateUser(ctx context.Context, u User) (User, error) {
-	return patient(ctx, s, "user", "", func() (User, error) { return s.createUser(ctx, u) })
+	return patient(ctx, s, "user", "", func(alone bool) (User, error) { return s.createUser(ctx, u, alone) })
 }
 
-func (s *Store) createUser(ctx context.Context, u User) (User, error) {
-	created, err := s.users.insert(ctx, u, createUserSQL, lockTeam(u.TeamID))
+func (s *Store) createUser(ctx context.Context, u User, alone bool) (User, error) {
+	created, err := s.users.insert(ctx, alone, u, createUserSQL, lockTeam(u.TeamID))
 	if errors.Is(err, errHeldBack) {
 		var taken *DuplicateError
 		err := s.userDuplicate(ctx, "email", u.Email)
@@ -144,7 +144,7 @@ const updateUserSQL = `
 // UpdateUser changes a user from before to after. It returns a [*ConflictError] when the user no longer is what before
 // says, and otherwise the same errors as [Store.CreateUser].
 func (s *Store) UpdateUser(ctx context.Context, before, after User) (User, error) {
-	return patient(ctx, s, "user", before.ID, func() (User, error) { return s.updateUser(ctx, before, after) })
+	return patient(ctx, s, "user", before.ID, func(bool) (User, error) { return s.updateUser(ctx, before, after) })
 }
 
 func (s *Store) updateUser(ctx context.Context, before, after User) (User, error) {

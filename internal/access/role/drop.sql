@@ -35,6 +35,7 @@ BEGIN
 	IF rehearsal AND EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(NULL) WHERE usesysid = role_oid) THEN
 		RAISE EXCEPTION USING ERRCODE = 'BR000'; -- which rolls the rehearsal back
 	END IF;
+	PERFORM set_config('brownie.dropped', trim(concat(current_setting('brownie.dropped', true), ' ', role_oid)), true);
 EXCEPTION
 	WHEN SQLSTATE 'BR000' THEN NULL;
 	WHEN lock_not_available THEN

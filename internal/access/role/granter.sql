@@ -29,7 +29,7 @@ BEGIN
 		WHERE m.roleid = found.oid AND m.member <> self AND NOT r.rolsuper);
 	FOR group_oid IN
 		SELECT to_regrole(quote_ident(name)) FROM (SELECT current_setting('brownie.connect_group') AS name
-			UNION SELECT jsonb_array_elements_text(w->'groups') FROM jsonb_array_elements(all_wanted) AS w) AS g
+			UNION SELECT jsonb_array_elements_text(w->'groups') FROM jsonb_array_elements(all_wanted) AS w) AS g ORDER BY name
 	LOOP
 		CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = group_oid AND member = found.oid AND admin_option)
 			OR NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = group_oid AND member = self AND admin_option)

@@ -7,7 +7,8 @@ DECLARE
 	mapping record;
 BEGIN
 	IF wanted->>'access' = 'pooler'
-		OR (wanted->>'before' = role AND EXISTS (SELECT FROM brownie.role_bindings WHERE role_name = role AND access <> 'pooler'))
+		OR (wanted->>'before' = role AND EXISTS (SELECT FROM json_to_recordset(coalesce(nullif(pg_catalog.current_setting('brownie.rows', true),
+			''), '[]')::pg_catalog.json) AS b (role_name name, access text) WHERE role_name = role AND access <> 'pooler'))
 		OR NOT (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege('pg_catalog.' || v, 'SELECT')
 			AND pg_catalog.has_function_privilege('pg_catalog.' || v || '()', 'EXECUTE'))
 			FROM pg_catalog.unnest(ARRAY['pg_hba_file_rules', 'pg_ident_file_mappings']) AS v)

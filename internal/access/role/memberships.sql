@@ -22,6 +22,7 @@ BEGIN
 				FROM pg_catalog.pg_auth_members m WHERE m.roleid = g.oid AND m.member = granter AND m.admin_option) AS of_granter
 			FROM jsonb_array_elements(all_wanted) AS w, LATERAL (SELECT name, to_regrole(quote_ident(name))::oid AS oid
 				FROM jsonb_array_elements_text(w->'all_groups' || connect_group) AS g (name)) AS g
+			ORDER BY g.name, w->>'name' -- in which order another database of the cluster locks them, too
 		LOOP
 			IF group_role.oid IS NULL THEN
 				RAISE EXCEPTION 'the group role % is missing in this cluster', group_role.name USING CONSTRAINT = 'role_right',
