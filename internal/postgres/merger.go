@@ -30,7 +30,7 @@ type Merger[T any] struct {
 }
 
 // gather is how long a run waits for more items, a fraction of what Terraform needs for ten resources.
-const gather = 4 * time.Millisecond
+const gather = 10 * time.Millisecond
 
 const (
 	// concurrentRuns are at once where the server is distant.
