@@ -111,6 +111,9 @@ func RolledBack(err error) bool {
 // sqlstate is the suffix that the driver appends to a server's message; people get words instead.
 var sqlstate = regexp.MustCompile(` \(SQLSTATE \w{5}\)`)
 
+// ofTenants finds the tables that only a login for all tenants can manage. A message may be in any language.
+var ofTenants = regexp.MustCompile(`\b(organizations|organization_options|teams|users|agent_configs|configs|role_bindings)\b`)
+
 // Explain words an error for people. Row contents (the server's DETAIL) are left out: they may be secret.
 func (db *DB) Explain(err error) error {
 	if err == nil {
@@ -126,8 +129,11 @@ func (db *DB) Explain(err error) error {
 			if server.ConstraintName == hiddenRows {
 				return serverError(server.Message+". Rows that it does not see may still be there", cmp.Or(server.Hint, seeAll), err)
 			}
-			return serverError(server.Message, fmt.Sprintf("Role %q needs that privilege in database %q",
-				db.config.Username, db.config.Database), err)
+			remedy := fmt.Sprintf("Role %q needs that privilege in database %q", db.config.Username, db.config.Database)
+			if ofTenants.MatchString(server.Message) {
+				remedy += ". " + seeAll
+			}
+			return serverError(server.Message, remedy, err)
 		case codeUndefinedTable, codeUndefinedColumn, codeInvalidSchemaName:
 			return fmt.Errorf("%w (database %q: %s)", ErrNotMigrated, db.config.Database, server.Message)
 		case codeAdminShutdown, codeCrashShutdown:

@@ -64,6 +64,19 @@ func TestHiddenRowsAreNotGone(t *testing.T) {
 	}
 }
 
+// Who manages with the login of one tenant, by mistake, learns with which one to log in.
+func TestATenantsLoginIsTold(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	service := serviceRole(t, database, "tenant-"+database, "admin")
+	testdb.Exec(t, database, `REVOKE brownie_all_tenants, brownie_admin FROM "tenant-`+database+`"; GRANT brownie_writer TO "tenant-`+
+		database+`"`)
+	_, err := tenancy.New(service).Organization(t.Context(), "00000000-0000-0000-0000-000000000000")
+	if err == nil || !strings.Contains(err.Error(), "permission denied") || !strings.Contains(err.Error(), "member of brownie_migrator") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A policy that somebody dropped hides rows from the owner of a table, too.
 func TestRowsHiddenByADroppedPolicyAreNotGone(t *testing.T) {
 	t.Parallel()
