@@ -132,6 +132,21 @@ func TestTheRemedyRevokesWhatAnotherRoleGranted(t *testing.T) {
 	}
 }
 
+// A membership that another role granted, that role or a superuser must revoke.
+func TestWhoGrantedAMembershipIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRecommended(t)
+	role := r.make(t, "acme-app", "writer")
+	r.exec(t, `CREATE ROLE other; GRANT brownie_admin TO other WITH ADMIN OPTION; SET ROLE other; GRANT brownie_admin TO "acme-app"; RESET ROLE`)
+	_, err := r.store.UpdateRole(t.Context(), role, role)
+	const remedy = `REVOKE brownie_admin FROM "acme-app" GRANTED BY other`
+	if !strings.Contains(fmt.Sprint(err), remedy) {
+		t.Fatalf("got %v, want %s", err, remedy)
+	}
+	r.exec(t, remedy)
+	testdb.Must(r.store.UpdateRole(t.Context(), role, role))(t)
+}
+
 // A role of that name which is somebody else's is not used, and gets no right that its members lack.
 func TestAGranterOfSomebodyElseGetsNothing(t *testing.T) {
 	t.Parallel()

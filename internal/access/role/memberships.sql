@@ -10,6 +10,7 @@ DECLARE
 	by_granter boolean;
 	group_role record;
 	member record;
+	refused text; -- how who granted the membership that is being revoked can do it
 BEGIN
 	FOREACH by_granter IN ARRAY ARRAY[false, true] LOOP
 		EXIT WHEN by_granter AND granter IS NULL;
@@ -34,7 +35,10 @@ BEGIN
 				WHERE m.roleid = group_role.oid AND m.member = group_role.role_oid AND (m.grantor = granter IS TRUE) = by_granter
 					AND (NOT group_role.is_wanted OR m.admin_option OR NOT m.inherit_option OR m.set_option <> group_role.may_set)
 			LOOP
+				refused := format('Role %3$s, which granted that membership, or a superuser, can revoke it: REVOKE %1$I FROM %2$I '
+					'GRANTED BY %3$s', group_role.name, group_role.role, member.grantor);
 				EXECUTE format('REVOKE %I FROM %I GRANTED BY %s CASCADE', group_role.name, group_role.role, member.grantor);
+				refused := NULL;
 			END LOOP;
 			IF group_role.is_wanted AND group_role.of_granter = by_granter AND NOT EXISTS (
 				SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = group_role.oid AND m.member = group_role.role_oid)
@@ -45,8 +49,7 @@ BEGIN
 	END LOOP;
 	PERFORM set_config('role', login, true);
 EXCEPTION WHEN insufficient_privilege THEN
-	RAISE EXCEPTION '% (as role %)', SQLERRM, self USING CONSTRAINT = 'role_right', HINT = format(
-		'Whoever made the group role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION. A membership that '
-		'a superuser granted, a superuser must revoke', group_role.name, self);
+	RAISE EXCEPTION '% (as role %)', SQLERRM, self USING CONSTRAINT = 'role_right', HINT = coalesce(refused, format(
+		'Whoever made the group role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION', group_role.name, self));
 END
 $$
