@@ -56,7 +56,11 @@ BEGIN
 				MESSAGE = format('role %I does not see the rows of all tenants: somebody''s restrictive policies may hide some (%s)',
 					session_user, policies);
 		END IF;
-		IF cause IS NOT NULL THEN
+		IF cause IS NOT NULL AND pg_has_role(session_user, (SELECT nspowner FROM pg_namespace WHERE nspname = 'brownie'), 'USAGE') THEN
+			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', HINT = 'Restore it: drift of brownie_migration tells how',
+				MESSAGE = format('role %I owns the schema, but does not see the rows of all tenants in %s: somebody dropped or changed a '
+					'policy', session_user, cause);
+		ELSIF cause IS NOT NULL THEN
 			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', MESSAGE = format('role %I does not see the rows of all tenants in %s: %s',
 				session_user, cause, coalesce((SELECT 'it acts for organization ' || organization_id::text || ' only' FROM brownie.current_binding
 					WHERE organization_id IS NOT NULL), (SELECT 'its valid_until has passed, at ' || to_char(rolvaliduntil, 'YYYY-MM-DD"T"HH24:MI:SSOF')
