@@ -91,7 +91,7 @@ func (s *Store) ProveIsolation(ctx context.Context) (Isolation, error) {
 	statements := []postgres.Statement{
 		{SQL: queueSQL},
 		{SQL: lockSQL},
-		{SQL: patienceSQL},
+		{SQL: patienceSQL, Args: []any{lockWait(1)}},
 		{SQL: wantedSQL, Args: []any{string(given)}},
 		{SQL: ownerSQL},
 		{SQL: rowSecuritySQL},
