@@ -86,8 +86,12 @@ type Statement struct {
 	Fewest int
 }
 
-// AllRows is the [Statement.Fewest] of a list, of which any row may be missing.
-const AllRows = math.MaxInt32
+// AllRows is the [Statement.Fewest] of a list, of which any row may be missing. OneOfAll is that of one row which is computed from all
+// that the session sees; a restrictive policy of somebody else counts there only if that row is missing.
+const (
+	AllRows  = math.MaxInt32
+	OneOfAll = AllRows - 1
+)
 
 // Query reads all rows that there are into structs by column name. No row is an empty result, not an error.
 func Query[T any](ctx context.Context, db *DB, query string, args ...any) ([]T, error) {
@@ -96,7 +100,7 @@ func Query[T any](ctx context.Context, db *DB, query string, args ...any) ([]T, 
 
 // QueryOne reads the one row that the query returns, or [ErrNotFound].
 func QueryOne[T any](ctx context.Context, db *DB, query string, args ...any) (T, error) {
-	rows, err := Query[T](ctx, db, query, args...)
+	rows, err := Change[T](ctx, db, Statement{SQL: query, Args: args, Fewest: OneOfAll})
 	if err == nil && len(rows) == 0 {
 		err = ErrNotFound
 	}

@@ -48,10 +48,9 @@ type batch[T any] struct {
 
 // item is what one caller asks for.
 type item[T any] struct {
-	what  T
-	ctx   context.Context
-	batch *batch[T]
-	done  chan struct{}
+	what T
+	ctx  context.Context
+	done chan struct{}
 }
 
 // Do returns when the item was served, also when ctx ends before.
@@ -71,7 +70,7 @@ func (m *Merger[T]) join(ctx context.Context, what T) (*item[T], func() bool) {
 		m.waiting.ctx, m.waiting.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	}
 	batch := m.waiting
-	mine := &item[T]{what: what, ctx: ctx, batch: batch, done: make(chan struct{})}
+	mine := &item[T]{what: what, ctx: ctx, done: make(chan struct{})}
 	batch.items = append(batch.items, mine)
 	batch.callers++
 	patience, another := m.patience()
