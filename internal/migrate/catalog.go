@@ -70,7 +70,9 @@ UNION ALL
 SELECT 'view', r.name, concat_ws(' ', array_to_string(r.reloptions, ','), pg_get_viewdef(r.oid)) FROM relation r
 	WHERE r.relkind IN ('v', 'm')
 UNION ALL
-SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), md5(pg_get_functiondef(p.oid))
+-- A migration that ran while quote_all_identifiers was on has made functions with quotes in their code.
+SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),
+	md5(regexp_replace(pg_get_functiondef(p.oid), '"([a-z_][a-z0-9_]*)"', '\1', 'g'))
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname IN ('public', 'brownie') AND p.prokind IN ('f', 'p')
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')

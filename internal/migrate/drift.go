@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -120,7 +121,20 @@ func (o object) repair(now *object) string {
 	default:
 		return " as that file defines it"
 	}
-	return ": " + strings.ReplaceAll(strings.Join(sql, " "), " ,", ",") + ";"
+	return ": " + sameInAllSessions(strings.ReplaceAll(strings.Join(sql, " "), " ,", ",")) + ";"
+}
+
+var literal = regexp.MustCompile(`'(?:[^']|'')*'`)
+
+// sameInAllSessions writes the literals with backslashes of a statement so that standard_conforming_strings does not matter
+// (PostgreSQL manual, section 4.1.2.2).
+func sameInAllSessions(sql string) string {
+	return literal.ReplaceAllStringFunc(sql, func(literal string) string {
+		if !strings.Contains(literal, `\`) {
+			return literal
+		}
+		return "E" + strings.ReplaceAll(literal, `\`, `\\`)
+	})
 }
 
 // definition is what an object is: a statement for indexes and triggers, and otherwise what follows its name.

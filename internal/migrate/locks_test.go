@@ -30,6 +30,7 @@ func held(t *testing.T, database, sql string) map[string]string {
 	t.Helper()
 	conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
 	defer func() { _ = conn.Close(t.Context()) }()
+	testdb.Must(conn.Exec(t.Context(), `SET quote_all_identifiers = off; SET standard_conforming_strings = on`))(t)
 	tables := map[uint32]string{}
 	for rows := testdb.Must(conn.Query(t.Context(), `SELECT c.oid, format('%I.%I', n.nspname, c.relname)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

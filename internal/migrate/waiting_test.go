@@ -29,6 +29,9 @@ func TestAlterWaitsInSlices(t *testing.T) {
 	open := func() *pgx.Conn {
 		conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, database).URL(database)))(t)
 		t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		if _, err := conn.Exec(t.Context(), "SET statement_timeout = 0; SET default_transaction_isolation = 'read committed'"); err != nil {
+			t.Fatal(err)
+		}
 		return conn
 	}
 	reader, writer := open(), open()

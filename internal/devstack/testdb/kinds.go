@@ -22,6 +22,8 @@ const (
 	Latin1
 	// Odd is one whose every setting is another than usual.
 	Odd
+	// OddInPublic is an odd one that applications can use without naming schema public.
+	OddInPublic
 	// Unicode is for a test whose texts the usual kind may be unable to hold.
 	Unicode
 )
@@ -33,20 +35,23 @@ type kind struct {
 }
 
 var kinds = map[Need]kind{
-	Turkish: {create: []string{"TEMPLATE template0", "ENCODING 'UTF8'", "LOCALE_PROVIDER icu", "ICU_LOCALE 'tr-TR'", "LOCALE 'C'"}},
-	Unicode: {create: []string{"TEMPLATE template0", "ENCODING 'UTF8'", "LOCALE 'C'"}},
-	Latin1:  {create: []string{"TEMPLATE template0", "ENCODING 'LATIN1'", "LOCALE 'C'"}},
-	Odd: {settings: []string{
-		"standard_conforming_strings = off", "quote_all_identifiers = on", "DateStyle = 'German, DMY'", "TimeZone = 'Asia/Kathmandu'",
-		"IntervalStyle = sql_standard", "array_nulls = off", "transform_null_equals = on",
-		"search_path = nowhere", "default_transaction_isolation = serializable", "statement_timeout = '5s'",
-	}},
+	Turkish:     {create: []string{"TEMPLATE template0", "ENCODING 'UTF8'", "LOCALE_PROVIDER icu", "ICU_LOCALE 'tr-TR'", "LOCALE 'C'"}},
+	Unicode:     {create: []string{"TEMPLATE template0", "ENCODING 'UTF8'", "LOCALE 'C'"}},
+	Latin1:      {create: []string{"TEMPLATE template0", "ENCODING 'LATIN1'", "LOCALE 'C'"}},
+	Odd:         {settings: append(oddSettings, "search_path = nowhere")},
+	OddInPublic: {settings: append(oddSettings, "search_path = nowhere, public")},
+}
+
+var oddSettings = []string{
+	"standard_conforming_strings = off", "quote_all_identifiers = on", "DateStyle = 'German, DMY'", "TimeZone = 'Asia/Kathmandu'",
+	"IntervalStyle = sql_standard", "array_nulls = off", "transform_null_equals = on",
+	"default_transaction_isolation = serializable", "statement_timeout = '5s'",
 }
 
 const kindVariable = "BROWNIE_TEST_DATABASE"
 
 // Kinds are the names of the kinds, for tests that run in each.
-var Kinds = map[string]Need{"turkish": Turkish, "latin1": Latin1, "odd": Odd}
+var Kinds = map[string]Need{"turkish": Turkish, "latin1": Latin1, "odd": Odd, "odd-in-public": OddInPublic}
 
 // usualKind is the kind of databases for tests that ask for none.
 func usualKind() (kind, error) {
