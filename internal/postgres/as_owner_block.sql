@@ -12,7 +12,7 @@ BEGIN
 	PERFORM set_config('TimeZone', 'UTC', true), set_config('row_security', 'on', true);
 	FOR statement IN
 		SELECT value->>'sql' AS sql, i = json_array_length(run->'statements') AS is_last,
-			(value->>'fewest')::integer AS fewest, coalesce((
+			(value->>'fewest')::integer AS fewest, (value->>'computed')::boolean AS computed, coalesce((
 			SELECT '(' || string_agg(quote_nullable(CASE json_typeof(arg) WHEN 'array'
 				THEN ARRAY(SELECT json_array_elements_text(arg))::text
 				ELSE arg #>> '{}' END), ', ' ORDER BY n) || ')'
@@ -41,16 +41,22 @@ BEGIN
 					FILTER (WHERE polpermissive), false) AS visible,
 				-- What others have made hides rows, and so does what they have changed of the migrations' own.
 				string_agg(format('%I of %s', polname, c.oid::regclass), ', ' ORDER BY polname) FILTER (WHERE NOT polpermissive AND NOT (qual = 'true'
-					OR polname = '0_tenant' AND qual LIKE '%OR ( SELECT current_binding.all_tenants%OR ( SELECT pg_has_role(%'
-					OR polname = 'all_tenants_indexes' AND qual LIKE '(% OPERATOR(brownie_service.>=) ''00000000-0000-0000-0000-000000000000''::uuid)'))
+					OR EXISTS (SELECT FROM pg_attribute, quote_ident(attname) AS key
+						WHERE attrelid = c.oid AND replace(qual, format('(%s)::uuid', key), key) = CASE
+							WHEN polname = '0_tenant' THEN '(brownie.policy_first() AND ((' || key || ' = ANY (ARRAY( SELECT '
+								'current_binding.organization_id FROM brownie.current_binding))) OR ( SELECT current_binding.all_tenants FROM '
+								'brownie.current_binding) OR ( SELECT pg_has_role(pg_class.relowner, ''USAGE''::text) AS pg_has_role FROM pg_class '
+								'WHERE (pg_class.oid = (' || quote_literal(c.oid::regclass) || '::regclass)::oid))))'
+							WHEN polname = 'all_tenants_indexes' AND attnotnull
+								THEN '(' || key || ' OPERATOR(brownie_service.>=) ''00000000-0000-0000-0000-000000000000''::uuid)' END)))
 					AS narrowing
-			FROM (SELECT *, coalesce(pg_get_expr(polqual, polrelid), 'true') AS qual FROM pg_policy) AS policy
+			FROM (SELECT *, regexp_replace(coalesce(pg_get_expr(polqual, polrelid), 'true'), '\s+', ' ', 'g') AS qual FROM pg_policy) AS policy
 			WHERE polrelid = c.oid AND polcmd IN ('r', '*')
 				AND EXISTS (SELECT FROM unnest(polroles) AS r WHERE r = 0::oid OR pg_has_role(r, 'USAGE'))) AS policies_of_session
 		WHERE c.relrowsecurity AND row_security_active(c.oid)
 			AND (c.relnamespace = 'brownie'::regnamespace::oid OR c.oid IN (SELECT conrelid FROM pg_constraint
 				WHERE confrelid = 'public.organizations'::regclass::oid UNION ALL SELECT 'public.organizations'::regclass::oid));
-		IF policies IS NOT NULL AND NOT (statement.fewest = 2147483646 AND shown > 0) THEN -- OneOfAll
+		IF policies IS NOT NULL AND NOT (statement.computed AND shown > 0) THEN
 			RAISE insufficient_privilege USING CONSTRAINT = 'hidden_rows', HINT = 'Drop these policies, restore those that the migrations '
 				'made (drift of brownie_migration tells how), or log in (provider argument username) with a role that they are not for',
 				MESSAGE = format('role %I does not see the rows of all tenants: somebody''s restrictive policies may hide some (%s)',

@@ -84,14 +84,13 @@ type Statement struct {
 	// Fewest makes fewer rows than this an error when the session does not see the rows of all tenants, since then rows that are
 	// missing need not be gone. It is for statements that run as the owner.
 	Fewest int
+	// Computed says that rows are computed from all that the session sees. A restrictive policy of somebody else counts there only
+	// if no row comes.
+	Computed bool
 }
 
-// AllRows is the [Statement.Fewest] of a list, of which any row may be missing. OneOfAll is that of one row which is computed from all
-// that the session sees; a restrictive policy of somebody else counts there only if that row is missing.
-const (
-	AllRows  = math.MaxInt32
-	OneOfAll = AllRows - 1
-)
+// AllRows is the [Statement.Fewest] of a list, of which any row may be missing.
+const AllRows = math.MaxInt32
 
 // Query reads all rows that there are into structs by column name. No row is an empty result, not an error.
 func Query[T any](ctx context.Context, db *DB, query string, args ...any) ([]T, error) {
@@ -100,7 +99,7 @@ func Query[T any](ctx context.Context, db *DB, query string, args ...any) ([]T, 
 
 // QueryOne reads the one row that the query returns, or [ErrNotFound].
 func QueryOne[T any](ctx context.Context, db *DB, query string, args ...any) (T, error) {
-	rows, err := Change[T](ctx, db, Statement{SQL: query, Args: args, Fewest: OneOfAll})
+	rows, err := Change[T](ctx, db, Statement{SQL: query, Args: args, Fewest: AllRows, Computed: true})
 	if err == nil && len(rows) == 0 {
 		err = ErrNotFound
 	}

@@ -46,9 +46,10 @@ var (
 // prepared statements, cursors that live on after COMMIT) or refused (triggers that it has deferred to COMMIT).
 func AsOwner(table string, statements ...Statement) ([]Statement, error) {
 	type statement struct {
-		SQL    string `json:"sql"`
-		Args   []any  `json:"args"`
-		Fewest int    `json:"fewest"`
+		SQL      string `json:"sql"`
+		Args     []any  `json:"args"`
+		Fewest   int    `json:"fewest"`
+		Computed bool   `json:"computed"`
 	}
 	run := struct {
 		Table      string      `json:"table"`
@@ -59,7 +60,7 @@ func AsOwner(table string, statements ...Statement) ([]Statement, error) {
 		if table != "" {
 			s.Fewest = 0 // It is no table of tenants' rows.
 		}
-		run.Statements = append(run.Statements, statement{s.SQL, append([]any{}, s.Args...), s.Fewest})
+		run.Statements = append(run.Statements, statement{s.SQL, append([]any{}, s.Args...), s.Fewest, s.Computed})
 	}
 	text, err := json.Marshal(run)
 	return []Statement{{SQL: runSQL, Args: []any{string(text)}}, {SQL: asOwnerSQL}}, err

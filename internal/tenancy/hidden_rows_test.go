@@ -13,10 +13,8 @@ import (
 // What a session does not see need not be gone: nothing is missing, listed or deleted unless the session sees all tenants.
 func TestHiddenRowsAreNotGone(t *testing.T) {
 	t.Parallel()
-	database := testdb.Migrated(t, testdb.Certificates)
-	owner := tenancy.New(testdb.DB(t, database))
-	acme := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9, MaxUsersPerTeam: 9}))(t)
-	team := testdb.Must(owner.CreateTeam(t.Context(), newTeam(acme, "core")))(t)
+	tenant := newTenant(t, nil, testdb.Certificates)
+	database, owner, acme, team := tenant.database, tenant.store, tenant.organization, tenant.team
 	user := testdb.Must(owner.CreateUser(t.Context(), newUser(team, "jane")))(t)
 	other := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Other", Slug: "other"}))(t)
 	role := "hidden-" + database
@@ -80,10 +78,8 @@ func TestATenantsLoginIsTold(t *testing.T) {
 // A policy that somebody dropped hides rows from the owner of a table, too.
 func TestRowsHiddenByADroppedPolicyAreNotGone(t *testing.T) {
 	t.Parallel()
-	database := testdb.Migrated(t, testdb.Certificates)
-	store := tenancy.New(testdb.DB(t, database))
-	acme := testdb.Must(store.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9}))(t)
-	team := testdb.Must(store.CreateTeam(t.Context(), newTeam(acme, "core")))(t)
+	tenant := newTenant(t, nil, testdb.Certificates)
+	database, store, acme, team := tenant.database, tenant.store, tenant.organization, tenant.team
 	testdb.Exec(t, database, `DROP POLICY owner ON public.teams`)
 	if _, err := store.Team(t.Context(), team.ID); err == nil || errors.Is(err, postgres.ErrNotFound) ||
 		!strings.Contains(err.Error(), "teams") || !strings.Contains(err.Error(), "owns the schema") {
@@ -97,10 +93,8 @@ func TestRowsHiddenByADroppedPolicyAreNotGone(t *testing.T) {
 // So does a policy that somebody added or changed, from owners and service roles alike: nothing is gone, and the policy is named.
 func TestRowsHiddenByARestrictivePolicyAreNotGone(t *testing.T) {
 	t.Parallel()
-	database := testdb.Migrated(t, testdb.Certificates)
-	owner := tenancy.New(testdb.DB(t, database))
-	acme := testdb.Must(owner.CreateOrganization(t.Context(), tenancy.Organization{Name: "Acme", Slug: "acme", MaxTeams: 9, MaxUsersPerTeam: 9}))(t)
-	team := testdb.Must(owner.CreateTeam(t.Context(), newTeam(acme, "core")))(t)
+	tenant := newTenant(t, nil, testdb.Certificates)
+	database, owner, acme, team := tenant.database, tenant.store, tenant.organization, tenant.team
 	user := testdb.Must(owner.CreateUser(t.Context(), newUser(team, "jane")))(t)
 	role := "narrow-" + database
 	service := tenancy.New(serviceRole(t, database, role, "admin"))
@@ -121,6 +115,18 @@ func TestRowsHiddenByARestrictivePolicyAreNotGone(t *testing.T) {
 		{
 			`ALTER POLICY "0_tenant" ON public.users USING (false)`,
 			`SELECT brownie.write_policies('public.users')`, `"0_tenant" of `,
+			[]*tenancy.Store{service},
+		},
+		{
+			`DO $$ BEGIN EXECUTE (SELECT 'ALTER POLICY "0_tenant" ON public.users USING (email <> ''jane@acme.example'' AND ' ||
+				pg_get_expr(polqual, polrelid) || ')' FROM pg_policy WHERE polname = '0_tenant' AND polrelid = 'public.users'::regclass); END $$`,
+			`SELECT brownie.write_policies('public.users')`, `"0_tenant" of `,
+			[]*tenancy.Store{service},
+		},
+		{
+			`ALTER POLICY all_tenants_indexes ON public.users USING (nullif(organization_id, '` + acme.ID +
+				`') OPERATOR(brownie_service.>=) '00000000-0000-0000-0000-000000000000'::uuid)`,
+			`SELECT brownie.write_policies('public.users')`, "all_tenants_indexes of ",
 			[]*tenancy.Store{service},
 		},
 		{
