@@ -141,13 +141,24 @@ func change[T any](ctx context.Context, db *DB, backoff retry.Backoff, statement
 		}
 	}
 	var rows []T
+	pending := false // whether something was sent of which nobody knows what became
 	err = retry.Do(ctx, backoff, func(ctx context.Context) error {
-		rows, err = send(ctx, pool, statements, collect)
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		pending = true
+		rows, err = send(ctx, conn, statements, collect)
 		if RolledBack(err) {
+			pending = false
 			return retry.RetryableError(err)
 		}
 		return err
 	})
+	if err != nil && !pending {
+		err = unsentError{err}
+	}
 	return rows, db.Explain(err)
 }
 
@@ -195,7 +206,7 @@ func rehearse[T any](ctx context.Context, pool *pgxpool.Pool, statements []State
 	return pgx.CollectRows(result, pgx.RowToStructByName[T])
 }
 
-func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement, collect func(pgx.Rows) ([]T, error)) (rows []T,
+func send[T any](ctx context.Context, conn *pgxpool.Conn, statements []Statement, collect func(pgx.Rows) ([]T, error)) (rows []T,
 	err error,
 ) {
 	// Without an explicit BEGIN the server treats what arrives up to the one Sync message as one transaction
@@ -204,7 +215,7 @@ func send[T any](ctx context.Context, pool *pgxpool.Pool, statements []Statement
 	for _, statement := range statements {
 		batch.Queue(statement.SQL, statement.Args...)
 	}
-	results := pool.SendBatch(ctx, batch)
+	results := conn.SendBatch(ctx, batch)
 	// The transaction has only committed when the last result was read, which Close does.
 	defer func() {
 		if closeErr := results.Close(); err == nil {

@@ -48,6 +48,7 @@ const (
 	codeReadOnlyTransaction  = "25006"
 	codeUntranslatable       = "22P05"
 	codeInternalError        = "XX000"
+	codeQueryCanceled        = "57014"
 	codeAdminShutdown        = "57P01"
 	codeCrashShutdown        = "57P02"
 	codeCannotConnectNow     = "57P03"
@@ -78,6 +79,14 @@ func Unreachable(err error) bool {
 	return errors.As(err, &connect)
 }
 
+// unsentError is that of a change of which nothing is left to be done by the server.
+type unsentError struct{ error }
+
+func (e unsentError) Unwrap() error { return e.error }
+
+// SafeToRetry makes [Interrupted] false.
+func (unsentError) SafeToRetry() bool { return true }
+
 // Interrupted tells an error that leaves open whether a change was committed: the connection broke, or the caller gave
 // up, after the statement had been sent.
 func Interrupted(err error) bool {
@@ -92,6 +101,12 @@ func Interrupted(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// refused tells that the server found something wrong with a change. Whoever cancels it means no item of it.
+func refused(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code != codeQueryCanceled && !Interrupted(err) && !Unreachable(err)
 }
 
 // RolledBack tells the errors after which the server has undone everything and the same change may be sent again.
@@ -137,7 +152,10 @@ func (db *DB) Explain(err error) error {
 		case codeUndefinedTable, codeUndefinedColumn, codeInvalidSchemaName:
 			return fmt.Errorf("%w (database %q: %s)", ErrNotMigrated, db.config.Database, server.Message)
 		case codeAdminShutdown, codeCrashShutdown:
-			return serverError("the server ended the connection because it stops or restarts", tryAgain, err)
+			return serverError("the server ended the session: it stops or restarts, or an administrator ended the session", tryAgain, err)
+		case codeQueryCanceled:
+			return serverError("the statement was cancelled: "+server.Message,
+				"Find out who did (pg_cancel_backend) or which statement_timeout, and run terraform apply again", err)
 		case codeLockNotAvailable:
 			return serverError("another session kept a lock that this needs, all the time that it was tried",
 				"Let long transactions end (SELECT * FROM pg_stat_activity WHERE xact_start < now() - interval '1 min'), and apply "+

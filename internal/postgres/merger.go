@@ -2,11 +2,9 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/sethvargo/go-retry"
 )
 
@@ -73,11 +71,7 @@ func (m *Merger[T]) join(ctx context.Context, what T) (*item[T], func() bool) {
 	mine := &item[T]{what: what, ctx: ctx, done: make(chan struct{})}
 	batch.items = append(batch.items, mine)
 	batch.callers++
-	patience, another := m.patience()
-	if m.runners == 0 || another && m.running > 0 && m.runners < concurrentRuns && time.Since(m.began) > patience {
-		m.runners++
-		go m.run()
-	}
+	m.runWaiting()
 	return mine, context.AfterFunc(ctx, func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -105,7 +99,11 @@ func (m *Merger[T]) run() {
 		m.running++
 		stop := func() bool { return true }
 		if patience, another := m.patience(); another {
-			stop = time.AfterFunc(patience, m.runAnother).Stop
+			stop = time.AfterFunc(patience, func() {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				m.runWaiting()
+			}).Stop
 		}
 		m.mu.Unlock()
 		m.serve(next)
@@ -149,15 +147,13 @@ func (m *Merger[T]) patience() (patience time.Duration, another bool) {
 	}
 }
 
-func (m *Merger[T]) runAnother() {
-	m.mu.Lock()
-	useful := m.waiting != nil && m.runners < concurrentRuns
-	if useful {
+// runWaiting starts a run of what waits, if there is none or the latest takes long.
+func (m *Merger[T]) runWaiting() {
+	patience, another := m.patience()
+	another = another && m.running > 0 && m.runners < concurrentRuns && time.Since(m.began) >= patience
+	if m.waiting != nil && (m.runners == 0 || another) {
 		m.runners++
-	}
-	m.mu.Unlock()
-	if useful {
-		m.run()
+		go m.run()
 	}
 }
 
@@ -177,8 +173,7 @@ func ChangeTogether[R, T any](ctx context.Context, db *DB, items []T, statements
 		never := retry.BackoffFunc(func() (time.Duration, bool) { return 0, true })
 		rows, err = change[R](ctx, db, never, all, Statement{SQL: impatientSQL})
 	}
-	var server *pgconn.PgError
-	if len(items) > 1 && errors.As(err, &server) && !Interrupted(err) && !Unreachable(err) {
+	if len(items) > 1 && refused(err) {
 		return true
 	}
 	done(rows, err)

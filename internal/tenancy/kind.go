@@ -16,6 +16,7 @@ type kind[T rower] struct {
 
 	db         *postgres.DB
 	byIDSQL    string
+	muchSQL    string // finds those of many rows under which there is much that is deleted with them
 	insertions postgres.Merger[*insertion[T]]
 	removals   postgres.Merger[*removal]
 }
@@ -204,6 +205,12 @@ func (k *kind[T]) removeAll(ctx context.Context, all []*removal) (alone bool) {
 func (k *kind[T]) removeStatements(all []*removal) ([]postgres.Statement, error) {
 	slices.SortFunc(all, func(a, b *removal) int { return strings.Compare(a.id, b.id) })
 	var statements []postgres.Statement
+	if len(all) > 1 && k.muchSQL != "" {
+		// What takes long is for itself: others need not wait for it, nor is it undone with them.
+		statements = append(statements, postgres.Statement{
+			SQL: `SELECT 1 / (NOT EXISTS (` + k.muchSQL + `))::integer`, Args: []any{idsOf(all)},
+		})
+	}
 	for _, r := range all {
 		for _, sql := range append(r.locks, r.query) {
 			statements = append(statements, postgres.Statement{SQL: sql, Args: []any{r.id}})

@@ -143,6 +143,16 @@ const deleteOrganizationSQL = `
 			OR EXISTS (SELECT FROM brownie.role_bindings WHERE organization_id = o.id)))
 	RETURNING o.id`
 
+// Many rows, in whichever of the tables, are found without counting all.
+const muchOfOrganizationSQL = `
+	SELECT FROM unnest($1::uuid[]) AS o (id), LATERAL (SELECT FROM (
+		SELECT FROM public.teams WHERE organization_id = o.id
+		UNION ALL SELECT FROM public.users WHERE organization_id = o.id
+		UNION ALL SELECT FROM public.incidents WHERE organization_id = o.id
+		UNION ALL SELECT FROM public.agent_configs WHERE organization_id = o.id
+		UNION ALL SELECT FROM public.configs WHERE organization_id = o.id
+		UNION ALL SELECT FROM public.stats WHERE organization_id = o.id) AS beneath OFFSET 100 LIMIT 1) AS much`
+
 // DeleteOrganization deletes an organization. Unless its ForceDestroy is set, it returns a [*NotEmptyError] and deletes
 // nothing when anything belongs to it. Deleting what is gone already is no error.
 func (s *Store) DeleteOrganization(ctx context.Context, id string) error {

@@ -55,6 +55,7 @@ func New(db *postgres.DB) *Store {
 	db = db.AsOwner()
 	s := &Store{db: db}
 	s.organizations.init(db, organizationsByIDSQL)
+	s.organizations.muchSQL, s.teams.muchSQL = muchOfOrganizationSQL, muchOfTeamSQL
 	s.teams.init(db, teamsByIDSQL)
 	s.users.init(db, usersByIDSQL)
 	s.agentConfigs.init(db, agentConfigsByIDSQL)

@@ -170,6 +170,16 @@ const deleteTeamSQL = `
 			OR EXISTS (SELECT FROM public.stats WHERE organization_id = t.organization_id AND team_id = t.id)))
 	RETURNING t.id`
 
+const muchOfTeamSQL = `
+	SELECT FROM public.teams t, LATERAL (SELECT FROM (
+		SELECT FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id
+		UNION ALL SELECT FROM public.incidents WHERE organization_id = t.organization_id AND team_id = t.id
+		UNION ALL SELECT FROM public.agent_configs WHERE organization_id = t.organization_id AND team_id = t.id
+		UNION ALL SELECT FROM public.configs WHERE organization_id = t.organization_id AND team_id = t.id
+		UNION ALL SELECT FROM public.stats WHERE organization_id = t.organization_id AND team_id = t.id) AS beneath
+		OFFSET 100 LIMIT 1) AS much
+	WHERE t.id = ANY($1::uuid[])`
+
 const teamUsageSQL = `
 	SELECT 0 AS teams,
 		(SELECT count(*) FROM public.users WHERE organization_id = t.organization_id AND team_id = t.id AND deleted_at IS NULL) AS users,

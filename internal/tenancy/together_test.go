@@ -3,6 +3,7 @@ package tenancy_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,5 +158,50 @@ func TestATriggerThatChangesIDs(t *testing.T) {
 		if _, ok := ids.Load(id); !ok {
 			t.Errorf("nobody was told of team %s", id)
 		}
+	}
+}
+
+// What is deleted with much beneath it is for itself; what has little shares transactions.
+func TestMuchIsDeletedAlone(t *testing.T) {
+	t.Parallel()
+	const n = 6
+	tenant := newTenant(t, nil)
+	testdb.Exec(t, tenant.database, `CREATE TABLE public.deletions (id uuid, transaction text DEFAULT pg_current_xact_id()::text)`)
+	testdb.Exec(t, tenant.database, `GRANT INSERT ON public.deletions TO PUBLIC`)
+	testdb.Exec(t, tenant.database, `CREATE FUNCTION public.record() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN INSERT INTO public.deletions VALUES (OLD.id); RETURN NULL; END'`)
+	for _, table := range []string{"organizations", "teams"} {
+		testdb.Exec(t, tenant.database, `CREATE TRIGGER record AFTER DELETE ON public.`+table+` FOR EACH ROW EXECUTE FUNCTION public.record()`)
+	}
+	transactions := func(rows int, forced bool) int {
+		organizations, teams := make([]string, n), make([]string, n)
+		for i := range n {
+			slug := fmt.Sprintf("with-%d-%d", rows, i)
+			o := testdb.Must(tenant.store.CreateOrganization(t.Context(), tenancy.Organization{
+				Name: slug, Slug: slug, MaxTeams: 9, MaxUsersPerTeam: 9, ForceDestroy: forced,
+			}))(t)
+			team := testdb.Must(tenant.store.CreateTeam(t.Context(), newTeam(o, "core")))(t)
+			organizations[i], teams[i] = o.ID, team.ID
+			testdb.Exec(t, tenant.database, `INSERT INTO public.stats (organization_id, team_id, metric_name, metric_type, value)
+				SELECT $1, CASE WHEN of_team THEN $2::uuid END, 'a', 'b', 1
+				FROM generate_series(1, $3::integer), (VALUES (true), (false)) AS x (of_team)`,
+				o.ID, team.ID, rows)
+		}
+		for _, remove := range []func(int) error{
+			func(i int) error { return tenant.store.DeleteTeam(t.Context(), teams[i]) },
+			func(i int) error { return tenant.store.DeleteOrganization(t.Context(), organizations[i]) },
+		} {
+			if removed, failures := race(n, remove); removed != n {
+				t.Errorf("%d of %d were deleted; %v", removed, n, failures)
+			}
+		}
+		return testdb.Value[int](t, tenant.database, `SELECT count(DISTINCT transaction)::integer FROM public.deletions
+			WHERE id = ANY ($1::uuid[])`, slices.Concat(organizations, teams))
+	}
+	if got := transactions(101, true); got != 2*n {
+		t.Errorf("%d teams and organizations with much beneath them were deleted in %d transactions", 2*n, got)
+	}
+	if got := transactions(0, false); got > n {
+		t.Errorf("%d plain ones were deleted in %d transactions", 2*n, got)
 	}
 }
