@@ -103,7 +103,10 @@ func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateReq
 		tf.AddError(&resp.Diagnostics, "create", "agent config", plan.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, agentConfigModelFrom(agentConfig))...)
+	tf.Stored{
+		Noun: "agent config", Name: agentConfig.Name, Model: agentConfigModelFrom(agentConfig),
+		Undo: func() error { return r.apply().DeleteAgentConfig(ctx, agentConfig.ID) },
+	}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *agentConfigResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -135,7 +138,7 @@ func (r *agentConfigResource) Update(ctx context.Context, req resource.UpdateReq
 		tf.AddError(&resp.Diagnostics, "update", "agent config", state.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, agentConfigModelFrom(agentConfig))...)
+	tf.Stored{Noun: "agent config", Name: agentConfig.Name, Model: agentConfigModelFrom(agentConfig)}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *agentConfigResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

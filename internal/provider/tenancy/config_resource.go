@@ -113,7 +113,10 @@ func (r *configResource) Create(ctx context.Context, req resource.CreateRequest,
 		tf.AddError(&resp.Diagnostics, "create", "config", plan.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, configModelFrom(config))...)
+	tf.Stored{
+		Noun: "config", Name: config.Name, Model: configModelFrom(config),
+		Undo: func() error { return r.apply().DeleteConfig(ctx, config.ID) },
+	}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *configResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -145,7 +148,7 @@ func (r *configResource) Update(ctx context.Context, req resource.UpdateRequest,
 		tf.AddError(&resp.Diagnostics, "update", "config", state.Name.ValueString(), err)
 		return
 	}
-	resp.Diagnostics.Append(resp.State.Set(ctx, configModelFrom(config))...)
+	tf.Stored{Noun: "config", Name: config.Name, Model: configModelFrom(config)}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *configResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

@@ -128,7 +128,9 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 		return
 	}
 	plan.organizationModel = organizationModelFrom(organization)
-	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+	tf.Stored{
+		Noun: "organization", Name: organization.Slug, Model: plan, Undo: func() error { return r.apply().DeleteOrganization(ctx, organization.ID) },
+	}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *organizationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -163,7 +165,7 @@ func (r *organizationResource) Update(ctx context.Context, req resource.UpdateRe
 		return
 	}
 	plan.organizationModel = organizationModelFrom(organization)
-	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+	tf.Stored{Noun: "organization", Name: organization.Slug, Model: plan}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *organizationResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

@@ -99,7 +99,9 @@ func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, r
 		return
 	}
 	plan.teamModel = teamModelFrom(team)
-	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+	tf.Stored{
+		Noun: "team", Name: team.Slug, Model: plan, Undo: func() error { return r.apply().DeleteTeam(ctx, team.ID) },
+	}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *teamResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -134,7 +136,7 @@ func (r *teamResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	plan.teamModel = teamModelFrom(team)
-	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+	tf.Stored{Noun: "team", Name: team.Slug, Model: plan}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *teamResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

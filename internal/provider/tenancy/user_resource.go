@@ -125,7 +125,9 @@ func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, r
 		return
 	}
 	plan.userModel = userModelFrom(user)
-	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+	tf.Stored{
+		Noun: "user", Name: user.Email, Model: plan, Undo: func() error { return r.apply().DeleteUser(ctx, user.ID) },
+	}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *userResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -161,7 +163,7 @@ func (r *userResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	plan.userModel = userModelFrom(user)
-	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
+	tf.Stored{Noun: "user", Name: user.Email, Model: plan}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *userResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
