@@ -351,6 +351,8 @@ func TestSoundTablesAreIsolated(t *testing.T) {
 				(organization_id, title),
 			FOREIGN KEY (team_id, organization_id) REFERENCES teams (id, organization_id) DEFERRABLE INITIALLY DEFERRED);
 				SELECT brownie.isolate_table('notes')`,
+		"isolated while all names are quoted": `SET quote_all_identifiers = on; CREATE TABLE notes (id uuid PRIMARY KEY, organization_id uuid);
+			SELECT brownie.isolate_table('notes')`,
 		"one row per tenant": `CREATE TABLE options (organization_id uuid PRIMARY KEY REFERENCES organizations DEFERRABLE ` +
 			`INITIALLY DEFERRED, n int); SELECT brownie.isolate_table('options')`,
 		"unlogged and inherited": `CREATE UNLOGGED TABLE parents (organization_id uuid); CREATE UNLOGGED TABLE children () INHERITS ` +

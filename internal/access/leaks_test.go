@@ -59,6 +59,7 @@ func probes(a tenantAdmin) []probe {
 func newProbedTenants(t *testing.T) tenantAdmin {
 	t.Helper()
 	a := newTenantAdmin(t)
+	testdb.WritesPlainly(t, a.database)
 	testdb.Exec(t, a.database, `UPDATE incidents SET description = 'deep secret', response_time_minutes = 4711, started_at = `+
 		`'2020-02-02 02:02:02Z', tags = '[]' WHERE id = $1`, a.other["incidents"])
 	testdb.Exec(t, a.database, `UPDATE organizations SET description = 'of globex' WHERE id = $1`, a.other["organizations"])

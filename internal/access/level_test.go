@@ -15,6 +15,7 @@ var quoted = regexp.MustCompile(`'([a-z_]+)'`)
 func TestLevelsAreThoseOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	database := testdb.Migrated(t)
+	testdb.WritesPlainly(t, database)
 	literals := func(definition string) []string {
 		var names []string
 		for _, match := range quoted.FindAllStringSubmatch(definition, -1) {

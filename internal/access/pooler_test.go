@@ -31,6 +31,8 @@ type pooled struct {
 func newPooled(t *testing.T) pooled {
 	t.Helper()
 	database := testdb.Migrated(t, testdb.Certificates)
+	// Its clients do not try again what cannot be serialized.
+	testdb.Exec(t, database, `ALTER DATABASE `+database+` SET default_transaction_isolation = 'read committed'`)
 	p := pooled{database, access.New(testdb.DB(t, database)), testdb.Pooler(t, database)}
 	testdb.Must(p.store.UpdateRole(t.Context(), access.Role{Name: "pgbouncer"},
 		access.Role{Name: "pgbouncer", Access: "pooler", ConnectionLimit: -1}))(t)

@@ -486,7 +486,7 @@ func TestAnOpenTransactionEndsWithItsRole(t *testing.T) {
 		}
 		return count
 	}
-	if _, err := session.Exec(t.Context(), `BEGIN`); err != nil {
+	if _, err := session.Exec(t.Context(), `BEGIN ISOLATION LEVEL READ COMMITTED`); err != nil {
 		t.Fatal(err)
 	}
 	if got := teams(); got != 1 {

@@ -46,7 +46,7 @@ func TestBaselineIsTheOriginalSchema(t *testing.T) {
 	if _, err := migrate.New(testdb.DB(t, database), migrate.Platform, migrate.Options{}).Up(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	testdb.Exec(t, database, `ALTER DATABASE `+database+` SET quote_all_identifiers = off`)
+	testdb.WritesPlainly(t, database)
 	want := baseline(t)
 	var got map[string]any
 	if err := json.Unmarshal([]byte(testdb.Value[string](t, database, schemaSQL)), &got); err != nil {

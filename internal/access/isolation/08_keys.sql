@@ -69,13 +69,13 @@ FROM brownie_revealing r
 JOIN pg_catalog.pg_index i USING (indexrelid)
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND NOT c.relispartition
 CROSS JOIN LATERAL (
-	SELECT bool_or(p.prosecdef AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'] AND p.prosrc ~ E'^\nBEGIN\n    IF EXISTS'
-		AND position(
-		(SELECT format('t.%I <> NEW.%1$I AND %s) THEN', r.tenant_column, string_agg(format(CASE WHEN i.indnullsnotdistinct
+	SELECT bool_or(p.prosecdef AND replace(array_to_string(p.proconfig, ';'), '"', '') = 'search_path=pg_catalog, pg_temp' AND p.prosrc ~ E'^\nBEGIN\n    IF EXISTS'
+		-- It may have been made while quote_all_identifiers was on.
+		AND position((SELECT replace(format('t.%I <> NEW.%1$I AND %s) THEN', r.tenant_column, string_agg(format(CASE WHEN i.indnullsnotdistinct
 			THEN 't.%I IS NOT DISTINCT FROM NEW.%1$I'
-			ELSE 't.%I = NEW.%1$I' END, a.attname), ' AND ' ORDER BY a.attnum))
+			ELSE 't.%I = NEW.%1$I' END, a.attname), ' AND ' ORDER BY a.attnum)), '"', '')
 		FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid
-			AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])) IN p.prosrc) > 0) IS TRUE AS is_so
+			AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1])) IN replace(p.prosrc, '"', '')) > 0) IS TRUE AS is_so
 	FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.pronamespace = 'brownie'::regnamespace
 	WHERE g.tgrelid = c.oid AND g.tgname = 'zz_refuse_others_keys' AND g.tgenabled IN ('O', 'A')
 ) AS guarded

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/jackc/pgx/v5"
 
@@ -86,4 +87,11 @@ func (k kind) make(ctx context.Context, server *devstack.Postgres, database, tem
 		}
 	}
 	return nil
+}
+
+// WritesPlainly makes new sessions read and write SQL as usual, for a test that looks at what the server writes.
+func WritesPlainly(t testing.TB, database string) {
+	t.Helper()
+	Exec(t, database, `ALTER DATABASE `+database+` SET quote_all_identifiers = off`)
+	Exec(t, database, `ALTER DATABASE `+database+` SET standard_conforming_strings = on`)
 }
