@@ -138,7 +138,9 @@ func (r *agentConfigResource) Update(ctx context.Context, req resource.UpdateReq
 		tf.AddError(&resp.Diagnostics, "update", "agent config", state.Name.ValueString(), err)
 		return
 	}
-	tf.Stored{Noun: "agent config", Name: agentConfig.Name, Model: agentConfigModelFrom(agentConfig)}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
+	tf.Stored{
+		Noun: "agent config", Name: agentConfig.Name, Model: agentConfigModelFrom(agentConfig),
+	}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 
 func (r *agentConfigResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

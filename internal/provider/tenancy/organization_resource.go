@@ -129,7 +129,8 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 	}
 	plan.organizationModel = organizationModelFrom(organization)
 	tf.Stored{
-		Noun: "organization", Name: organization.Slug, Model: plan, Undo: func() error { return r.apply().DeleteOrganization(ctx, organization.ID) },
+		Noun: "organization", Name: organization.Slug, Model: plan,
+		Undo: func() error { return r.apply().DeleteOrganization(ctx, organization.ID) },
 	}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)
 }
 

@@ -45,9 +45,9 @@ func (s Stored) SetState(ctx context.Context, plan tfsdk.Plan, state *tfsdk.Stat
 	}
 	for _, d := range changed {
 		diags.AddAttributeError(path.Root(d.attribute), fmt.Sprintf("The database stores another %s", d.attribute), fmt.Sprintf(
-			"%s %q: %s was to be %.200s, but the database made it %.200s: a trigger of somebody else changes it, or somebody changed it at the "+
-				"same moment. %s. Write what is stored, or ask whoever made the trigger, and apply again.", s.Noun, s.Name, d.attribute, d.planned,
-			d.stored, strings.TrimRight(became, ".")))
+			"%s %q: %s was to be %.200s, but the database made it %.200s: a trigger of somebody else changes it, or somebody "+
+				"changed it at the same moment. %s. Write what is stored, or ask whoever made the trigger, and apply again.",
+			s.Noun, s.Name, d.attribute, d.planned, d.stored, strings.TrimRight(became, ".")))
 	}
 }
 
