@@ -37,12 +37,9 @@ func main() {
 		for _, provider := range []struct{ name, program string }{
 			{"this provider", module}, {"a provider that does nothing", module + "/bench/scale/idle"},
 		} {
-			benchmark.Progress("Building %s", provider.name)
 			file := filepath.Join(folder, strings.ReplaceAll(provider.name, " ", "-"))
-			build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", file, provider.program)
-			build.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if output, err := build.CombinedOutput(); err != nil {
-				return fmt.Errorf("cannot build %s: %w\n%s", provider.name, err, output)
+			if err := benchmark.Build(ctx, provider.name, provider.program, file, "-s -w"); err != nil {
+				return err
 			}
 			contenders = append(contenders, benchmark.Contender{
 				Name: provider.name, Round: func(ctx context.Context, _ int) ([]time.Duration, error) { return start(ctx, file) },

@@ -203,9 +203,8 @@ func TestTheOrganizationOfARoleWithSessionsStays(t *testing.T) {
 	if err := conn.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for testdb.Value[bool](t, database, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, role.Name) {
-		time.Sleep(10 * time.Millisecond) // the server notices the end of a session a little later
-	}
+	// The server notices the end of a session a little later.
+	testdb.Until(t, database, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, role.Name)
 	if got := testdb.Must(store.UpdateRole(t.Context(), role, moved))(t); *got.OrganizationID != globex {
 		t.Errorf("got %+v", got)
 	}
@@ -357,10 +356,8 @@ func TestAnInterruptedChangeIsNoSuccess(t *testing.T) {
 	} {
 		result := make(chan error, 1)
 		go func() { result <- change() }()
-		for !testdb.Value[bool](t, database, `SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'`) {
-			time.Sleep(10 * time.Millisecond)
-		}
+		testdb.Until(t, database, `SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'`)
 		if err := <-result; err == nil {
 			t.Errorf("%s: an interrupted change is reported as a success", what)
 		}

@@ -3,7 +3,6 @@ package access_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -44,14 +43,8 @@ func TestManyRolesAreFewStatements(t *testing.T) {
 
 	transactions := func() int64 {
 		t.Helper()
-		deadline := time.Now().Add(10 * time.Second)
 		// A session tells its counters when it ends.
-		for testdb.Value[int64](t, database, `SELECT count(*) FROM pg_stat_activity WHERE usename = $1`, reader) > 0 {
-			if time.Now().After(deadline) {
-				t.Fatal("the sessions do not end")
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		testdb.Until(t, database, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = $1)`, reader)
 		return testdb.Value[int64](t, database, `SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()`)
 	}
 	before := transactions()

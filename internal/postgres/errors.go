@@ -127,7 +127,8 @@ func RolledBack(err error) bool {
 var sqlstate = regexp.MustCompile(` \(SQLSTATE \w{5}\)`)
 
 // ofTenants finds the tables that only a login for all tenants can manage. A message may be in any language.
-var ofTenants = regexp.MustCompile(`\b(organizations|organization_options|teams|users|agent_configs|configs|role_bindings)\b`)
+var ofTenants = regexp.MustCompile(
+	`\b(organizations|organization_options|teams|users|agent_configs|configs|incidents|stats|role_bindings)\b`)
 
 // Explain words an error for people. Row contents (the server's DETAIL) are left out: they may be secret.
 func (db *DB) Explain(err error) error {

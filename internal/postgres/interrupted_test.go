@@ -75,3 +75,23 @@ func TestACancelledChangeIsNotSplit(t *testing.T) {
 		}
 	}
 }
+
+// Whoever lacks a right on any of the tenants' tables is told with which role to log in.
+func TestADeniedTableOfTenants(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	role := "denied-" + database
+	testdb.Exec(t, database, `CREATE ROLE "`+role+`" LOGIN; GRANT CONNECT ON DATABASE `+database+` TO "`+role+
+		`"; GRANT USAGE ON SCHEMA brownie TO "`+role+`"`)
+	t.Cleanup(func() { testdb.Exec(t, database, `DROP OWNED BY "`+role+`"; DROP ROLE "`+role+`"`) })
+	db := postgres.New(testdb.ConfigAs(t, database, role))
+	t.Cleanup(db.Close)
+	for _, table := range testdb.Value[[]string](t, database, `SELECT array_agg(DISTINCT n.nspname || '.' || c.relname)
+		FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE k.confrelid = 'public.organizations'::regclass`) {
+		_, err := postgres.Query[one](t.Context(), db, `SELECT '' AS value FROM `+table)
+		if err == nil || !strings.Contains(err.Error(), "permission denied for table") || !strings.Contains(err.Error(), "brownie_migrator") {
+			t.Errorf("%s: %v", table, err)
+		}
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -389,13 +388,7 @@ func TestTransactionsPerChange(t *testing.T) {
 // when it ends, so that none may be left.
 func committed(t *testing.T, observer, database string) int64 {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for testdb.Value[int64](t, observer, `SELECT count(*) FROM pg_stat_activity WHERE datname = $1`, database) > 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("the sessions do not end")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	testdb.Until(t, observer, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = $1)`, database)
 	return testdb.Value[int64](t, observer, `SELECT xact_commit FROM pg_stat_database WHERE datname = $1`, database)
 }
 

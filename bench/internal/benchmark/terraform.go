@@ -40,14 +40,11 @@ func OurProvider(ctx context.Context, folder string, login []string, configurati
 func BuiltProvider(ctx context.Context, name, program, folder string, login []string, configuration func(round int) string) (
 	*Terraform, error,
 ) {
-	Progress("Building %s", name)
 	mirror := filepath.Join(folder, "plugins")
 	file := filepath.Join(mirror, "registry.terraform.io", "longyi-brownie", "brownie", ourVersion, runtime.GOOS+"_"+runtime.GOARCH,
 		"terraform-provider-brownie_v"+ourVersion)
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-X main.version="+ourVersion, "-o", file, program)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("cannot build %s: %w\n%s", name, err, output)
+	if err := Build(ctx, name, program, file, "-X main.version="+ourVersion); err != nil {
+		return nil, err
 	}
 	settings := filepath.Join(folder, "terraformrc")
 	text := fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)
@@ -55,6 +52,17 @@ func BuiltProvider(ctx context.Context, name, program, folder string, login []st
 		return nil, err
 	}
 	return install(ctx, name, folder, append(login, "TF_CLI_CONFIG_FILE="+settings), configuration)
+}
+
+// Build makes a file of a program, with flags for the linker.
+func Build(ctx context.Context, name, program, file, flags string) error {
+	Progress("Building %s", name)
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags", flags, "-o", file, program)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %s: %w\n%s", name, err, output)
+	}
+	return nil
 }
 
 // OtherProvider is one that Terraform gets as any on this machine, with the caller's own settings: from a local folder, a mirror

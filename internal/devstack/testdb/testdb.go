@@ -285,6 +285,20 @@ func Value[T any](t testing.TB, database, sql string, args ...any) T {
 	return value
 }
 
+// Until waits until a query returns true, for half a minute at most.
+func Until(t testing.TB, database, sql string, args ...any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for !Value[bool](t, database, sql, args...) {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("it does not become true: %s", sql)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 func connect(t testing.TB, database string) *pgx.Conn {
 	t.Helper()
 	config := Must(pgx.ParseConfig(Server(t, database).URL(database)))(t)
