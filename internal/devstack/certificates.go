@@ -25,14 +25,15 @@ type Certificate struct {
 	CertFile, KeyFile string
 }
 
-// authority is a certificate authority that lives as long as its server.
-type authority struct {
+// Authority is a certificate authority for tests. A server's lives as long as the server.
+type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	pem         string
 }
 
-func newAuthority() (*authority, error) {
+// NewAuthority makes one.
+func NewAuthority() (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -41,13 +42,13 @@ func newAuthority() (*authority, error) {
 		Subject: pkix.Name{CommonName: "devstack"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
-	a := &authority{certificate: template, key: key}
+	a := &Authority{certificate: template, key: key}
 	a.pem, a.certificate, err = a.sign(template, &key.PublicKey)
 	return a, err
 }
 
 // sign fills in what all certificates have, and signs.
-func (a *authority) sign(template *x509.Certificate, public any) (text string, parsed *x509.Certificate, err error) {
+func (a *Authority) sign(template *x509.Certificate, public any) (text string, parsed *x509.Certificate, err error) {
 	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return "", nil, err
@@ -66,7 +67,11 @@ func (a *authority) sign(template *x509.Certificate, public any) (text string, p
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), parsed, err
 }
 
-func (a *authority) issue(template *x509.Certificate) (certificate, key string, err error) {
+// PEM is the authority's certificate.
+func (a *Authority) PEM() string { return a.pem }
+
+// Issue signs a certificate as the template says, for a new key. It returns both in PEM.
+func (a *Authority) Issue(template *x509.Certificate) (certificate, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
@@ -80,8 +85,8 @@ func (a *authority) issue(template *x509.Certificate) (certificate, key string, 
 }
 
 // serverFiles are the files that a server on this machine shows its clients and checks them with.
-func (a *authority) serverFiles() (map[string]string, error) {
-	certificate, key, err := a.issue(&x509.Certificate{
+func (a *Authority) serverFiles() (map[string]string, error) {
+	certificate, key, err := a.Issue(&x509.Certificate{
 		Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -136,12 +141,12 @@ func (p *Postgres) IssueCertificate(r CertificateRequest) (Certificate, error) {
 	ca := p.ca
 	if r.ForeignCA {
 		var err error
-		if ca, err = newAuthority(); err != nil {
+		if ca, err = NewAuthority(); err != nil {
 			return Certificate{}, err
 		}
 	}
 	template := r.template()
-	certificate, key, err := ca.issue(template)
+	certificate, key, err := ca.Issue(template)
 	if err != nil {
 		return Certificate{}, err
 	}
@@ -175,7 +180,16 @@ func (p *Postgres) RevocationList(thisUpdate, nextUpdate time.Time) (string, err
 	if p.ca == nil {
 		return "", ErrForeignServer
 	}
+	return p.ca.RevocationList(thisUpdate, nextUpdate)
+}
+
+// RevocationList is a list, in PEM, of the certificates with these serial numbers.
+func (a *Authority) RevocationList(thisUpdate, nextUpdate time.Time, serials ...*big.Int) (string, error) {
 	list := &x509.RevocationList{Number: big.NewInt(thisUpdate.UnixNano()), ThisUpdate: thisUpdate, NextUpdate: nextUpdate}
-	der, err := x509.CreateRevocationList(rand.Reader, list, p.ca.certificate, p.ca.key)
+	for _, serial := range serials {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: serial, RevocationTime: thisUpdate})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.certificate, a.key)
 	return string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})), err
 }

@@ -72,7 +72,12 @@ func TestServerReadsOddNames(t *testing.T) {
 				AND cardinality(user_name) = 1
 			ORDER BY line_number`,
 		"local": `SELECT user_name[1] FROM pg_hba_file_rules
-			WHERE type = 'local' AND auth_method = 'peer' AND options = '{map=brownie_local}' AND cardinality(user_name) = 1
+			WHERE type = 'local' AND database = '{all}' AND auth_method = 'peer' AND options = '{map=brownie_local}'
+				AND cardinality(user_name) = 1
+			ORDER BY line_number`,
+		"local replication": `SELECT user_name[1] FROM pg_hba_file_rules
+			WHERE type = 'local' AND database = '{replication}' AND auth_method = 'peer' AND options = '{map=brownie_local}'
+				AND cardinality(user_name) = 1
 			ORDER BY line_number`,
 		"map": `SELECT pg_username FROM pg_ident_file_mappings
 			WHERE map_name = 'brownie_local' AND sys_name = 'o''x "y", z' ORDER BY line_number`,

@@ -87,7 +87,7 @@ func (p *Postgres) configurePooler(o Options, f folder, port int) error {
 	if err != nil {
 		return err
 	}
-	if content["client.crt"], content["client.key"], err = p.ca.issue(CertificateRequest{CommonName: poolerName}.template()); err != nil {
+	if content["client.crt"], content["client.key"], err = p.ca.Issue(CertificateRequest{CommonName: poolerName}.template()); err != nil {
 		return err
 	}
 	configured, err := poolerConfiguration(o, p.port, port)

@@ -34,7 +34,7 @@ type Postgres struct {
 	host, user, password string
 	port                 int
 	process              *process // nil for an existing server
-	ca                   *authority
+	ca                   *Authority
 
 	mu           sync.Mutex
 	databases    []string // made on an existing server, to be dropped by Stop
@@ -138,7 +138,7 @@ func serverArguments(o Options, folder string) []string {
 func (p *Postgres) configure(o Options, inDocker bool) error {
 	if p.ca == nil { // a standby has that of its primary
 		var err error
-		if p.ca, err = newAuthority(); err != nil {
+		if p.ca, err = NewAuthority(); err != nil {
 			return err
 		}
 	}

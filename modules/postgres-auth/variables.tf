@@ -32,7 +32,8 @@ variable "server" {
     - `replication_roles`: roles that may stream the whole cluster to a standby or a backup, with a certificate whose
       common name is the role. Default: none.
     - `local_users`: users of the server's operating system, each with the roles that it may log in as through the unix
-      socket without a certificate, such as `{ postgres = ["postgres"] }`. Default: none, the unix socket refuses everybody.
+      socket without a certificate, such as `{ postgres = ["postgres"] }`. Those of `replication_roles` may stream there, too.
+      Default: none, the unix socket refuses everybody.
     - `ssl_cert_file`, `ssl_key_file`, `ssl_ca_file`: paths of the server's certificate and key, and of the certificates of
       the authorities that sign clients. Defaults: `server.crt`, `server.key`, `ca.crt` in `/etc/postgresql/tls`.
     - `ssl_crl_file`: path of the authorities' revocation lists, in PEM. An expired list refuses everybody. Default: none.

@@ -98,6 +98,24 @@ run "local_users_are_peers" {
   }
 }
 
+run "local_replication" {
+  command = plan
+  variables {
+    server = { replication_roles = ["standby", "remote"], local_users = { postgres = ["postgres", "standby"] } }
+  }
+
+  assert {
+    condition = [for line in split("\n", output.pg_hba_conf) : replace(line, "/ +/", " ") if startswith(line, "local")] == [
+      "local all \"postgres\" peer map=brownie_local",
+      "local all \"standby\" peer map=brownie_local",
+      "local replication \"standby\" peer map=brownie_local",
+      "local all all reject",
+      "local replication all reject",
+    ]
+    error_message = "A local user's replication role streams over the unix socket; no other does."
+  }
+}
+
 run "revocation_list_and_odd_paths" {
   command = plan
   variables {
