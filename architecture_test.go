@@ -58,11 +58,12 @@ var owners = map[string]string{
 	"github.com/hashicorp/terraform-plugin-testing":                  "provider/acctest",
 	"github.com/hashicorp/vault":                                     "pki devstack",
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates
-	"github.com/jackc/pgx/v5":                                        "postgres tenancy access migrate devstack bench provider/acctest examples",
-	"github.com/jackc/pgx/v5/pgxpool":                                "postgres", // so that max_connections holds
-	"database/sql":                                                   "",
-	"testing":                                                        "devstack/testdb devstack/testvault provider/acctest bench",
-	"net/http/httptest":                                              "devstack/testvault",
+	"github.com/jackc/pgx/v5": "postgres tenancy access migrate devstack bench provider/acctest examples " +
+		"modules/postgres-ha/e2e",
+	"github.com/jackc/pgx/v5/pgxpool": "postgres", // so that max_connections holds
+	"database/sql":                    "",
+	"testing":                         "devstack/testdb devstack/testvault provider/acctest bench",
+	"net/http/httptest":               "devstack/testvault",
 }
 
 func TestArrows(t *testing.T) {

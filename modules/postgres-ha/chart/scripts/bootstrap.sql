@@ -1,0 +1,26 @@
+-- No standby is there yet that could acknowledge.
+SET synchronous_commit = local;
+SET statement_timeout = 0;
+
+-- Roles of the members. What a tenant makes in public is never found by them.
+CREATE ROLE replicator LOGIN REPLICATION;
+CREATE ROLE rewind LOGIN;
+CREATE ROLE "brownie-crl" LOGIN CONNECTION LIMIT 2;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO "brownie-crl";
+ALTER ROLE postgres SET search_path = pg_catalog, pg_temp;
+ALTER ROLE replicator SET search_path = pg_catalog, pg_temp;
+ALTER ROLE rewind SET search_path = pg_catalog, pg_temp;
+ALTER ROLE "brownie-crl" SET search_path = pg_catalog, pg_temp;
+
+-- What the guide "Connecting" recommends.
+CREATE ROLE :"administrator" LOGIN CREATEROLE;
+GRANT pg_use_reserved_connections TO :"administrator";
+CREATE DATABASE :"database" OWNER :"administrator";
+REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;
+GRANT CONNECT ON DATABASE postgres TO rewind, "brownie-crl", :"administrator";
+
+\connect :"database"
+SET synchronous_commit = local;
+SET statement_timeout = 0;
+CREATE SCHEMA pgaudit;
+CREATE EXTENSION pgaudit SCHEMA pgaudit;

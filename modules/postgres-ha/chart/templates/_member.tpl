@@ -1,0 +1,117 @@
+{{/* What a member's scripts need to know. */}}
+{{- define "postgres-ha.identity" -}}
+- name: POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+- { name: DOMAIN, value: {{ include "postgres-ha.domain" . }} }
+{{- end }}
+
+{{- define "postgres-ha.environment" -}}
+{{ include "postgres-ha.identity" . }}
+- { name: DATABASE, value: {{ .Values.bootstrap.database | quote }} }
+- { name: ADMINISTRATOR, value: {{ .Values.bootstrap.administrator | quote }} }
+- name: PATRONI_KUBERNETES_POD_IP
+  valueFrom: { fieldRef: { fieldPath: status.podIP } }
+- { name: PATRONI_NAME, value: $(POD_NAME) }
+- { name: PATRONI_RESTAPI_CONNECT_ADDRESS, value: "$(POD_NAME).$(DOMAIN):8008" }
+- { name: PATRONI_POSTGRESQL_CONNECT_ADDRESS, value: "$(POD_NAME).$(DOMAIN):5432" }
+- { name: PATRONICTL_CONFIG_FILE, value: /etc/patroni/patroni.yml }
+{{- if .Values.wal.enabled }}
+- { name: PGWAL, value: /var/lib/postgresql-wal/pg_wal }
+{{- end }}
+{{- end }}
+
+{{- define "postgres-ha.claim" -}}
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: {{ .name }}
+  labels: {{ include "postgres-ha.selector" .root | nindent 4 }}
+spec:
+  accessModes: [ReadWriteOnce]
+  {{- with .volume.storageClass }}
+  storageClassName: {{ . }}
+  {{- end }}
+  resources:
+    requests:
+      storage: {{ .volume.size }}
+{{- end }}
+
+{{/* Members go to different hosts and zones. */}}
+{{- define "postgres-ha.spread" -}}
+{{- $members := include "postgres-ha.members" . -}}
+{{- $host := dict
+  "topologyKey" "kubernetes.io/hostname"
+  "labelSelector" (dict "matchLabels" (fromYaml $members))
+-}}
+{{- if eq .Values.spread.host "required" }}
+affinity:
+  podAntiAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution: {{ list $host | toJson }}
+{{- else if eq .Values.spread.host "preferred" }}
+affinity:
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution: {{ list (dict "weight" 100 "podAffinityTerm" $host) | toJson }}
+{{- end }}
+{{- if ne .Values.spread.zone "none" }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: {{ eq .Values.spread.zone "required" | ternary "DoNotSchedule" "ScheduleAnyway" }}
+    labelSelector:
+      matchLabels: {{ $members | nindent 8 }}
+{{- end }}
+{{- end }}
+
+{{/* Refreshes the lists from before the server's start on. The server refuses to start without one, so that it waits for the first. */}}
+{{- define "postgres-ha.crl" -}}
+- name: brownie-crl
+  image: {{ include "postgres-ha.image" .Values.crl.image }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  restartPolicy: Always
+  args:
+    - -ca=/tls/authorities/ca.crt
+    - -file=/var/lib/postgresql/crl/crl.pem
+    - -interval={{ .Values.crl.interval }}
+    - -alarm-before={{ .Values.crl.alarmBefore }}
+    - -listen=:9644
+    {{- range .Values.crl.mounts }}
+    - {{ printf "-mount=%s" . | quote }}
+    {{- end }}
+    {{- range .Values.crl.lists }}
+    - {{ printf "-list=%s" . | quote }}
+    {{- end }}
+    {{- range .Values.crl.issuers }}
+    - {{ printf "-issuers=%s" . | quote }}
+    {{- end }}
+    {{- if .Values.crl.serverAuthorities.configMap }}
+    - -server-ca=/tls/lists/{{ .Values.crl.serverAuthorities.key }}
+    {{- end }}
+  env:
+    # The unix socket lets it in also when an expired list refuses every certificate.
+    - { name: PGHOST, value: /run/postgresql }
+    - { name: PGDATABASE, value: postgres }
+    - { name: PGUSER, value: brownie-crl }
+  ports:
+    - { name: crl-metrics, containerPort: 9644 }
+  securityContext: {{ include "postgres-ha.containerSecurity" . | nindent 4 }}
+  resources:
+    requests: { cpu: 10m, memory: 16Mi }
+    limits: { memory: 64Mi }
+  volumeMounts:
+    - { name: data, mountPath: /var/lib/postgresql/crl, subPath: crl }
+    - { name: authorities, mountPath: /tls/authorities, readOnly: true }
+    - { name: sockets, mountPath: /run/postgresql }
+    {{- if .Values.crl.serverAuthorities.configMap }}
+    - { name: list-authorities, mountPath: /tls/lists, readOnly: true }
+    {{- end }}
+- name: first-list
+  image: {{ include "postgres-ha.image" .Values.image }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [sh, -c, "until [ -s /var/lib/postgresql/crl/crl.pem ]; do sleep 1; done"]
+  securityContext: {{ include "postgres-ha.containerSecurity" . | nindent 4 }}
+  resources:
+    requests: { cpu: 10m, memory: 16Mi }
+    limits: { memory: 64Mi }
+  volumeMounts:
+    - { name: data, mountPath: /var/lib/postgresql/crl, subPath: crl, readOnly: true }
+{{- end }}

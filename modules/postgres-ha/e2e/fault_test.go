@@ -1,0 +1,184 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// report is what the ledger's program tells.
+type report struct {
+	Gaps         []float64
+	Acknowledged int
+	Lost         int
+	Extra        int
+	Failures     map[string]int
+}
+
+func (r report) worst() float64 { return slices.Max(r.Gaps) }
+
+// runs is how often a fault is repeated.
+func runs(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("RUNS"))
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+func TestSwitchover(t *testing.T) {
+	fault(t, 5, func(t *testing.T, leader string) {
+		t.Helper()
+		if _, err := inMember(t.Context(), leader, "patronictl", "switchover", release, "--leader", leader, "--force"); err != nil {
+			t.Fatal(err)
+		}
+	}, moved)
+}
+
+func TestKill(t *testing.T) {
+	fault(t, 5, func(t *testing.T, leader string) {
+		t.Helper()
+		if _, err := inMember(t.Context(), leader, "sh", "-c", "kill -9 $(head -n 1 $PGDATA/postmaster.pid)"); err != nil {
+			t.Fatal(err)
+		}
+	}, moved)
+}
+
+func TestDelete(t *testing.T) {
+	fault(t, 6, func(t *testing.T, leader string) {
+		t.Helper()
+		mustKubectl(t, "delete", "pod", leader, "--wait=false")
+	}, moved)
+}
+
+// moved says that another member leads.
+func moved(before, after string) error {
+	if before == after {
+		return fmt.Errorf("%s leads still", after)
+	}
+	return nil
+}
+
+// fault injects one while clients write, and compares their longest gap with what is too long, in seconds.
+func fault(t *testing.T, tooLong float64, inject func(t *testing.T, leader string), expect func(before, after string) error) {
+	t.Helper()
+	var gaps []float64
+	for i := range runs(t) {
+		before := installed(t)
+		name := fmt.Sprintf("ledger-%d", time.Now().UnixNano())
+		ledger := startLedger(t, name)
+		inject(t, before)
+		got := ledger(t)
+		after := leader(t)
+		t.Logf("run %d: %s -> %s, gap %.2f s, acknowledged %d, lost %d, extra %d, failures %v",
+			i+1, before, after, got.worst(), got.Acknowledged, got.Lost, got.Extra, got.Failures)
+		if got.Lost != 0 || got.Acknowledged == 0 {
+			t.Errorf("%d of %d acknowledged rows are lost", got.Lost, got.Acknowledged)
+		}
+		if err := expect(before, after); err != nil {
+			t.Error(err)
+		}
+		sameEverywhere(t, after, name)
+		gaps = append(gaps, got.worst())
+	}
+	slices.Sort(gaps)
+	t.Logf("%s: n %d, median %.2f s, worst %.2f s", t.Name(), len(gaps), gaps[len(gaps)/2], gaps[len(gaps)-1])
+	if worst := gaps[len(gaps)-1]; worst > tooLong {
+		t.Errorf("the longest gap is %.2f s; at most %.1f s are promised", worst, tooLong)
+	}
+}
+
+// sameEverywhere compares what the members have of a run.
+func sameEverywhere(t *testing.T, leader, run string) {
+	t.Helper()
+	sum := fmt.Sprintf(`SELECT count(*) || ' ' || coalesce(sum(hashtext(l::text)::bigint), 0) FROM public.ledger l WHERE run = '%s'`, run)
+	want := mustAsk(t, leader, "brownie_metadata", sum)
+	for _, name := range others(leader) {
+		eventually(t, 20*time.Second, func(ctx context.Context) error {
+			got, err := ask(ctx, name, "brownie_metadata", sum)
+			if err == nil && got != want {
+				err = fmt.Errorf("%s has %s, the leader %s", name, got, want)
+			}
+			return err
+		})
+	}
+}
+
+// startLedger returns when clients write. What it returns waits for their report.
+func startLedger(t *testing.T, name string) func(*testing.T) report {
+	t.Helper()
+	i := image(t, "ledger")
+	connection := fmt.Sprintf("host=%s-primary.%s.svc dbname=brownie_metadata user=%s sslmode=verify-full sslrootcert=/tls/ca.crt "+
+		"sslcert=/tls/tls.crt sslkey=/tls/tls.key", release, namespace, writer)
+	apply(t, clientPod(name, object{
+		"name": "ledger", "image": fmt.Sprintf("%s:%s", i["repository"], i["tag"]),
+		"args":         []string{"-run=" + name, "-for=15s", "-connection=" + connection},
+		"volumeMounts": []object{{"name": "login", "mountPath": "/tls"}},
+	}), clientPolicy())
+	t.Cleanup(func() { _, _ = kubectl(context.Background(), "delete", "pod", name, "--wait=false") })
+	eventually(t, time.Minute, func(ctx context.Context) error {
+		output, err := kubectl(ctx, "logs", name)
+		if err == nil && !strings.HasPrefix(output, "ready") {
+			err = errors.New("the clients do not write yet")
+		}
+		return err
+	})
+	return func(t *testing.T) report {
+		t.Helper()
+		var got report
+		eventually(t, 2*time.Minute, func(ctx context.Context) error {
+			output, err := kubectl(ctx, "logs", name)
+			if err != nil {
+				return err
+			}
+			_, line, _ := strings.Cut(output, "\n")
+			return json.Unmarshal([]byte(line), &got)
+		})
+		return got
+	}
+}
+
+// clientPod is a pod that may connect to the members, and logs in as the writer.
+func clientPod(name string, container object) object {
+	container["imagePullPolicy"] = "IfNotPresent"
+	container["securityContext"] = object{
+		"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": object{"drop": []string{"ALL"}},
+	}
+	return object{
+		"apiVersion": "v1", "kind": "Pod",
+		"metadata": object{"name": name, "labels": object{"brownie.dev/postgres-client": "true"}},
+		"spec": object{
+			"restartPolicy": "Never", "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
+			"securityContext": object{
+				"runAsNonRoot": true, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": object{"type": "RuntimeDefault"},
+			},
+			"containers": []object{container},
+			"volumes":    []object{{"name": "login", "secret": object{"secretName": "writer", "defaultMode": 0o440}}},
+		},
+	}
+}
+
+// clientPolicy opens what a namespace that denies everything keeps shut: the clients' own way out.
+func clientPolicy() object {
+	return object{
+		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": object{"name": "clients"},
+		"spec": object{
+			"podSelector": object{"matchLabels": object{"brownie.dev/postgres-client": "true"}},
+			"policyTypes": []string{"Egress"},
+			"egress": []object{
+				{"ports": []object{{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}}},
+				{"ports": []object{{"port": 5432, "protocol": "TCP"}}},
+			},
+		},
+	}
+}

@@ -1,0 +1,192 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+)
+
+const writer = "e2e-writer"
+
+// TestInstall installs the chart from nothing, and checks what it promises of access.
+func TestInstall(t *testing.T) {
+	install(t)
+	first := leader(t)
+	t.Run("helm test", func(t *testing.T) { helm(t, "test", release, "--timeout=1m") })
+	t.Run("no password, no other login than by certificate", func(t *testing.T) {
+		if n := mustAsk(t, first, "postgres", `SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL`); n != "0" {
+			t.Errorf("%s roles have a password", n)
+		}
+		for _, name := range append(others(first), first) {
+			got := mustAsk(t, name, "postgres", `SELECT string_agg(DISTINCT auth_method, ' ' ORDER BY auth_method) FROM pg_hba_file_rules`)
+			if got != "cert peer reject" {
+				t.Errorf("%s: the ways to log in are %s", name, got)
+			}
+		}
+	})
+	t.Run("replication", func(t *testing.T) {
+		got := mustAsk(t, first, "postgres", `SELECT string_agg(s.usename || ' ' || l.ssl || ' ' || l.client_dn, ', ')
+			FROM pg_stat_replication s JOIN pg_stat_ssl l USING (pid)`)
+		if want := "replicator true /CN=replicator, replicator true /CN=replicator"; got != want {
+			t.Errorf("the replicas log in as %s; want %s", got, want)
+		}
+		if got := mustAsk(t, first, "postgres", `SHOW synchronous_standby_names`); got == "" || strings.Contains(got, "None") {
+			t.Errorf("the synchronous standbys are %q", got)
+		}
+	})
+	t.Run("settings", func(t *testing.T) {
+		for name, want := range map[string]string{
+			"shared_preload_libraries": "pgaudit", "pgaudit.log": "ddl, role", "max_connections": "50", "work_mem": "5MB",
+			"data_checksums": "on", "ssl_min_protocol_version": "TLSv1.3", "search_path": "pg_catalog, pg_temp",
+		} {
+			if got := mustAsk(t, first, "postgres", "SHOW "+name); got != want {
+				t.Errorf("%s is %s, want %s", name, got, want)
+			}
+		}
+	})
+	t.Run("the REST API", func(t *testing.T) {
+		// A client's certificate is not one of the API's authority.
+		url := "https://" + first + "." + domain + ":8008/patroni"
+		for _, login := range [][]string{nil, {"--cert", "/tls/rewind/tls.crt", "--key", "/tls/rewind/tls.key"}} {
+			arguments := append([]string{"curl", "--silent", "--show-error", "--cacert", "/tls/api/ca.crt", url}, login...)
+			output, err := inMember(t.Context(), others(first)[0], arguments...)
+			if err == nil || !strings.Contains(err.Error(), "alert") {
+				t.Errorf("with %v: %s %v", login, output, err)
+			}
+		}
+	})
+	t.Run("the service account", func(t *testing.T) {
+		account := "--as=system:serviceaccount:" + namespace + ":" + release
+		for _, question := range []string{"get secrets", "list secrets", "create pods", "delete pods", "update services", "get configmaps/other"} {
+			output, err := kubectl(t.Context(), append([]string{"auth", "can-i", account}, strings.Fields(question)...)...)
+			if err == nil || !strings.HasPrefix(output, "no") {
+				t.Errorf("it may %s: %s", question, output)
+			}
+		}
+	})
+}
+
+// install makes a namespace that admits restricted pods only, with the Secrets and the release.
+func install(t *testing.T) {
+	t.Helper()
+	_, _ = kubectl(t.Context(), "delete", "pods", "--all", "--force")
+	_, _ = kubectl(t.Context(), "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")
+	apply(t, object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
+		"name": namespace, "labels": object{"pod-security.kubernetes.io/enforce": "restricted"},
+	}})
+	apply(t, secrets(t)...)
+	start := time.Now()
+	helm(t, "install", release, "../chart", "--values="+valuesFile(t), "--wait", "--timeout=4m")
+	t.Logf("installed in %.1f s", time.Since(start).Seconds())
+	admin := leader(t)
+	t.Logf("whole after %.1f s", time.Since(start).Seconds())
+	mustAsk(t, admin, "brownie_metadata", `CREATE ROLE "`+writer+`" LOGIN;
+		CREATE TABLE public.ledger (run text, client int, n bigint, PRIMARY KEY (run, client, n));
+		GRANT SELECT, INSERT ON public.ledger TO "`+writer+`"`)
+}
+
+func helm(t *testing.T, arguments ...string) string {
+	t.Helper()
+	output, err := attempt(t.Context(), "", setting(t, "HELM"), append([]string{"--namespace", namespace}, arguments...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output
+}
+
+func values(t *testing.T) object {
+	t.Helper()
+	certificates := object{}
+	for _, kind := range []string{"server", "replication", "rewind", "api"} {
+		certificates[kind] = object{"secret": kind}
+	}
+	return object{
+		"image":         image(t, "postgres"),
+		"instances":     instances,
+		"certificates":  certificates,
+		"storage":       object{"size": "1Gi"},
+		"resources":     object{"requests": object{"cpu": "50m", "memory": "256Mi"}, "limits": object{"memory": "768Mi"}},
+		"postgresql":    object{"parameters": object{"max_connections": 50, "work_mem": "5MB"}},
+		"networkPolicy": object{"denyNamespace": true},
+	}
+}
+
+// image is one of those that tools/e2e.sh has made.
+func image(t *testing.T, name string) object {
+	t.Helper()
+	return object{"repository": setting(t, "E2E_IMAGES") + "/" + name, "tag": setting(t, "E2E_TAG")}
+}
+
+func valuesFile(t *testing.T) string {
+	t.Helper()
+	text, err := json.Marshal(values(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/values.json"
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// secrets are certificates of two authorities: one for PostgreSQL, and one for Patroni's REST API.
+func secrets(t *testing.T) []object {
+	t.Helper()
+	server := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	database, api := authority(t), authority(t)
+	names := []string{"*." + domain}
+	for _, service := range []string{"primary", "replicas", "any"} {
+		names = append(names, fmt.Sprintf("%s-%s.%s.svc", release, service, namespace))
+	}
+	return []object{
+		secret(t, "server", database, release, names, server),
+		secret(t, "replication", database, "replicator", nil, client),
+		secret(t, "rewind", database, "rewind", nil, client),
+		secret(t, "writer", database, writer, nil, client),
+		secret(t, "api", api, "api", []string{"*." + domain}, append(client, server...)),
+	}
+}
+
+func authority(t *testing.T) *devstack.Authority {
+	t.Helper()
+	a, err := devstack.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func secret(t *testing.T, name string, by *devstack.Authority, common string, names []string, usages []x509.ExtKeyUsage) object {
+	t.Helper()
+	certificate, key, err := by.Issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: common}, DNSNames: names, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: usages,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return object{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": object{"name": name},
+		"stringData": object{"tls.crt": certificate, "tls.key": key, "ca.crt": by.PEM()},
+	}
+}
+
+// installed makes sure that there is a whole cluster, and returns its leader.
+func installed(t *testing.T) string {
+	t.Helper()
+	if _, err := attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "status", release); err != nil {
+		install(t)
+	}
+	return leader(t)
+}

@@ -1,0 +1,181 @@
+// Command ledger writes rows, remembers which were acknowledged, and tells in the end how long nothing was, and what is missing.
+// It runs as a pod of the tests, which inject a fault meanwhile.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Report is what it prints as its last line.
+type Report struct {
+	// Gaps are the longest times, in seconds, in which a client got nothing acknowledged: one for each client.
+	Gaps []float64 `json:"gaps"`
+	// Acknowledged, Lost and Extra count rows. Extra ones were written although nobody was told.
+	Acknowledged int `json:"acknowledged"`
+	Lost         int `json:"lost"`
+	Extra        int `json:"extra"`
+	// Failures counts what the clients were told, by SQLSTATE.
+	Failures map[string]int `json:"failures"`
+}
+
+// deadline is how long a client waits for a connection and a row.
+const deadline = time.Second
+
+type client struct {
+	connection, run string
+	number          int
+	acknowledged    map[int64]bool
+	gap             time.Duration
+	failures        map[string]int
+}
+
+func main() {
+	connection := flag.String("connection", "", "how to connect, as a URL or keywords")
+	run := flag.String("run", "", "name of the run")
+	lasts := flag.Duration("for", 20*time.Second, "how long to write")
+	clients := flag.Int("clients", 4, "how many clients write at a time")
+	flag.Parse()
+	ctx := context.Background()
+	report, err := measure(ctx, *connection, *run, *clients, *lasts)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(report)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ledger:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(ctx context.Context, connection, run string, clients int, lasts time.Duration) (Report, error) {
+	all := make([]*client, clients)
+	var writing, ready sync.WaitGroup
+	end := make(chan struct{})
+	for i := range all {
+		c := &client{connection: connection, run: run, number: i, acknowledged: map[int64]bool{}, failures: map[string]int{}}
+		all[i] = c
+		ready.Add(1)
+		writing.Go(func() { c.write(ctx, ready.Done, end) })
+	}
+	ready.Wait()
+	fmt.Println("ready")
+	time.Sleep(lasts)
+	close(end)
+	writing.Wait()
+	report := Report{Failures: map[string]int{}}
+	for _, c := range all {
+		report.Gaps = append(report.Gaps, c.gap.Seconds())
+		report.Acknowledged += len(c.acknowledged)
+		for state, n := range c.failures {
+			report.Failures[state] += n
+		}
+		if err := c.check(ctx, &report); err != nil {
+			return report, err
+		}
+	}
+	return report, nil
+}
+
+// steady is after how many rows a client counts as running.
+const steady = 20
+
+// write writes until the end, on a new connection after each failure.
+func (c *client) write(ctx context.Context, ready func(), end <-chan struct{}) {
+	var conn *pgx.Conn
+	var last time.Time
+	for n := int64(0); ; n++ {
+		select {
+		case <-end:
+			c.gap = max(c.gap, time.Since(last))
+			if conn != nil {
+				_ = conn.Close(ctx)
+			}
+			return
+		default:
+		}
+		var err error
+		if conn, err = c.attempt(ctx, conn, n); err != nil {
+			c.failures[state(err)]++
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		now := time.Now()
+		c.acknowledged[n] = true
+		if len(c.acknowledged) == steady {
+			ready()
+			last = now // What it took to start does not count.
+		}
+		if len(c.acknowledged) > steady {
+			c.gap = max(c.gap, now.Sub(last))
+			last = now
+		}
+	}
+}
+
+// attempt writes one row. It returns the connection to go on with, if any.
+func (c *client) attempt(ctx context.Context, conn *pgx.Conn, n int64) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	if conn == nil {
+		var err error
+		if conn, err = pgx.Connect(ctx, c.connection); err != nil {
+			return nil, err
+		}
+	}
+	const insertSQL = `INSERT INTO public.ledger (run, client, n) VALUES ($1, $2, $3)`
+	if _, err := conn.Exec(ctx, insertSQL, c.run, c.number, n); err != nil {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Millisecond)
+		defer cancel()
+		_ = conn.Close(closing)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func state(err error) string {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refused.Code
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "deadline"
+	}
+	return "connection"
+}
+
+// check looks for each acknowledged row.
+func (c *client) check(ctx context.Context, report *Report) error {
+	var conn *pgx.Conn
+	err := errors.New("not tried")
+	for start := time.Now(); err != nil; time.Sleep(200 * time.Millisecond) {
+		if conn, err = pgx.Connect(ctx, c.connection); err != nil && time.Since(start) > time.Minute {
+			return fmt.Errorf("nobody answers who could be asked for the rows: %w", err)
+		}
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, `SELECT n FROM public.ledger WHERE run = $1 AND client = $2`, c.run, c.number)
+	if err != nil {
+		return err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	kept := 0
+	for _, n := range found {
+		if c.acknowledged[n] {
+			kept++
+		}
+	}
+	report.Lost += len(c.acknowledged) - kept
+	report.Extra += len(found) - kept
+	return nil
+}

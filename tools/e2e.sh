@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs modules/postgres-ha on a real Kubernetes cluster, injects faults, and looks for every acknowledged row. Called by
+# `make e2e`. FAULT=<name> runs one part: Install, Switchover, Kill, Delete. RUNS=<n> repeats a fault.
+#
+# The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and
+# E2E_TAG name those of images/postgres, images/brownie-crl and modules/postgres-ha/e2e/ledger. Without KUBECONFIG, a cluster that
+# may stand ready beside the checkout is brought up, and the images are built for it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kube=${BROWNIE_KUBE:-../shared/kube}
+if [[ -z ${KUBECONFIG:-} ]]; then
+	if [[ ! -x $kube/up || $EUID != 0 ]]; then
+		echo 'make e2e: nothing was tested: there is no Kubernetes cluster. Name one in KUBECONFIG.' >&2
+		exit 3
+	fi
+	echo '==> Cluster'
+	ready=$("$kube/up")
+	eval "$ready"
+	export E2E_IMAGES=brownie.local E2E_TAG=e2e
+	work=$(mktemp -d -p /var/tmp)
+	trap 'rm -rf "$work"' EXIT
+	echo '==> Images'
+	for program in brownie-crl ledger; do
+		mkdir "$work/$program"
+	done
+	CGO_ENABLED=0 go build -trimpath -o "$work/brownie-crl/brownie-crl" ./cmd/brownie-crl
+	CGO_ENABLED=0 go build -trimpath -o "$work/ledger/ledger" ./modules/postgres-ha/e2e/ledger
+	cp images/brownie-crl/Dockerfile "$work/brownie-crl/"
+	"$kube/build" $E2E_IMAGES/postgres:$E2E_TAG images/postgres >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+	"$kube/build" $E2E_IMAGES/brownie-crl:$E2E_TAG "$work/brownie-crl" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+	"$kube/image" $E2E_IMAGES/ledger:$E2E_TAG "$work/ledger" --entrypoint /ledger --user 10001 >"$work/log" 2>&1 ||
+		{ cat "$work/log" >&2; exit 1; }
+elif [[ -z ${E2E_IMAGES:-} || -z ${E2E_TAG:-} ]]; then
+	echo 'make e2e: nothing was tested: name the images for the cluster of KUBECONFIG in E2E_IMAGES and E2E_TAG.' >&2
+	exit 3
+fi
+
+# Helm's own program, built from its module once.
+helm_version=v3.22.0
+cache=${BROWNIE_CACHE_DIR:-$([[ $EUID == 0 ]] && echo /var/cache || echo "${XDG_CACHE_HOME:-$HOME/.cache}")/terraform-provider-brownie}
+export HELM=$cache/helm-$helm_version/helm
+if [[ ! -x $HELM ]]; then
+	echo "==> Helm $helm_version"
+	GOBIN=${HELM%/*} go install "helm.sh/helm/v3/cmd/helm@$helm_version"
+fi
+
+echo '==> Tests'
+go test -tags=e2e -count=1 -timeout=30m -v -run "^Test${FAULT:-}" ./modules/postgres-ha/e2e
