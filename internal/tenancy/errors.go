@@ -107,31 +107,6 @@ func conflictError(changes []Change) *ConflictError {
 		"Nothing was overwritten; plan again to see the present values").On(changes[0].Attribute), changes}
 }
 
-// AlteredError says that a row was written, but not as it was asked for: somebody's trigger put other values in it.
-type AlteredError struct {
-	*problem.Problem
-	Changes []Change
-}
-
-// afterCreate is what Terraform does with an object whose creation ended with an error.
-const afterCreate = ". The object is in the state, marked as tainted: unless it may be replaced, run \"terraform untaint\" with its " +
-	"address before the next apply"
-
-// alteredError compares what was asked for with what the database returned; it is nil when they are the same.
-func alteredError[T any](asked, stored T, alsoDo string) error {
-	changes := differences(asked, stored)
-	if len(changes) == 0 {
-		return nil
-	}
-	lines := make([]string, len(changes))
-	for i, change := range changes {
-		lines[i] = fmt.Sprintf("%s was to be %s and is stored as %s", change.Attribute, change.Expected, change.Actual)
-	}
-	return &AlteredError{problem.New("it was written, but a trigger or rule of its table changed it: "+strings.Join(lines, "; "),
-		"Write in the configuration what is stored, or ask whoever owns the trigger, which \\d in psql lists, to leave it as it is"+
-			alsoDo).On(changes[0].Attribute), changes}
-}
-
 // OrganizationError says that an object and what it shall belong to are of different organizations.
 type OrganizationError struct{ *problem.Problem }
 

@@ -55,7 +55,7 @@ type insertion[T any] struct {
 }
 
 // insert makes a row by a statement, after the locks that its guards need, and together with others unless it is to be alone.
-// errHeldBack means that a guard let nothing through, an [*AlteredError] comes with the row as it was made.
+// errHeldBack means that a guard let nothing through.
 //
 // The ID is made by the client, so that a row whose COMMIT was interrupted can be found again.
 func (k *kind[T]) insert(ctx context.Context, alone bool, row T, query string, locks ...postgres.Statement) (T, error) {
@@ -81,7 +81,7 @@ func (k *kind[T]) insertAll(ctx context.Context, all []*insertion[T]) (alone boo
 			}
 			switch wanted := i.row; {
 			case found:
-				i.row, i.err = row, alteredError(wanted, row, afterCreate)
+				i.row = row
 			case err == nil:
 				i.err = errHeldBack
 			default:
@@ -120,7 +120,7 @@ func (k *kind[T]) insertStatements(all []*insertion[T]) ([]postgres.Statement, e
 
 // update changes a row from before to after, where before is what the caller believes the row to be. When somebody else
 // changed one of its attributes meanwhile, it returns a [*ConflictError] and changes nothing. errHeldBack means that another
-// guard of the statement let nothing through, an [*AlteredError] comes with the row as it is now.
+// guard of the statement let nothing through.
 func (k *kind[T]) update(ctx context.Context, before, after T, query string, locks ...postgres.Statement) (T, error) {
 	var none T
 	id, expected := before.row().ID, before.row().UpdatedAt
@@ -150,7 +150,7 @@ func (k *kind[T]) update(ctx context.Context, before, after T, query string, loc
 			return none, documentError(after, err)
 		}
 		if len(rows) > 0 {
-			return rows[0], alteredError(after, rows[0], "")
+			return rows[0], nil
 		}
 		now, err := reread(ctx)
 		if err != nil {

@@ -99,7 +99,8 @@ func (r *agentConfigResource) Create(ctx context.Context, req resource.CreateReq
 		return
 	}
 	agentConfig, err := r.apply().CreateAgentConfig(ctx, plan.agentConfig())
-	if !r.done(&resp.Diagnostics, "create", plan.Name.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "create", "agent config", plan.Name.ValueString(), err)
 		return
 	}
 	tf.Stored{
@@ -133,7 +134,8 @@ func (r *agentConfigResource) Update(ctx context.Context, req resource.UpdateReq
 		return
 	}
 	agentConfig, err := r.apply().UpdateAgentConfig(ctx, state.agentConfig(), plan.agentConfig())
-	if !r.done(&resp.Diagnostics, "update", state.Name.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "update", "agent config", state.Name.ValueString(), err)
 		return
 	}
 	tf.Stored{

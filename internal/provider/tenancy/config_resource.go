@@ -109,7 +109,8 @@ func (r *configResource) Create(ctx context.Context, req resource.CreateRequest,
 		return
 	}
 	config, err := r.apply().CreateConfig(ctx, plan.config())
-	if !r.done(&resp.Diagnostics, "create", plan.Name.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "create", "config", plan.Name.ValueString(), err)
 		return
 	}
 	tf.Stored{
@@ -143,7 +144,8 @@ func (r *configResource) Update(ctx context.Context, req resource.UpdateRequest,
 		return
 	}
 	config, err := r.apply().UpdateConfig(ctx, state.config(), plan.config())
-	if !r.done(&resp.Diagnostics, "update", state.Name.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "update", "config", state.Name.ValueString(), err)
 		return
 	}
 	tf.Stored{Noun: "config", Name: config.Name, Model: configModelFrom(config)}.SetState(ctx, req.Plan, &resp.State, &resp.Diagnostics)

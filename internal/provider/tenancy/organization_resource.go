@@ -123,7 +123,8 @@ func (r *organizationResource) Create(ctx context.Context, req resource.CreateRe
 		return
 	}
 	organization, err := r.apply().CreateOrganization(ctx, plan.organization())
-	if !r.done(&resp.Diagnostics, "create", plan.Slug.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "create", "organization", plan.Slug.ValueString(), err)
 		return
 	}
 	plan.organizationModel = organizationModelFrom(organization)
@@ -160,7 +161,8 @@ func (r *organizationResource) Update(ctx context.Context, req resource.UpdateRe
 		return
 	}
 	organization, err := r.apply().UpdateOrganization(ctx, state.organization(), plan.organization())
-	if !r.done(&resp.Diagnostics, "update", state.Slug.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "update", "organization", state.Slug.ValueString(), err)
 		return
 	}
 	plan.organizationModel = organizationModelFrom(organization)

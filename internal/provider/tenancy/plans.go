@@ -89,15 +89,6 @@ func (r *planned) apply() *tenancy.Store {
 	return r.Backend
 }
 
-// done reports how a change went, and tells whether it left an object for the state: also one that a trigger altered.
-func (r *planned) done(diags *diag.Diagnostics, verb, name string, err error) bool {
-	if err == nil {
-		return true
-	}
-	tf.AddError(diags, verb, r.noun, name, err)
-	return errors.As(err, new(*tenancy.AlteredError))
-}
-
 // doubt is what the apply may refuse, or what is to be read before it: a warning.
 type doubt struct{ error }
 

@@ -94,7 +94,8 @@ func (r *teamResource) Create(ctx context.Context, req resource.CreateRequest, r
 		return
 	}
 	team, err := r.apply().CreateTeam(ctx, plan.team())
-	if !r.done(&resp.Diagnostics, "create", plan.Slug.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "create", "team", plan.Slug.ValueString(), err)
 		return
 	}
 	plan.teamModel = teamModelFrom(team)
@@ -130,7 +131,8 @@ func (r *teamResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	team, err := r.apply().UpdateTeam(ctx, state.team(), plan.team())
-	if !r.done(&resp.Diagnostics, "update", state.Slug.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "update", "team", state.Slug.ValueString(), err)
 		return
 	}
 	plan.teamModel = teamModelFrom(team)

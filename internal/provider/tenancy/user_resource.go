@@ -120,7 +120,8 @@ func (r *userResource) Create(ctx context.Context, req resource.CreateRequest, r
 		return
 	}
 	user, err := r.apply().CreateUser(ctx, plan.user())
-	if !r.done(&resp.Diagnostics, "create", plan.Email.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "create", "user", plan.Email.ValueString(), err)
 		return
 	}
 	plan.userModel = userModelFrom(user)
@@ -157,7 +158,8 @@ func (r *userResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return
 	}
 	user, err := r.apply().UpdateUser(ctx, state.user(), plan.user())
-	if !r.done(&resp.Diagnostics, "update", state.Email.ValueString(), err) {
+	if err != nil {
+		tf.AddError(&resp.Diagnostics, "update", "user", state.Email.ValueString(), err)
 		return
 	}
 	plan.userModel = userModelFrom(user)
