@@ -76,7 +76,7 @@ func fault(t *testing.T, tooLong float64, inject func(t *testing.T, leader strin
 	for i := range runs(t) {
 		before := installed(t)
 		name := fmt.Sprintf("ledger-%d", time.Now().UnixNano())
-		ledger := startLedger(t, name)
+		ledger := startLedger(t, name, 15*time.Second)
 		inject(t, before)
 		got := ledger(t)
 		after := leader(t)
@@ -115,17 +115,10 @@ func sameEverywhere(t *testing.T, leader, run string) {
 }
 
 // startLedger returns when clients write. What it returns waits for their report.
-func startLedger(t *testing.T, name string) func(*testing.T) report {
+func startLedger(t *testing.T, name string, lasts time.Duration) func(*testing.T) report {
 	t.Helper()
-	i := image(t, "ledger")
-	connection := fmt.Sprintf("host=%s-primary.%s.svc dbname=brownie_metadata user=%s sslmode=verify-full sslrootcert=/tls/ca.crt "+
-		"sslcert=/tls/tls.crt sslkey=/tls/tls.key", release, namespace, writer)
-	apply(t, clientPod(name, object{
-		"name": "ledger", "image": fmt.Sprintf("%s:%s", i["repository"], i["tag"]),
-		"args":         []string{"-run=" + name, "-for=15s", "-connection=" + connection},
-		"volumeMounts": []object{{"name": "login", "mountPath": "/tls"}},
-	}), clientPolicy())
-	t.Cleanup(func() { _, _ = kubectl(context.Background(), "delete", "pod", name, "--wait=false") })
+	arguments := []string{"-run=" + name, "-for=" + lasts.String(), "-connection=" + connection("primary")}
+	startClient(t, name, "ledger", "writer", admitted, arguments...)
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		output, err := kubectl(ctx, "logs", name)
 		if err == nil && !strings.HasPrefix(output, "ready") {
@@ -145,40 +138,5 @@ func startLedger(t *testing.T, name string) func(*testing.T) report {
 			return json.Unmarshal([]byte(line), &got)
 		})
 		return got
-	}
-}
-
-// clientPod is a pod that may connect to the members, and logs in as the writer.
-func clientPod(name string, container object) object {
-	container["imagePullPolicy"] = "IfNotPresent"
-	container["securityContext"] = object{
-		"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": object{"drop": []string{"ALL"}},
-	}
-	return object{
-		"apiVersion": "v1", "kind": "Pod",
-		"metadata": object{"name": name, "labels": object{"brownie.dev/postgres-client": "true"}},
-		"spec": object{
-			"restartPolicy": "Never", "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
-			"securityContext": object{
-				"runAsNonRoot": true, "runAsUser": 10001, "fsGroup": 10001, "seccompProfile": object{"type": "RuntimeDefault"},
-			},
-			"containers": []object{container},
-			"volumes":    []object{{"name": "login", "secret": object{"secretName": "writer", "defaultMode": 0o440}}},
-		},
-	}
-}
-
-// clientPolicy opens what a namespace that denies everything keeps shut: the clients' own way out.
-func clientPolicy() object {
-	return object{
-		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": object{"name": "clients"},
-		"spec": object{
-			"podSelector": object{"matchLabels": object{"brownie.dev/postgres-client": "true"}},
-			"policyTypes": []string{"Egress"},
-			"egress": []object{
-				{"ports": []object{{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}}},
-				{"ports": []object{{"port": 5432, "protocol": "TCP"}}},
-			},
-		},
 	}
 }

@@ -20,7 +20,7 @@ const writer = "e2e-writer"
 
 // TestInstall installs the chart from nothing, and checks what it promises of access.
 func TestInstall(t *testing.T) {
-	install(t)
+	install(t, values(t), secrets(t)...)
 	first := leader(t)
 	t.Run("helm test", func(t *testing.T) { helm(t, "test", release, "--timeout=1m") })
 	t.Run("no password, no other login than by certificate", func(t *testing.T) {
@@ -55,14 +55,24 @@ func TestInstall(t *testing.T) {
 		}
 	})
 	t.Run("the REST API", func(t *testing.T) {
-		// A client's certificate is not one of the API's authority.
-		url := "https://" + first + "." + domain + ":8008/patroni"
-		for _, login := range [][]string{nil, {"--cert", "/tls/rewind/tls.crt", "--key", "/tls/rewind/tls.key"}} {
-			arguments := append([]string{"curl", "--silent", "--show-error", "--cacert", "/tls/api/ca.crt", url}, login...)
-			output, err := inMember(t.Context(), others(first)[0], arguments...)
-			if err == nil || !strings.Contains(err.Error(), "alert") {
-				t.Errorf("with %v: %s %v", login, output, err)
+		for login, admits := range map[string]bool{
+			"": false,
+			"--cert /tls/rewind/tls.crt --key /tls/rewind/tls.key": false, // another authority's
+			"--cert /tls/api/tls.crt --key /tls/api/tls.key":       true,
+		} {
+			arguments := append([]string{"curl", "--silent", "--fail", "--cacert", "/tls/api/ca.crt"}, strings.Fields(login)...)
+			output, err := inMember(t.Context(), others(first)[0], append(arguments, "https://"+first+"."+domain+":8008/patroni")...)
+			if (err == nil) != admits || (output != "") != admits {
+				t.Errorf("with %q: %s %v", login, output, err)
 			}
+		}
+	})
+	t.Run("the network", func(t *testing.T) {
+		if got := login(t, "admitted", "writer", admitted); got != "1" {
+			t.Errorf("a pod with the label is told %q", got)
+		}
+		if got := login(t, "stranger", "writer", stranger); !strings.Contains(got, "refused") && !strings.Contains(got, "timeout expired") {
+			t.Errorf("a pod without the label is told %q", got)
 		}
 	})
 	t.Run("the service account", func(t *testing.T) {
@@ -76,17 +86,17 @@ func TestInstall(t *testing.T) {
 	})
 }
 
-// install makes a namespace that admits restricted pods only, with the Secrets and the release.
-func install(t *testing.T) {
+// install makes a namespace that admits restricted pods only, with these objects and the release.
+func install(t *testing.T, values object, objects ...object) {
 	t.Helper()
 	_, _ = kubectl(t.Context(), "delete", "pods", "--all", "--force")
 	_, _ = kubectl(t.Context(), "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")
 	apply(t, object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
 		"name": namespace, "labels": object{"pod-security.kubernetes.io/enforce": "restricted"},
 	}})
-	apply(t, secrets(t)...)
+	apply(t, objects...)
 	start := time.Now()
-	helm(t, "install", release, "../chart", "--values="+valuesFile(t), "--wait", "--timeout=4m")
+	helm(t, "install", release, "../chart", "--values="+file(t, values), "--wait", "--timeout=4m")
 	t.Logf("installed in %.1f s", time.Since(start).Seconds())
 	admin := leader(t)
 	t.Logf("whole after %.1f s", time.Since(start).Seconds())
@@ -127,9 +137,10 @@ func image(t *testing.T, name string) object {
 	return object{"repository": setting(t, "E2E_IMAGES") + "/" + name, "tag": setting(t, "E2E_TAG")}
 }
 
-func valuesFile(t *testing.T) string {
+// file holds values for Helm.
+func file(t *testing.T, values object) string {
 	t.Helper()
-	text, err := json.Marshal(values(t))
+	text, err := json.Marshal(values)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,9 +154,13 @@ func valuesFile(t *testing.T) string {
 // secrets are certificates of two authorities: one for PostgreSQL, and one for Patroni's REST API.
 func secrets(t *testing.T) []object {
 	t.Helper()
+	return secretsOf(t, authority(t), authority(t))
+}
+
+func secretsOf(t *testing.T, database, api *devstack.Authority) []object {
+	t.Helper()
 	server := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	database, api := authority(t), authority(t)
 	names := []string{"*." + domain}
 	for _, service := range []string{"primary", "replicas", "any"} {
 		names = append(names, fmt.Sprintf("%s-%s.%s.svc", release, service, namespace))
@@ -186,7 +201,7 @@ func secret(t *testing.T, name string, by *devstack.Authority, common string, na
 func installed(t *testing.T) string {
 	t.Helper()
 	if _, err := attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "status", release); err != nil {
-		install(t)
+		install(t, values(t), secrets(t)...)
 	}
 	return leader(t)
 }

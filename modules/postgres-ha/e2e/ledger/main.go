@@ -24,7 +24,7 @@ type Report struct {
 	Acknowledged int `json:"acknowledged"`
 	Lost         int `json:"lost"`
 	Extra        int `json:"extra"`
-	// Failures counts what the clients were told, by SQLSTATE.
+	// Failures counts what the clients were told from when they ran, by SQLSTATE.
 	Failures map[string]int `json:"failures"`
 }
 
@@ -104,7 +104,9 @@ func (c *client) write(ctx context.Context, ready func(), end <-chan struct{}) {
 		}
 		var err error
 		if conn, err = c.attempt(ctx, conn, n); err != nil {
-			c.failures[state(err)]++
+			if len(c.acknowledged) >= steady {
+				c.failures[state(err)]++
+			}
 			time.Sleep(20 * time.Millisecond)
 			continue
 		}

@@ -1,0 +1,159 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReload renews all certificates and changes settings while clients write: no client notices, and nothing is restarted.
+func TestReload(t *testing.T) {
+	database, api := authority(t), authority(t)
+	install(t, values(t), secretsOf(t, database, api)...)
+	leads := leader(t)
+	pods := mustKubectl(t, "get", "pods", "--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
+	const run = "reload"
+	ledger := startLedger(t, run, 30*time.Second)
+
+	before := map[string]string{}
+	for _, port := range []string{"5432 -starttls postgres", "8008"} {
+		before[port] = shown(t, leads, port)
+	}
+	apply(t, secretsOf(t, database, api)...)
+	changed := values(t)
+	changed["postgresql"] = object{"parameters": object{"work_mem": "6MB"}}
+	helm(t, "upgrade", release, "../chart", "--values="+file(t, changed))
+	// The kubelet looks at once at pods that change; else within a minute or two.
+	mustKubectl(t, "annotate", "pods", "--selector=cluster-name="+release, "e2e=reload", "--overwrite")
+	for port, old := range before {
+		eventually(t, 2*time.Minute, func(context.Context) error {
+			if shown(t, leads, port) == old {
+				return fmt.Errorf("port %s shows the old certificate", port)
+			}
+			return nil
+		})
+	}
+	for _, name := range append(others(leads), leads) {
+		eventually(t, 2*time.Minute, func(ctx context.Context) error {
+			got, err := ask(ctx, name, "postgres", "SHOW work_mem")
+			if err == nil && got != "6MB" {
+				err = fmt.Errorf("%s: work_mem is %s", name, got)
+			}
+			return err
+		})
+	}
+	if got := ledger(t); got.Lost != 0 || len(got.Failures) != 0 {
+		t.Errorf("clients failed: %+v", got)
+	}
+	if now := leader(t); now != leads {
+		t.Errorf("the leader moved from %s to %s", leads, now)
+	}
+	_, _ = kubectl(t.Context(), "delete", "pod", run)
+	after := mustKubectl(t, "get", "pods", "--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
+	if after != pods {
+		t.Errorf("pods were replaced or restarted: %s before, %s after", pods, after)
+	}
+	t.Run("a setting that is no longer given", func(t *testing.T) {
+		eventually(t, time.Minute, func(ctx context.Context) error {
+			got, err := inMember(ctx, leads, "patronictl", "show-config")
+			if err == nil && strings.Contains(got, "max_connections") {
+				err = errors.New(got)
+			}
+			return err
+		})
+	})
+}
+
+// shown is the serial number of the certificate that a member shows.
+func shown(t *testing.T, name, port string) string {
+	t.Helper()
+	output, err := inMember(t.Context(), name, "sh", "-c", "openssl s_client -cert /tls/api/tls.crt -key /tls/api/tls.key "+
+		"-connect 127.0.0.1:"+port+" </dev/null 2>/dev/null | openssl x509 -noout -serial")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output
+}
+
+// TestRevocation has the members refuse a certificate of which they learn by a list.
+func TestRevocation(t *testing.T) {
+	database, revoked := authority(t), big.NewInt(0)
+	objects := secretsOf(t, database, authority(t))
+	for _, o := range objects {
+		if o["metadata"].(object)["name"] == "writer" {
+			revoked = serial(t, o)
+		}
+	}
+	list := func(serials ...*big.Int) object {
+		now := time.Now()
+		text, err := database.RevocationList(now.Add(-time.Minute), now.Add(48*time.Hour), serials...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return object{"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"name": "lists"}, "data": object{"list.pem": text}}
+	}
+	with := values(t)
+	with["crl"] = object{
+		"enabled": true, "image": image(t, "brownie-crl"), "interval": "2s", "lists": []string{"http://lists." + namespace + ".svc:8000/list.pem"},
+	}
+	with["networkPolicy"] = object{"egress": []object{{"to": object{"podLabels": object{"e2e": "lists"}}, "ports": []int{8000}}}}
+	install(t, with, append(append(objects, list()), listServer(t)...)...)
+	leader(t)
+	if got := login(t, "before", "writer", admitted); got != "1" {
+		t.Fatalf("a good certificate is refused: %s", got)
+	}
+	apply(t, list(revoked))
+	mustKubectl(t, "annotate", "pod", "lists", "e2e=revoked", "--overwrite")
+	eventually(t, time.Minute, func(context.Context) error {
+		if got := login(t, fmt.Sprintf("after-%d", time.Now().UnixNano()), "writer", admitted); !strings.Contains(got, "revoked") {
+			return fmt.Errorf("the client is told %q", got)
+		}
+		return nil
+	})
+	// Those of the members are good still.
+	helm(t, "test", release, "--timeout=1m")
+}
+
+// serial is the number of a Secret's certificate.
+func serial(t *testing.T, secret object) *big.Int {
+	t.Helper()
+	text, _ := secret["stringData"].(object)["tls.crt"].(string)
+	block, _ := pem.Decode([]byte(text))
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate.SerialNumber
+}
+
+// listServer is what an authority's web server is elsewhere.
+func listServer(t *testing.T) []object {
+	t.Helper()
+	i := image(t, "postgres")
+	return []object{
+		{
+			"apiVersion": "v1", "kind": "Service", "metadata": object{"name": "lists"},
+			"spec": object{"selector": object{"e2e": "lists"}, "ports": []object{{"port": 8000}}},
+		},
+		{
+			"apiVersion": "v1", "kind": "Pod", "metadata": object{"name": "lists", "labels": object{"e2e": "lists"}},
+			"spec": object{
+				"automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0, "securityContext": podSecurity,
+				"containers": []object{{
+					"name": "lists", "image": fmt.Sprintf("%s:%s", i["repository"], i["tag"]), "imagePullPolicy": "IfNotPresent",
+					"command":         []string{"python3", "-m", "http.server", "8000", "--directory", "/lists"},
+					"securityContext": containerSecurity, "volumeMounts": []object{{"name": "lists", "mountPath": "/lists"}},
+				}},
+				"volumes": []object{{"name": "lists", "configMap": object{"name": "lists"}}},
+			},
+		},
+	}
+}
