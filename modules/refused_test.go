@@ -19,6 +19,7 @@ type value struct{ variable, hcl, words string }
 // values are the edges of what modules take.
 var values = map[string][]value{
 	"postgres-auth": slices.Concat(tlsValues, serverValues, poolerValues),
+	"postgres-ha":   highlyAvailableValues,
 	"vault-pki":     slices.Concat(authorityValues, clientValues, serverCertificateValues, accessValues),
 }
 

@@ -89,8 +89,7 @@ func TestInstall(t *testing.T) {
 // install makes a namespace that admits restricted pods only, with these objects and the release.
 func install(t *testing.T, values object, objects ...object) {
 	t.Helper()
-	_, _ = kubectl(t.Context(), "delete", "pods", "--all", "--force")
-	_, _ = kubectl(t.Context(), "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s")
+	removeNamespace(t)
 	apply(t, object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
 		"name": namespace, "labels": object{"pod-security.kubernetes.io/enforce": "restricted"},
 	}})
@@ -103,6 +102,15 @@ func install(t *testing.T, values object, objects ...object) {
 	mustAsk(t, admin, "brownie_metadata", `CREATE ROLE "`+writer+`" LOGIN;
 		CREATE TABLE public.ledger (run text, client int, n bigint, PRIMARY KEY (run, client, n));
 		GRANT SELECT, INSERT ON public.ledger TO "`+writer+`"`)
+}
+
+// removeNamespace removes what another test left, without waiting for pods to end politely.
+func removeNamespace(t *testing.T) {
+	t.Helper()
+	_, _ = kubectl(t.Context(), "delete", "pods", "--all", "--force")
+	if _, err := kubectl(t.Context(), "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func helm(t *testing.T, arguments ...string) string {
