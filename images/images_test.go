@@ -35,8 +35,10 @@ func TestEntry(t *testing.T) {
 			for _, file := range test.files {
 				write(t, filepath.Join(data, file))
 			}
+			log := filepath.Join(t.TempDir(), "pg_wal")
+			write(t, filepath.Join(log, "000000010000000000000001"))
 			cmd := exec.Command("postgres/entry", "a file.yml")
-			cmd.Env = []string{"PGDATA=" + data, "PATH=" + stub + ":" + os.Getenv("PATH")}
+			cmd.Env = []string{"PGDATA=" + data, "PGWAL=" + log, "PATH=" + stub + ":" + os.Getenv("PATH")}
 			output, err := cmd.CombinedOutput()
 			if err != nil || !strings.HasSuffix(string(output), "patroni a file.yml\n") {
 				t.Fatalf("Patroni did not start: %v\n%s", err, output)
@@ -48,6 +50,10 @@ func TestEntry(t *testing.T) {
 				if _, err := os.Stat(filepath.Join(data, file)); (err == nil) != test.kept {
 					t.Errorf("%s: kept is not %t: %v", file, test.kept, err)
 				}
+			}
+			// It goes with its data, and not without any.
+			if rest, err := os.ReadDir(log); err != nil || (len(rest) == 1) != (test.kept || test.files == nil) {
+				t.Errorf("the write-ahead log on a volume of its own has %d files: %v", len(rest), err)
 			}
 		})
 	}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs modules/postgres-ha on a real Kubernetes cluster, injects faults, and looks for every acknowledged row. Called by
-# `make e2e`. FAULT=<name> runs one part: Install, Switchover, Kill, Delete, Reload, Revocation, Module.
-# RUNS=<n> repeats a fault.
+# `make e2e`. FAULT=<name> runs one part: Chart, Install, Switchover, Kill, Delete, Evict, Freeze, Reload, Revocation,
+# Module. RUNS=<n> repeats a fault.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and
 # E2E_TAG name those of images/postgres, images/brownie-crl and modules/postgres-ha/e2e/ledger. Without KUBECONFIG, a cluster that

@@ -61,6 +61,39 @@ func TestDelete(t *testing.T) {
 	}, moved)
 }
 
+// TestEvict drains the leader's node, as far as it concerns the members.
+func TestEvict(t *testing.T) {
+	fault(t, 6, func(t *testing.T, leader string) {
+		t.Helper()
+		if err := evict(t.Context(), leader); err != nil {
+			t.Fatal(err)
+		}
+		if err := evict(t.Context(), others(leader)[0]); err == nil || !strings.Contains(err.Error(), "disruption budget") {
+			t.Errorf("a second member may be evicted at the same time: %v", err)
+		}
+	}, moved)
+}
+
+// TestFreeze stops all processes of the leader but process 1, which cannot be stopped from inside.
+func TestFreeze(t *testing.T) {
+	fault(t, 12, func(t *testing.T, leader string) {
+		t.Helper()
+		// The command's own end is not seen when the shell is stopped, too.
+		_, _ = kubectl(t.Context(), "exec", leader, "--container=postgres", "--", "sh", "-c", "kill -STOP -1")
+	}, func(string, string) error { return nil })
+}
+
+func evict(ctx context.Context, pod string) error {
+	text, err := json.Marshal(object{
+		"apiVersion": "policy/v1", "kind": "Eviction", "metadata": object{"name": pod, "namespace": namespace},
+	})
+	if err == nil {
+		_, err = attempt(ctx, string(text), "kubectl", "create", "--raw",
+			"/api/v1/namespaces/"+namespace+"/pods/"+pod+"/eviction", "--filename=-")
+	}
+	return err
+}
+
 // moved says that another member leads.
 func moved(before, after string) error {
 	if before == after {
