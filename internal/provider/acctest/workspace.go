@@ -155,24 +155,17 @@ func (w Workspace) NoChanges() {
 	}
 }
 
-type diagnostic struct{ Attribute, Block, Text string }
+// Diagnostic is an error of Terraform, with the attribute and the block that it is on.
+type Diagnostic struct{ Attribute, Block, Text string }
 
-// Validate returns the errors of the validation of a configuration, with the attribute and the block that each is on.
-func Validate(t *testing.T, config string) []diagnostic {
-	t.Helper()
-	w := NewWorkspaceWith(t, nil, config)
-	output, _ := w.Command("validate", "-json").Output() // the status only repeats what the output says
-	var result struct {
-		Diagnostics []struct {
-			Severity, Summary, Detail string
-			Snippet                   *struct{ Code, Context string }
-		}
-	}
-	if err := json.Unmarshal(output, &result); err != nil {
-		t.Fatalf("%s\n%s", err, output)
-	}
-	var diagnostics []diagnostic
-	for _, d := range result.Diagnostics {
+// reported is an error as Terraform's commands write it with -json.
+type reported struct {
+	Severity, Summary, Detail string
+	Snippet                   *struct{ Code, Context string }
+}
+
+func errorsOf(all []reported) (diagnostics []Diagnostic) {
+	for _, d := range all {
 		if d.Severity != "error" {
 			continue
 		}
@@ -181,9 +174,36 @@ func Validate(t *testing.T, config string) []diagnostic {
 			attribute, _, _ = strings.Cut(strings.TrimSpace(d.Snippet.Code), " ")
 			block = d.Snippet.Context
 		}
-		diagnostics = append(diagnostics, diagnostic{attribute, block, d.Summary + ": " + d.Detail})
+		diagnostics = append(diagnostics, Diagnostic{attribute, block, d.Summary + ": " + d.Detail})
 	}
 	return diagnostics
+}
+
+// Validate returns the errors of the validation of a configuration.
+func Validate(t *testing.T, config string) []Diagnostic {
+	t.Helper()
+	w := NewWorkspaceWith(t, nil, config)
+	output, _ := w.Command("validate", "-json").Output() // the status only repeats what the output says
+	var result struct{ Diagnostics []reported }
+	if err := json.Unmarshal(output, &result); err != nil {
+		t.Fatalf("%s\n%s", err, output)
+	}
+	return errorsOf(result.Diagnostics)
+}
+
+// PlanErrors returns the errors of a plan.
+func (w Workspace) PlanErrors() []Diagnostic {
+	w.T.Helper()
+	output, _ := w.Command("plan", "-input=false", "-json").Output()
+	var all []reported
+	for line := range strings.Lines(string(output)) {
+		var message struct{ Diagnostic reported }
+		if err := json.Unmarshal([]byte(line), &message); err != nil {
+			w.T.Fatalf("%s\n%s", err, line)
+		}
+		all = append(all, message.Diagnostic)
+	}
+	return errorsOf(all)
 }
 
 // Children lists the processes that a process started.

@@ -68,21 +68,20 @@ func (r *agentConfigResource) Metadata(_ context.Context, req resource.MetadataR
 
 func agentConfigAttributes() map[string]schema.Attribute {
 	return withRow("agent config", map[string]schema.Attribute{
-		"organization_id": tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
-		"team_id":         tf.RequiredString("UUID of a team of the same organization.", tf.UUIDFormat),
-		"name":            tf.RequiredString("Name, unique in the team, at most 255 characters.", tf.DisplayName...),
-		"description":     tf.OptionalString("What the agent is for."),
-		"agent_type":      tf.RequiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
-		"config":          tf.RequiredJSON("Configuration of the agent."),
-		"triggers":        tf.OptionalJSON("The events that start the agent."),
-		"conditions":      tf.OptionalJSON("The conditions under which a trigger counts."),
-		"tags":            tf.OptionalSet("Labels to find the agent config by."),
-		"execution_timeout_seconds": tf.OptionalInt("After how many seconds a run is ended, at least 1. Default: `300`.", 300,
-			tf.AtLeast(1)),
-		"max_retries":         tf.OptionalInt("How often a failed run is tried again. Default: `3`.", 3, tf.AtLeast(0)),
-		"retry_delay_seconds": tf.OptionalInt("How many seconds lie between two tries. Default: `60`.", 60, tf.AtLeast(0)),
-		"is_active":           tf.OptionalBool("Whether the agent runs.", true),
-		"version":             versionAttribute("agent config"),
+		"organization_id":           tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
+		"team_id":                   tf.RequiredString("UUID of a team of the same organization.", tf.UUIDFormat),
+		"name":                      tf.RequiredString("Name, unique in the team, at most 255 characters.", tf.DisplayName...),
+		"description":               tf.OptionalString("What the agent is for."),
+		"agent_type":                tf.RequiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
+		"config":                    tf.RequiredJSON("Configuration of the agent."),
+		"triggers":                  tf.OptionalJSON("The events that start the agent."),
+		"conditions":                tf.OptionalJSON("The conditions under which a trigger counts."),
+		"tags":                      tf.OptionalSet("Labels to find the agent config by."),
+		"execution_timeout_seconds": tf.OptionalInt("After how many seconds a run is ended, at least 1. Default: `300`.", 300, 1),
+		"max_retries":               tf.OptionalInt("How often a failed run is tried again. Default: `3`.", 3, 0),
+		"retry_delay_seconds":       tf.OptionalInt("How many seconds lie between two tries. Default: `60`.", 60, 0),
+		"is_active":                 tf.OptionalBool("Whether the agent runs.", true),
+		"version":                   versionAttribute("agent config"),
 	})
 }
 

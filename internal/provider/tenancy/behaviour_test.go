@@ -3,6 +3,8 @@ package tenancy_test
 import (
 	"fmt"
 	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -14,20 +16,31 @@ import (
 
 // Every bad value is refused while planning, on its attribute, with what is allowed.
 func TestAccBadValues(t *testing.T) {
-	const uuid = "11111111-1111-1111-1111-111111111111"
-	resources := map[string]map[string]string{ // the valid arguments
-		"organization": {"name": `"Acme"`, "slug": `"acme"`},
-		"team":         {"organization_id": `"` + uuid + `"`, "name": `"Core"`, "slug": `"core"`},
-		"user": {
-			"organization_id": `"` + uuid + `"`, "team_id": `"` + uuid + `"`, "email": `"a@b.example"`, "username": `"a"`,
-		},
-		"agent_config": {
-			"organization_id": `"` + uuid + `"`, "team_id": `"` + uuid + `"`, "name": `"a"`, "agent_type": `"custom"`, "config": `"{}"`,
-		},
-		"config":    {"organization_id": `"` + uuid + `"`, "name": `"a"`, "config_type": `"alert"`},
-		"migration": {},
+	database := testdb.Migrated(t)
+	organization := testdb.Value[string](t, database, `INSERT INTO organizations (name, slug) VALUES ('Globex', 'globex') RETURNING id::text`)
+	team := testdb.Value[string](t, database, `INSERT INTO teams (organization_id, name, slug) SELECT id, 'Core', 'core'
+		FROM organizations RETURNING id::text`)
+	valid := func(resource string, n int) map[string]string {
+		switch name, of := fmt.Sprintf(`"a%d"`, n), strconv.Quote(organization); resource {
+		case "organization":
+			return map[string]string{"name": name, "slug": name}
+		case "team":
+			return map[string]string{"organization_id": of, "name": name, "slug": name}
+		case "user":
+			return map[string]string{
+				"organization_id": of, "team_id": strconv.Quote(team), "email": fmt.Sprintf(`"a%d@b.example"`, n), "username": name,
+			}
+		case "agent_config":
+			return map[string]string{
+				"organization_id": of, "team_id": strconv.Quote(team), "name": name, "agent_type": `"custom"`, "config": `"{}"`,
+			}
+		case "config":
+			return map[string]string{"organization_id": of, "name": name, "config_type": `"alert"`}
+		default:
+			return nil
+		}
 	}
-	for _, bad := range []struct{ resource, attribute, value, allowed string }{
+	bad := []struct{ resource, attribute, value, allowed string }{
 		{"organization", "slug", `"Acme"`, "lower-case letters, digits, hyphens"},
 		{"organization", "slug", `"acme inc"`, "lower-case letters, digits, hyphens"},
 		{"organization", "slug", `"-acme"`, "begin and end with a letter or digit"},
@@ -72,27 +85,41 @@ func TestAccBadValues(t *testing.T) {
 		{"config", "config_json", `"[1,"`, "JSON"},
 		{"config", "priority", `3000000000`, "2147483647"},
 		{"migration", "version", `0`, "at least 1"},
-	} {
-		t.Run(bad.resource+" "+bad.attribute+" "+bad.value, func(t *testing.T) {
-			config := fmt.Sprintf("resource \"brownie_%s\" \"bad\" {\n  %s = %s\n", bad.resource, bad.attribute, bad.value)
-			for name, value := range resources[bad.resource] {
-				if name != bad.attribute {
-					config += fmt.Sprintf("  %s = %s\n", name, value)
-				}
+	}
+	var blocks []string
+	left := map[int]bool{}
+	for n, b := range bad {
+		block := fmt.Sprintf("resource \"brownie_%s\" \"bad_%d\" {\n  %s = %s\n", b.resource, n, b.attribute, b.value)
+		for name, value := range valid(b.resource, n) {
+			if name != b.attribute {
+				block += fmt.Sprintf("  %s = %s\n", name, value)
 			}
-			diagnostics := acctest.Validate(t, config+"}\n")
-			if len(diagnostics) == 0 {
-				t.Fatal("the value was accepted")
+		}
+		blocks = append(blocks, block+"}\n")
+		left[n] = true
+	}
+	w := acctest.NewWorkspace(t, database, "")
+	// What the database could not hold is refused first, by the validation, and the rest by the plan.
+	for range 2 {
+		var config strings.Builder
+		for n := range left {
+			config.WriteString(blocks[n])
+		}
+		w.Write(config.String())
+		for _, d := range w.PlanErrors() {
+			var n int
+			if _, err := fmt.Sscanf(d.Block[max(strings.Index(d.Block, "bad_"), 0):], "bad_%d", &n); err != nil {
+				t.Errorf("%+v", d)
+				continue
 			}
-			for _, d := range diagnostics {
-				if d.Attribute != bad.attribute {
-					t.Errorf("the error is on %q, want %q: %s", d.Attribute, bad.attribute, d.Text)
-				}
+			delete(left, n)
+			if d.Attribute != bad[n].attribute || !acctest.Says(bad[n].allowed).MatchString(d.Text) {
+				t.Errorf("%s %s = %s: %+v does not say %q", bad[n].resource, bad[n].attribute, bad[n].value, d, bad[n].allowed)
 			}
-			if text := diagnostics[0].Text; !acctest.Says(bad.allowed).MatchString(text) {
-				t.Errorf("%q does not say %q", text, bad.allowed)
-			}
-		})
+		}
+	}
+	for n := range left {
+		t.Errorf("%s %s = %s was accepted", bad[n].resource, bad[n].attribute, bad[n].value)
 	}
 }
 

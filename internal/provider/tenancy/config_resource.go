@@ -80,7 +80,7 @@ func configAttributes() map[string]schema.Attribute {
 		"description": tf.OptionalString("What the config is for."),
 		"config_type": tf.RequiredEnum("What the config applies to.", "organization", "team", "alert", "agent", "global"),
 		"status":      tf.OptionalEnum("Where the config is in its life.", "draft", "draft", "active", "deprecated", "archived"),
-		"priority":    tf.OptionalInt("Order among configs that match; the highest wins. Default: `0`.", 0, tf.AtLeast(math.MinInt32)),
+		"priority":    tf.OptionalInt("Order among configs that match; the highest wins. Default: `0`.", 0, math.MinInt32),
 		"name_pattern": tf.OptionalString("Regular expression for names that the config applies to, at most 500 characters.",
 			tf.PatternFormat, stringvalidator.UTF8LengthAtMost(500)),
 		"severity_pattern": tf.OptionalString("Regular expression for severities, at most 500 characters.", tf.PatternFormat,

@@ -84,7 +84,7 @@ const olderRowsSQL = `
 			execution_timeout_seconds = -2147483648, max_retries = -1, retry_delay_seconds = -1, updated_at = at
 		FROM odd v JOIN teams t ON t.slug = 't' || i WHERE t.id = a.team_id
 	)
-	UPDATE configs c SET name = ' ', config_json = doc, tags = v.tags, version = 2147483647, name_pattern = '(', severity_pattern = '*',
+	UPDATE configs c SET name = ' ', config_json = doc, tags = v.tags, version = 2147483000, name_pattern = '(', severity_pattern = '*',
 		team_pattern = '[', updated_at = at
 	FROM odd v JOIN teams t ON t.slug = 't' || i WHERE t.id = c.team_id`
 
@@ -105,14 +105,20 @@ func withoutChecks(t *testing.T, database, sql string, args ...any) {
 // goType is what no message may show.
 var goType = regexp.MustCompile(`basetypes|tftypes|types\.\w+Value|tenancy\.\w+|\*\w+\.\w+|panic|SQLSTATE`)
 
-// Whatever others have stored can be imported with a generated configuration, refreshed, planned and destroyed.
-func TestAccWhatOthersWrote(t *testing.T) {
-	t.Parallel()
-	database := testdb.Migrated(t, testdb.Unicode)
-	for i := range foreignJSON {
+// foreignRows makes some rows of each table.
+func foreignRows(t *testing.T, n int) (database string) {
+	t.Helper()
+	database = testdb.Migrated(t, testdb.Unicode)
+	for i := range n {
 		testdb.Exec(t, database, foreignRowsSQL, i, nth(foreignTexts, i), nth(foreignJSON, i), nth(foreignTags, i), nth(foreignTimes, i),
 			nth(foreignNumbers, i))
 	}
+	return database
+}
+
+// imported is a workspace into which all of them were imported, with a configuration that Terraform wrote.
+func imported(t *testing.T, database string, n int) acctest.Workspace {
+	t.Helper()
 	var blocks strings.Builder
 	for resource, table := range map[string]string{
 		"organization": "organizations", "team": "teams", "user": "users", "agent_config": "agent_configs", "config": "configs",
@@ -127,20 +133,37 @@ data "brownie_users" "all" {}
 `
 	w := acctest.NewWorkspace(t, database, lists+blocks.String())
 	output := w.MustRun("plan", "-input=false", "-generate-config-out=generated.tf")
-	if want := fmt.Sprintf("%d to import, 0 to add", 5*len(foreignJSON)); !strings.Contains(output, want) {
+	if want := fmt.Sprintf("%d to import, 0 to add", 5*n); !strings.Contains(output, want) {
 		t.Errorf("the plan does not say %q:\n%s", want, output)
 	}
-	generated := filepath.Join(w.Dir, "generated.tf")
-	text := string(testdb.Must(os.ReadFile(generated))(t))
-	text = regexp.MustCompile(`(deletion_protection += )true`).ReplaceAllString(text, "${1}false")
-	text = regexp.MustCompile(`(force_destroy += )false`).ReplaceAllString(text, "${1}true")
-	if err := os.WriteFile(generated, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	rewrite(w, `(deletion_protection += )true`, "${1}false")
+	rewrite(w, `(force_destroy += )false`, "${1}true")
 	if output, err := w.Apply(); err != nil {
 		t.Fatal(output)
 	}
 	w.NoChanges()
+	return w
+}
+
+// rewrite changes the configuration that Terraform wrote.
+func rewrite(w acctest.Workspace, pattern, replacement string) {
+	w.T.Helper()
+	generated := filepath.Join(w.Dir, "generated.tf")
+	text := string(testdb.Must(os.ReadFile(generated))(w.T))
+	changed := regexp.MustCompile(pattern).ReplaceAllString(text, replacement)
+	if changed == text {
+		w.T.Fatalf("nothing is %s", pattern)
+	}
+	if err := os.WriteFile(generated, []byte(changed), 0o600); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Whatever others have stored can be imported with a generated configuration, refreshed, planned and destroyed.
+func TestAccWhatOthersWrote(t *testing.T) {
+	t.Parallel()
+	database := foreignRows(t, len(foreignJSON))
+	w := imported(t, database, len(foreignJSON))
 	withoutChecks(t, database, olderRowsSQL, olderJSON, olderTags, foreignTimes)
 	if output := w.MustRun("plan", "-input=false"); goType.MatchString(output) {
 		t.Errorf("the plan shows something internal:\n%s", output)
@@ -151,32 +174,38 @@ data "brownie_users" "all" {}
 	}
 }
 
-// What others named as no configuration may is refused where it is written, by its attribute; with another name it is imported.
-func TestAccForeignNamesAreImportedCorrected(t *testing.T) {
+// So can what no new configuration may hold: it stays as it is, and all else of its row can be changed.
+func TestAccWhatOthersWroteAgainstTheRules(t *testing.T) {
 	t.Parallel()
-	database := testdb.Migrated(t)
-	testdb.Exec(t, database, `INSERT INTO organizations (name, slug, max_teams) VALUES (' ', 'ACME Inc.', -1)`)
-	id := testdb.Value[string](t, database, `SELECT id::text FROM organizations`)
-	block := fmt.Sprintf("import {\n  to = brownie_organization.acme\n  id = %q\n}\n", id)
-	w := acctest.NewWorkspace(t, database, block)
-	output, err := w.Run("plan", "-input=false", "-generate-config-out=generated.tf")
+	database := foreignRows(t, 3)
+	testdb.Exec(t, database, olderRowsSQL, foreignJSON, foreignTags, foreignTimes)
+	w := imported(t, database, 3)
+	rewrite(w, `(is_active += )true`, "${1}false")
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	w.NoChanges()
+	generated := filepath.Join(w.Dir, "generated.tf")
+	good := testdb.Must(os.ReadFile(generated))(t)
+	rewrite(w, `( max_retries += )-1`, "${1}-2")
+	rewrite(w, `( max_teams += )-2147483648`, "${1}-1")
+	rewrite(w, `( email += )"nobody 1"`, `${1}"nobody 2"`)
+	rewrite(w, `( slug += )"O1 1"`, `${1}"O1"`)
+	rewrite(w, `( name_pattern += )"[(]"`, `${1}"[("`)
+	output, err := w.Run("plan", "-input=false")
 	if err == nil {
-		t.Fatalf("what no configuration may hold was accepted:\n%s", output)
+		t.Errorf("a new value against the rules was accepted:\n%s", output)
 	}
-	for _, words := range []string{`slug is "ACME Inc."`, "lower-case letters", "name is blank", "max_teams value must be between 0"} {
+	for _, words := range []string{
+		"max_retries value must be between 0", "max_teams value must be between 0", `email is "nobody 2"`, `slug is "O1"`, `name_pattern is "[("`,
+	} {
 		if !acctest.Says(words).MatchString(output) {
 			t.Errorf("the error does not say %q:\n%s", words, output)
 		}
 	}
-	if goType.MatchString(output) {
-		t.Errorf("the error shows something internal:\n%s", output)
-	}
-	if err := os.Remove(filepath.Join(w.Dir, "generated.tf")); err != nil {
+	if err := os.WriteFile(generated, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.Write(block + acctest.Acme)
-	if output := w.MustRun("apply", "-auto-approve", "-input=false"); !strings.Contains(output, "1 imported, 0 added, 1 changed") {
-		t.Errorf("the row was not imported and corrected:\n%s", output)
+	w.MustRun("destroy", "-auto-approve", "-input=false")
+	if n := testdb.Value[int](t, database, `SELECT count(*) FROM organizations`); n > 0 {
+		t.Errorf("%d organizations are left", n)
 	}
-	w.NoChanges()
 }

@@ -75,9 +75,9 @@ func organizationAttributes() map[string]schema.Attribute {
 		"is_active":   tf.OptionalBool("Whether the organization may use the platform.", true),
 		"settings":    tf.OptionalJSON("Settings of the platform for this organization."),
 		"max_teams": tf.OptionalInt("How many teams the organization may have. It is checked when Terraform creates a team; lowering it "+
-			"below what exists is no error. Default: `10`.", 10, tf.AtLeast(0)),
+			"below what exists is no error. Default: `10`.", 10, 0),
 		"max_users_per_team": tf.OptionalInt("How many users each team may have. It is checked when Terraform creates or moves a user; "+
-			"lowering it below what exists is no error. Default: `50`.", 50, tf.AtLeast(0)),
+			"lowering it below what exists is no error. Default: `50`.", 50, 0),
 		"force_destroy": tf.OptionalBool("Whether destroying the organization or one of its teams also deletes what Terraform does not "+
 			"manage in it (incidents, statistics, users that signed up by themselves). When `false`, the plan of such a destroy fails "+
 			"and names the counts, roles and their open sessions included. What the same plan destroys does not count; let it "+

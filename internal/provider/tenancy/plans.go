@@ -104,7 +104,8 @@ func report(diags *diag.Diagnostics, verb, noun, name string, err error) {
 
 // planChange refuses what another row stands in the way of.
 func (r *planned) planChange(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if r.plans == nil {
+	tf.RefuseNew(ctx, req, &resp.Diagnostics)
+	if r.plans == nil || resp.Diagnostics.HasError() {
 		return
 	}
 	state, plan := objectOf(req.State.Raw), objectOf(req.Plan.Raw)

@@ -84,15 +84,15 @@ func userAttributes() map[string]schema.Attribute {
 		"email": tf.RequiredString("E-mail address, unique among all organizations, at most 255 characters. Capitals "+
 			"count: the platform looks it up as it is written.", tf.EmailFormat, stringvalidator.UTF8LengthAtMost(255)),
 		"username": tf.RequiredString("Login name, unique among all organizations, at most 100 characters without white space.",
-			tf.NoSpaces, stringvalidator.UTF8LengthBetween(1, 100)),
+			tf.NoSpaces, tf.Rule{String: stringvalidator.UTF8LengthBetween(1, 100)}, stringvalidator.UTF8LengthAtMost(100)),
 		"full_name":   tf.OptionalString("Name of the person, at most 255 characters.", stringvalidator.UTF8LengthAtMost(255)),
 		"role":        tf.OptionalEnum("What the user may do in the platform.", "member", userRoles...),
 		"is_active":   tf.OptionalBool("Whether the user may log in to the platform.", true),
 		"is_verified": tf.OptionalBool("Whether the e-mail address is verified.", false),
 		"oidc_provider": tf.OptionalString("OpenID Connect provider that the user logs in with, at most 100 characters.",
-			stringvalidator.UTF8LengthBetween(1, 100)),
+			tf.Rule{String: stringvalidator.UTF8LengthBetween(1, 100)}, stringvalidator.UTF8LengthAtMost(100)),
 		"oidc_subject": tf.OptionalString("The provider's identifier (claim `sub`) of the user, unique, at most 255 characters.",
-			stringvalidator.UTF8LengthBetween(1, 255)),
+			tf.Rule{String: stringvalidator.UTF8LengthBetween(1, 255)}, stringvalidator.UTF8LengthAtMost(255)),
 		"preferences": tf.OptionalJSON("Preferences of the user."),
 	})
 }

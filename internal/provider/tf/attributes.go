@@ -20,7 +20,9 @@ import (
 
 // RequiredString is an argument that must be given.
 func RequiredString(description string, validators ...validator.String) schema.StringAttribute {
-	return schema.StringAttribute{Required: true, Validators: append(slices.Clip(validators), Storable), MarkdownDescription: description}
+	attribute := OptionalString(description, validators...)
+	attribute.Optional, attribute.Required = false, true
+	return attribute
 }
 
 // OptionalString is an argument that may be left out.
@@ -60,18 +62,24 @@ func OptionalBool(description string, standard bool) schema.BoolAttribute {
 	}
 }
 
-// OptionalInt is a number with a default, which its description tells.
-func OptionalInt(description string, standard int64, validators []validator.Int64) schema.Int64Attribute {
+// OptionalInt is a number of a PostgreSQL integer with a minimum and a default, which its description tells.
+func OptionalInt(description string, standard, minimum int64) schema.Int64Attribute {
+	within := AtLeast(minimum)[0]
 	return schema.Int64Attribute{
 		Optional: true, Computed: true, Default: int64default.StaticInt64(standard),
-		Validators: validators, MarkdownDescription: description,
+		Validators:          []validator.Int64{ofIntegers{within}, numberRule{within}},
+		MarkdownDescription: description,
 	}
 }
 
 // OptionalJSON is a JSON document.
 func OptionalJSON(description string) schema.StringAttribute {
+	return optionalJSON(description, jsonContainer)
+}
+
+func optionalJSON(description string, allowed check) schema.StringAttribute {
 	return schema.StringAttribute{
-		Optional: true, CustomType: JSONType{}, Validators: []validator.String{JSONContainer},
+		Optional: true, CustomType: JSONType{}, Validators: []validator.String{wellFormed(allowed), Rule{allowed}},
 		PlanModifiers:       []planmodifier.String{SameMeaning(document.SameJSON)},
 		MarkdownDescription: description + " A JSON object or array as text; texts that mean the same are the same.",
 	}
@@ -79,8 +87,8 @@ func OptionalJSON(description string) schema.StringAttribute {
 
 // RequiredJSON is a JSON document that must be given, if only as JSON's null.
 func RequiredJSON(description string) schema.StringAttribute {
-	attribute := OptionalJSON(description)
-	attribute.Optional, attribute.Required, attribute.Validators = false, true, []validator.String{JSONContainerOrNull}
+	attribute := optionalJSON(description, jsonContainerOrNull)
+	attribute.Optional, attribute.Required = false, true
 	return attribute
 }
 
@@ -88,7 +96,7 @@ func RequiredJSON(description string) schema.StringAttribute {
 func OptionalSet(description string) schema.SetAttribute {
 	return schema.SetAttribute{
 		Optional: true, ElementType: types.StringType, MarkdownDescription: description,
-		Validators: []validator.Set{setvalidator.NoNullValues(), setvalidator.ValueStringsAre(Storable)},
+		Validators: []validator.Set{setvalidator.NoNullValues(), setRule{setvalidator.ValueStringsAre(Storable)}},
 	}
 }
 

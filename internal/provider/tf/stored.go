@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Stored is an object as the database holds it after a change.
@@ -64,7 +65,7 @@ func differences(ctx context.Context, plan tfsdk.Plan, state tfsdk.State, diags 
 	}
 	attributes := state.Schema.GetAttributes()
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if !planned[name].IsFullyKnown() || planned[name].Equal(stored[name]) {
+		if !planned[name].IsFullyKnown() || composed(planned[name]).Equal(composed(stored[name])) {
 			continue
 		}
 		was, err := attributes[name].GetType().ValueFromTerraform(ctx, planned[name])
@@ -83,4 +84,19 @@ func differences(ctx context.Context, plan tfsdk.Plan, state tfsdk.State, diags 
 		found = append(found, difference{name, was, is})
 	}
 	return found
+}
+
+// composed is a value as Terraform writes it: texts in Unicode's normal form C.
+func composed(value tftypes.Value) tftypes.Value {
+	written, err := tftypes.Transform(value, func(_ *tftypes.AttributePath, v tftypes.Value) (tftypes.Value, error) {
+		var text string
+		if !v.Type().Is(tftypes.String) || v.IsNull() || v.As(&text) != nil {
+			return v, nil
+		}
+		return tftypes.NewValue(tftypes.String, norm.NFC.String(text)), nil
+	})
+	if err != nil {
+		return value
+	}
+	return written
 }

@@ -63,15 +63,15 @@ var (
 	// UUIDFormat is as PostgreSQL writes it.
 	UUIDFormat = Matching(uuidPattern, "it must be a UUID in lower case, such as the id of another resource")
 	// SlugFormat is for slugs, which are parts of URLs and of import keys, hence no slash, capital or space.
-	SlugFormat = Matching(regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$`),
-		"it must consist of lower-case letters, digits, hyphens and underscores, and begin and end with a letter or digit")
+	SlugFormat = Rule{Matching(regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$`),
+		"it must consist of lower-case letters, digits, hyphens and underscores, and begin and end with a letter or digit")}
 	// EmailFormat is an address without a name.
-	EmailFormat = Check("it must be an e-mail address such as jane@example.com", func(value string) string {
+	EmailFormat = Rule{Check("it must be an e-mail address such as jane@example.com", func(value string) string {
 		if address, err := mail.ParseAddress(value); err == nil && address.Address == value {
 			return ""
 		}
 		return fmt.Sprintf("is %q", value)
-	})
+	})}
 	// NotBlank is for texts that people shall see.
 	NotBlank = Check("it must contain more than white space", func(value string) string {
 		if strings.TrimSpace(value) == "" {
@@ -80,7 +80,7 @@ var (
 		return ""
 	})
 	// NoSpaces is for login names.
-	NoSpaces = Matching(regexp.MustCompile(`^\S*$`), "it must not contain white space")
+	NoSpaces = Rule{Matching(regexp.MustCompile(`^\S*$`), "it must not contain white space")}
 	// PositiveDuration is a Go duration.
 	PositiveDuration = Check("it must be a positive duration with units (h, m, s), such as \"10s\" or \"720h\"", func(value string) string {
 		if duration, err := time.ParseDuration(value); err != nil || duration <= 0 {
@@ -103,12 +103,12 @@ var (
 		}
 		return ""
 	})
-	// JSONContainer is for JSON. The database refuses bare values, too.
-	JSONContainer = Check("it must be a JSON object or array, as jsonencode({…}) returns", func(value string) string {
+	// jsonContainer is for JSON. The database refuses bare values, too.
+	jsonContainer = Check("it must be a JSON object or array, as jsonencode({…}) returns", func(value string) string {
 		return wrongJSON(value, "{[")
 	})
-	// JSONContainerOrNull is for a column that cannot be NULL: the platform's models write JSON's null instead.
-	JSONContainerOrNull = Check("it must be a JSON object or array, as jsonencode({…}) returns, or jsonencode(null)",
+	// jsonContainerOrNull is for a column that cannot be NULL: the platform's models write JSON's null instead.
+	jsonContainerOrNull = Check("it must be a JSON object or array, as jsonencode({…}) returns, or jsonencode(null)",
 		func(value string) string { return wrongJSON(value, "{[n") })
 	// Storable is for all texts.
 	Storable = Check("it must not contain the character U+0000, which PostgreSQL cannot store", func(value string) string {
@@ -118,16 +118,16 @@ var (
 		return ""
 	})
 	// PatternFormat is for patterns. The platform matches with Python's re, so look-around and (?P<name>…) must pass.
-	PatternFormat = Check("it must be a regular expression", func(value string) string {
+	PatternFormat = Rule{Check("it must be a regular expression", func(value string) string {
 		if _, err := regexp2.Compile(value, regexp2.RE2); err != nil {
 			return fmt.Sprintf("is %q, which does not compile (%s)", value, strings.TrimSpace(err.Error()))
 		}
 		return ""
-	})
+	})}
 )
 
 // DisplayName is for columns of type varchar(255).
-var DisplayName = []validator.String{NotBlank, stringvalidator.UTF8LengthAtMost(255)}
+var DisplayName = []validator.String{Rule{NotBlank}, stringvalidator.UTF8LengthAtMost(255)}
 
 // AtLeast bounds a number that is stored in a PostgreSQL integer.
 func AtLeast(minimum int64) []validator.Int64 {
