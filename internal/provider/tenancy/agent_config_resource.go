@@ -68,11 +68,12 @@ func (r *agentConfigResource) Metadata(_ context.Context, req resource.MetadataR
 
 func agentConfigAttributes() map[string]schema.Attribute {
 	return withRow("agent config", map[string]schema.Attribute{
-		"organization_id":           tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
-		"team_id":                   tf.RequiredString("UUID of a team of the same organization.", tf.UUIDFormat),
-		"name":                      tf.RequiredString("Name, unique in the team, at most 255 characters.", tf.DisplayName...),
-		"description":               tf.OptionalString("What the agent is for."),
-		"agent_type":                tf.RequiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification", "custom"),
+		"organization_id": tf.RequiredString("UUID of the organization. It cannot be changed.", tf.UUIDFormat),
+		"team_id":         tf.RequiredString("UUID of a team of the same organization.", tf.UUIDFormat),
+		"name":            tf.RequiredString("Name, unique in the team, at most 255 characters.", tf.DisplayName...),
+		"description":     tf.OptionalString("What the agent is for."),
+		"agent_type": tf.RequiredEnum("What the agent does.", "incident_response", "monitoring", "analysis", "notification",
+			"custom"),
 		"config":                    tf.RequiredJSON("Configuration of the agent."),
 		"triggers":                  tf.OptionalJSON("The events that start the agent."),
 		"conditions":                tf.OptionalJSON("The conditions under which a trigger counts."),

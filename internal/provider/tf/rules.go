@@ -53,36 +53,33 @@ func RefuseNew(ctx context.Context, req resource.ModifyPlanRequest, diags *diag.
 }
 
 func refused(ctx context.Context, attribute any, at path.Path, value attr.Value) (diags diag.Diagnostics) {
+	where := at.Expression()
 	switch a := attribute.(type) {
 	case schema.StringAttribute:
-		text, ok := value.(basetypes.StringValuable)
-		if !ok {
-			return nil
-		}
-		plain, told := text.ToStringValue(ctx)
-		diags.Append(told...)
+		valuable, isText := value.(basetypes.StringValuable)
 		for _, one := range a.Validators {
-			if rule, ok := one.(Rule); ok {
-				var answer validator.StringResponse
-				rule.String.ValidateString(ctx, validator.StringRequest{Path: at, PathExpression: at.Expression(), ConfigValue: plain}, &answer)
+			if rule, ok := one.(Rule); ok && isText {
+				text, told := valuable.ToStringValue(ctx)
+				answer := validator.StringResponse{Diagnostics: told}
+				rule.String.ValidateString(ctx, validator.StringRequest{Path: at, PathExpression: where, ConfigValue: text}, &answer)
 				diags.Append(answer.Diagnostics...)
 			}
 		}
 	case schema.Int64Attribute:
-		number, ok := value.(basetypes.Int64Value)
+		number, isNumber := value.(basetypes.Int64Value)
 		for _, one := range a.Validators {
-			if rule, isRule := one.(numberRule); ok && isRule {
+			if rule, ok := one.(numberRule); ok && isNumber {
 				var answer validator.Int64Response
-				rule.Int64.ValidateInt64(ctx, validator.Int64Request{Path: at, PathExpression: at.Expression(), ConfigValue: number}, &answer)
+				rule.Int64.ValidateInt64(ctx, validator.Int64Request{Path: at, PathExpression: where, ConfigValue: number}, &answer)
 				diags.Append(answer.Diagnostics...)
 			}
 		}
 	case schema.SetAttribute:
-		set, ok := value.(basetypes.SetValue)
+		set, isSet := value.(basetypes.SetValue)
 		for _, one := range a.Validators {
-			if rule, isRule := one.(setRule); ok && isRule {
+			if rule, ok := one.(setRule); ok && isSet {
 				var answer validator.SetResponse
-				rule.Set.ValidateSet(ctx, validator.SetRequest{Path: at, PathExpression: at.Expression(), ConfigValue: set}, &answer)
+				rule.Set.ValidateSet(ctx, validator.SetRequest{Path: at, PathExpression: where, ConfigValue: set}, &answer)
 				diags.Append(answer.Diagnostics...)
 			}
 		}

@@ -90,10 +90,11 @@ func differences(ctx context.Context, plan tfsdk.Plan, state tfsdk.State, diags 
 func composed(value tftypes.Value) tftypes.Value {
 	written, err := tftypes.Transform(value, func(_ *tftypes.AttributePath, v tftypes.Value) (tftypes.Value, error) {
 		var text string
-		if !v.Type().Is(tftypes.String) || v.IsNull() || v.As(&text) != nil {
+		if !v.IsKnown() || v.IsNull() || !v.Type().Is(tftypes.String) {
 			return v, nil
 		}
-		return tftypes.NewValue(tftypes.String, norm.NFC.String(text)), nil
+		err := v.As(&text)
+		return tftypes.NewValue(tftypes.String, norm.NFC.String(text)), err
 	})
 	if err != nil {
 		return value
