@@ -76,7 +76,8 @@ func TestEvict(t *testing.T) {
 
 // TestFreeze stops all processes of the leader but process 1, which cannot be stopped from inside.
 func TestFreeze(t *testing.T) {
-	fault(t, 12, func(t *testing.T, leader string) {
+	// Most of it is the kubelet, which has to see three failures and to restart the container.
+	fault(t, 15, func(t *testing.T, leader string) {
 		t.Helper()
 		// The command's own end is not seen when the shell is stopped, too.
 		_, _ = kubectl(t.Context(), "exec", leader, "--container=postgres", "--", "sh", "-c", "kill -STOP -1")
