@@ -63,17 +63,25 @@ func (s *Store) CheckManager(role, before Role) error {
 	if err != nil {
 		return err
 	}
-	var lacks, grants []string
-	if !m.MayCreate {
-		lacks = append(lacks, "may not create roles")
-		grants = append(grants, fmt.Sprintf("ALTER ROLE %s CREATEROLE", m.Login))
-	}
 	needed := slices.DeleteFunc(role.Groups(), func(group string) bool { return slices.Contains(before.MemberOf, group) })
 	connects := slices.Contains(before.Attributes, "CONNECT")
 	groups := slices.DeleteFunc(slices.Clone(m.NotInHands), func(group string) bool {
 		isConnectGroup := strings.HasPrefix(strings.TrimPrefix(group, `"`), connectGroupPrefix)
 		return !slices.Contains(needed, group) && (connects || !isConnectGroup)
 	})
+	if lacking := m.lacking(groups); lacking != nil {
+		return lacking
+	}
+	return nil
+}
+
+// lacking returns what the login role may not do, if anything; groups are those that it may not hand out, and must.
+func (m manager) lacking(groups []string) *ManagerError {
+	var lacks, grants []string
+	if !m.MayCreate {
+		lacks = append(lacks, "may not create roles")
+		grants = append(grants, fmt.Sprintf("ALTER ROLE %s CREATEROLE", m.Login))
+	}
 	if len(groups) > 0 {
 		names := strings.Join(groups, ", ")
 		lacks = append(lacks, "may not hand out "+names)

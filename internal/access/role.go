@@ -57,6 +57,7 @@ type Store struct {
 	roles    postgres.Loader[Role]
 	logins   postgres.Loader[bool]
 	blockers postgres.Loader[[]Blocker]
+	refusals postgres.Loader[refusal]
 	manager  func() (manager, error)
 
 	creations postgres.Merger[*making]
@@ -67,6 +68,7 @@ type Store struct {
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
 	s.roles.Load, s.logins.Load, s.blockers.Load, s.manager = s.loadRoles, s.loadLogins, s.loadBlockers, sync.OnceValues(s.askManager)
+	s.refusals.Load = s.loadRefusals
 	s.creations.Run, s.drops.Run = s.makeRoles, s.rehearseDrops
 	s.creations.Distant, s.drops.Distant = db.Distant, db.Distant
 	return s

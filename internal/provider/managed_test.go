@@ -262,6 +262,37 @@ func TestAccRoleWithoutTheRights(t *testing.T) {
 		}
 	}
 	w.NoChanges()
+	// A role that somebody else made can be looked at, and not be changed or destroyed.
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := admin.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(arguments ...string) {
+		t.Helper()
+		if output, err := w.Run(arguments...); err == nil || !acctest.Says("GRANT theirs TO maker WITH ADMIN OPTION").MatchString(output) {
+			t.Errorf("%v: %v\n%s", arguments, err, output)
+		}
+	}
+	exec(`CREATE ROLE other CREATEROLE; SET ROLE other; CREATE ROLE theirs LOGIN; RESET ROLE`)
+	w.Write(`import {
+  to = brownie_role.r
+  id = "theirs"
+}
+resource "brownie_role" "r" {
+  name   = "theirs"
+  access = "reader"
+}`)
+	w.MustRun("state", "rm", "brownie_role.r")
+	refused("plan")
+	exec(`GRANT theirs TO maker WITH ADMIN OPTION`)
+	w.MustRun("apply", "-auto-approve")
+	exec(`REVOKE theirs FROM maker`)
+	w.NoChanges()
+	refused("plan", "-destroy")
+	exec(`GRANT theirs TO maker WITH ADMIN OPTION`)
+	w.MustRun("destroy", "-auto-approve")
 }
 
 // Clients that used the tables before the policies came go on seeing all rows, and so does the old owner.

@@ -242,16 +242,27 @@ func (r *roleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 	if !resp.Plan.Raw.Equal(req.State.Raw) {
-		r.refuseWithoutRights(plan, state, &resp.Diagnostics)
+		changed := state.Name.ValueString()
+		if changed == "" {
+			changed = tf.Replaced(ctx, "", req, resp)
+		}
+		r.refuseWithoutRights(ctx, plan, state, changed, &resp.Diagnostics)
 	}
 	r.planName(ctx, plan, state, req, resp)
 	r.warnOfSessions(ctx, plan, state, &resp.Diagnostics)
 }
 
-// refuseWithoutRights refuses to plan what the provider's own role may not do. What cannot be found out yet, the apply will.
-func (r *roleResource) refuseWithoutRights(plan, state roleResourceModel, diags *diag.Diagnostics) {
-	var lacking *access.ManagerError
-	if r.Backend != nil && errors.As(r.Backend.CheckManager(plan.role(), state.role()), &lacking) {
+// refuseWithoutRights refuses to plan what the provider's own role may not do. changed is the role that is changed or replaced, if
+// any. What cannot be found out yet, the apply will.
+func (r *roleResource) refuseWithoutRights(ctx context.Context, plan, state roleResourceModel, changed string, diags *diag.Diagnostics) {
+	if r.Backend == nil {
+		return
+	}
+	err := r.Backend.CheckManager(plan.role(), state.role())
+	if err == nil && changed != "" && !r.Backend.walk.IsApply() { // which finds out by itself
+		err = r.Backend.CheckChange(ctx, changed)
+	}
+	if lacking := (*access.ManagerError)(nil); errors.As(err, &lacking) {
 		tf.AddError(diags, "manage", "role", plan.Name.ValueString(), lacking)
 	}
 }
@@ -290,6 +301,10 @@ func (r *roleResource) planDestroy(ctx context.Context, state roleResourceModel,
 		return
 	}
 	r.Backend.walk.Plans("role", state.Name.ValueString(), tf.Outcome{Goes: true, Organization: state.OrganizationID.ValueString()})
+	var lacking *access.ManagerError
+	if errors.As(r.Backend.CheckDrop(ctx, state.Name.ValueString()), &lacking) {
+		tf.AddError(&resp.Diagnostics, "delete", "role", state.Name.ValueString(), lacking)
+	}
 	// What blocks now may be destroyed by the same plan, so that this only warns; the destroy itself refuses.
 	blockers, err := r.Backend.Blockers(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
 	if err == nil && len(blockers) > 0 {
