@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs modules/postgres-ha on a real Kubernetes cluster, injects faults, and looks for every acknowledged row. Called by
-# `make e2e`. FAULT=<name> runs one part: Chart, Install, Switchover, Kill, Delete, Evict, Freeze, Alone, Reload, Revocation,
+# `make e2e`. FAULT=<name> runs one part: Chart, Install, Switchover, Kill, Delete, Evict, Freeze, Alone, Quorum, Reload, Revocation,
 # Module. RUNS=<n> repeats a fault.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and

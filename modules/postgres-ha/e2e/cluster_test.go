@@ -151,7 +151,7 @@ func leader(t *testing.T) string {
 			}
 			roles[m.Role]++
 		}
-		if len(found) != instances || roles["Leader"] != 1 || roles["Sync Standby"] == 0 {
+		if len(found) != instances || roles["Leader"] != 1 || roles["Sync Standby"]+roles["Quorum Standby"] == 0 {
 			return fmt.Errorf("the members are %v", found)
 		}
 		return nil

@@ -45,13 +45,35 @@ func TestSwitchover(t *testing.T) {
 	}, moved)
 }
 
-func TestKill(t *testing.T) {
-	fault(t, 5, func(t *testing.T, leader string) {
-		t.Helper()
-		if _, err := inMember(t.Context(), leader, "sh", "-c", "kill -9 $(head -n 1 $PGDATA/postmaster.pid)"); err != nil {
-			t.Fatal(err)
+func TestKill(t *testing.T) { fault(t, 5, kill, moved) }
+
+// TestQuorum kills a leader for whose writes any replica's word is enough, and whose log has a volume of its own.
+func TestQuorum(t *testing.T) {
+	with := values(t)
+	with["synchronous"] = object{"mode": "quorum"}
+	with["wal"] = object{"enabled": true, "size": "1Gi"}
+	install(t, with, secrets(t)...)
+	t.Cleanup(func() {
+		_, _ = attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "uninstall", release)
+	}) // Others want the usual one.
+	first := leader(t)
+	for _, name := range append(others(first), first) {
+		got, err := inMember(t.Context(), name, "readlink", "/var/lib/postgresql/data/pg_wal")
+		if err != nil || got != "/var/lib/postgresql-wal/pg_wal" {
+			t.Errorf("%s: the log is in %q: %v", name, got, err)
 		}
-	}, moved)
+	}
+	if got := mustAsk(t, first, "postgres", "SHOW synchronous_standby_names"); !strings.HasPrefix(got, "ANY 1 (") {
+		t.Errorf("the synchronous standbys are %q", got)
+	}
+	fault(t, 5, kill, moved)
+}
+
+func kill(t *testing.T, leader string) {
+	t.Helper()
+	if _, err := inMember(t.Context(), leader, "sh", "-c", "kill -9 $(head -n 1 $PGDATA/postmaster.pid)"); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestDelete(t *testing.T) {
