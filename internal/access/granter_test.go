@@ -210,3 +210,57 @@ func TestAnIdleRoleIsDroppedInOneTransaction(t *testing.T) {
 		t.Errorf("reading takes %d transactions, and with a drop %d", alone, with)
 	}
 }
+
+// The proof names the membership by which a tenant's role gets above tenants, and roles that others are members of and that log in.
+func TestTheProofSeesWhoHandsOutGroups(t *testing.T) {
+	t.Parallel()
+	r := newRecommended(t)
+	conn := testdb.Must(pgx.Connect(t.Context(), r.server.URL("brownie")))(t)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	var organization string
+	if err := conn.QueryRow(t.Context(), `INSERT INTO organizations (name, slug) VALUES ('Acme', 'acme') RETURNING id::text`).
+		Scan(&organization); err != nil {
+		t.Fatal(err)
+	}
+	testdb.Must(r.store.CreateRole(t.Context(), access.Role{
+		Name: "acme-app", Access: "writer", OrganizationID: &organization, Pooled: true, ConnectionLimit: 5,
+	}))(t)
+	r.make(t, "server-app", "writer")
+	open := func() (found []access.Finding) {
+		t.Helper()
+		for _, finding := range testdb.Must(r.store.ProveIsolation(t.Context()))(t).Findings {
+			if !finding.Stopped {
+				found = append(found, finding)
+			}
+		}
+		return found
+	}
+	if found := open(); len(found) > 0 {
+		t.Fatalf("before anything is wrong: %+v", found)
+	}
+	for sql, want := range map[string][2]string{
+		`GRANT brownie_granter TO "acme-app"`:      {"set role", "REVOKE brownie_granter FROM \"acme-app\" GRANTED BY "},
+		`GRANT "server-app" TO "acme-app"`:         {"set role", "REVOKE \"server-app\" FROM \"acme-app\" GRANTED BY "},
+		`GRANT pg_read_all_data TO brownie_writer`: {"set role", "REVOKE pg_read_all_data FROM brownie_writer GRANTED BY "},
+		`ALTER ROLE brownie_reader LOGIN`:          {"login", "ALTER ROLE brownie_reader NOLOGIN"},
+		`ALTER ROLE brownie_all_tenants LOGIN`:     {"login", "ALTER ROLE brownie_all_tenants NOLOGIN"},
+		`ALTER ROLE brownie_granter LOGIN`:         {"login", "ALTER ROLE brownie_granter NOLOGIN"},
+		`ALTER ROLE brownie_connect_brownie LOGIN`: {"login", "ALTER ROLE brownie_connect_brownie NOLOGIN"},
+	} {
+		r.exec(t, sql)
+		found := open()
+		if len(found) == 0 {
+			t.Errorf("%s: it was not found", sql)
+		}
+		for _, finding := range found {
+			_, remedy, _ := strings.Cut(finding.Detail, ": ")
+			if finding.Attack == want[0] && strings.HasPrefix(remedy, want[1]) {
+				r.exec(t, remedy)
+				break
+			}
+		}
+		if found := open(); len(found) > 0 {
+			t.Fatalf("%s: after the remedy: %+v", sql, found)
+		}
+	}
+}

@@ -11,9 +11,21 @@ FROM brownie_attackers a JOIN pg_catalog.pg_roles r ON r.rolname = a.role_name
 UNION ALL
 SELECT coalesce(u.rolname, a.role_name), 'set role', a.role_name, u.oid IS NULL,
 	CASE WHEN u.oid IS NULL THEN 'is no member of a role that is above tenants'
-		ELSE format('is a member of %1$I, which %2$s: REVOKE %1$I FROM %3$I', u.rolname, u.reason, a.role_name) END, a.bound
+		ELSE format('is a member of %I, which %s: %s', u.rolname, u.reason, (
+			-- The memberships by which a tenant's role, or a group of such roles, leaves the tenants' groups.
+			SELECT string_agg(format('REVOKE %s FROM %s GRANTED BY %s', m.roleid::regrole, m.member::regrole, m.grantor::regrole), '; '
+				ORDER BY m.member, m.roleid)
+			FROM pg_catalog.pg_auth_members m
+			WHERE (m.member = quote_ident(a.role_name)::regrole OR m.member = ANY (pg_temp.brownie_tenant_groups())
+					AND pg_catalog.pg_has_role(a.role_name, m.member, 'MEMBER'))
+				AND m.roleid <> ALL (pg_temp.brownie_tenant_groups()) AND pg_catalog.pg_has_role(m.roleid, u.oid, 'MEMBER'))) END, a.bound
 FROM brownie_attackers a LEFT JOIN brownie_unconfined u ON u.rolname <> a.role_name AND pg_catalog.pg_has_role(a.role_name, u.oid, 'MEMBER')
 	AND NOT (u.watches AND a.role_name = 'brownie_monitor')
+UNION ALL
+SELECT r.rolname, 'login', r.rolname, false, format('is a role that others are members of, and can log in: ALTER ROLE %I NOLOGIN PASSWORD NULL',
+	r.rolname), false
+FROM pg_catalog.pg_roles r
+WHERE r.rolcanlogin AND (r.oid IN (SELECT oid FROM brownie_groups) OR r.rolname = 'brownie_granter' OR r.rolname LIKE 'brownie\_connect\_%')
 UNION ALL
 SELECT coalesce(o.name, '*'), 'ownership', a.role_name, o.name IS NULL, CASE WHEN o.name IS NULL THEN 'owns none'
 	ELSE format('owns it: REASSIGN OWNED BY %I TO brownie_migrator', a.role_name) END, a.bound
