@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/identity"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -133,8 +134,8 @@ const ownerSQL = `
 // A database or role may have it off, which makes every query fail that a policy would filter, and proves nothing.
 const rowSecuritySQL = `SELECT pg_catalog.set_config('row_security', 'on', true)`
 
-// groupOfTheProof is what a group role is to the proof: "tenant", "service" (confined, but of no tenant), "pooled" or "above"
-// (sees all tenants).
+// groupOfTheProof is what a group role is to the proof: "tenant", "service" (confined, but of no tenant), "pooled", "above"
+// (sees all tenants) or "granter" (hands out the others; there may be none).
 type groupOfTheProof struct {
 	Name  string   `json:"name"`
 	Kind  string   `json:"kind"`
@@ -142,7 +143,9 @@ type groupOfTheProof struct {
 }
 
 func groupsOfTheProof() []groupOfTheProof {
-	groups := []groupOfTheProof{{Name: allTenantsGroup, Kind: "above"}, {Name: pooledGroup, Kind: "pooled"}}
+	groups := []groupOfTheProof{
+		{Name: allTenantsGroup, Kind: "above"}, {Name: pooledGroup, Kind: "pooled"}, {Name: identity.Granter, Kind: "granter"},
+	}
 	for _, level := range Levels {
 		kind := "service"
 		switch {

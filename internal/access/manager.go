@@ -69,14 +69,12 @@ func (s *Store) CheckManager(role, before Role) error {
 		isConnectGroup := strings.HasPrefix(strings.TrimPrefix(group, `"`), connectGroupPrefix)
 		return !slices.Contains(needed, group) && (connects || !isConnectGroup)
 	})
-	if lacking := m.lacking(groups); lacking != nil {
-		return lacking
-	}
-	return nil
+	return m.lacking(groups)
 }
 
-// lacking returns what the login role may not do, if anything; groups are those that it may not hand out, and must.
-func (m manager) lacking(groups []string) *ManagerError {
+// lacking returns a [*ManagerError] when there is something that the login role may not do; groups are those that it may not hand
+// out, and must.
+func (m manager) lacking(groups []string) error {
 	var lacks, grants []string
 	if !m.MayCreate {
 		lacks = append(lacks, "may not create roles")

@@ -7,8 +7,8 @@ CREATE TEMPORARY TABLE brownie_findings (
 	bound boolean NOT NULL DEFAULT false, is_cause boolean NOT NULL DEFAULT true, known boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 
--- The group roles, by what they are to the proof: "tenant", "service" (confined, but of no tenant), "pooled" or "above" (sees
--- all tenants). The tasks are what a role of a tenant must be able to do.
+-- The group roles, by what they are to the proof: "tenant", "service" (confined, but of no tenant), "pooled", "above" (sees
+-- all tenants) or "granter" (hands out the others). The tasks are what a role of a tenant must be able to do.
 CREATE TEMPORARY TABLE brownie_groups ON COMMIT DROP AS
 	SELECT g.name, g.kind, g.tasks, to_regrole(g.name)::oid AS oid
 	FROM jsonb_to_recordset(current_setting('brownie.wanted')::jsonb->'groups') AS g (name text, kind text, tasks text[]);

@@ -6,7 +6,7 @@ DECLARE
 	here oid := (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database());
 BEGIN
 	INSERT INTO brownie_attackers
-		SELECT name, false, 0 FROM brownie_groups WHERE kind <> 'above';
+		SELECT name, false, 0 FROM brownie_groups WHERE kind NOT IN ('above', 'granter');
 	INSERT INTO brownie_attackers
 	WITH bound AS MATERIALIZED (
 		SELECT r.oid, r.rolname, concat_ws(' ', r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolcreatedb, r.rolreplication,

@@ -122,7 +122,7 @@ func roleAttributes() map[string]schema.Attribute {
 				tf.Alternatives(access.LevelNames(func(l access.Level) bool { return l.Direct })) + ", else `true`.",
 		},
 		"connection_limit": schema.Int64Attribute{
-			Optional: true, Computed: true, Validators: tf.AtLeast(-1),
+			Optional: true, Computed: true, Validators: []validator.Int64{tf.AtLeast(-1)},
 			MarkdownDescription: fmt.Sprintf("How many connections the role may have at once, `-1` for any number, which shuts out "+
 				"all others when the role uses it; through PgBouncer only those of the pooler count. Default: `%d` with "+
 				"`organization_id`, else `-1`.",

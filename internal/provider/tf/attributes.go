@@ -64,7 +64,7 @@ func OptionalBool(description string, standard bool) schema.BoolAttribute {
 
 // OptionalInt is a number of a PostgreSQL integer with a minimum and a default, which its description tells.
 func OptionalInt(description string, standard, minimum int64) schema.Int64Attribute {
-	within := AtLeast(minimum)[0]
+	within := AtLeast(minimum)
 	return schema.Int64Attribute{
 		Optional: true, Computed: true, Default: int64default.StaticInt64(standard),
 		Validators:          []validator.Int64{ofIntegers{within}, numberRule{within}},

@@ -26,13 +26,66 @@ type Rule struct{ validator.String }
 // ValidateString refuses nothing.
 func (Rule) ValidateString(context.Context, validator.StringRequest, *validator.StringResponse) {}
 
+func (r Rule) ask(ctx context.Context, at path.Path, value attr.Value) diag.Diagnostics {
+	var answer validator.StringResponse
+	if valuable, ok := value.(basetypes.StringValuable); ok {
+		var text basetypes.StringValue
+		text, answer.Diagnostics = valuable.ToStringValue(ctx)
+		r.String.ValidateString(ctx, validator.StringRequest{Path: at, PathExpression: at.Expression(), ConfigValue: text}, &answer)
+	}
+	return answer.Diagnostics
+}
+
 type numberRule struct{ validator.Int64 }
 
 func (numberRule) ValidateInt64(context.Context, validator.Int64Request, *validator.Int64Response) {}
 
+func (r numberRule) ask(ctx context.Context, at path.Path, value attr.Value) diag.Diagnostics {
+	var answer validator.Int64Response
+	if number, ok := value.(basetypes.Int64Value); ok {
+		r.Int64.ValidateInt64(ctx, validator.Int64Request{Path: at, PathExpression: at.Expression(), ConfigValue: number}, &answer)
+	}
+	return answer.Diagnostics
+}
+
 type setRule struct{ validator.Set }
 
 func (setRule) ValidateSet(context.Context, validator.SetRequest, *validator.SetResponse) {}
+
+func (r setRule) ask(ctx context.Context, at path.Path, value attr.Value) diag.Diagnostics {
+	var answer validator.SetResponse
+	if set, ok := value.(basetypes.SetValue); ok {
+		r.Set.ValidateSet(ctx, validator.SetRequest{Path: at, PathExpression: at.Expression(), ConfigValue: set}, &answer)
+	}
+	return answer.Diagnostics
+}
+
+// rule is a [Rule] of any type.
+type rule interface {
+	ask(ctx context.Context, at path.Path, value attr.Value) diag.Diagnostics
+}
+
+// rulesOf finds the rules of an attribute among its validators.
+func rulesOf(attribute any) []rule {
+	switch a := attribute.(type) {
+	case schema.StringAttribute:
+		return rulesAmong(a.Validators)
+	case schema.Int64Attribute:
+		return rulesAmong(a.Validators)
+	case schema.SetAttribute:
+		return rulesAmong(a.Validators)
+	}
+	return nil
+}
+
+func rulesAmong[V any](validators []V) (rules []rule) {
+	for _, v := range validators {
+		if r, ok := any(v).(rule); ok {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
 
 // RefuseNew asks the rules of a resource's attributes about the values of a plan that are not in the state already.
 func RefuseNew(ctx context.Context, req resource.ModifyPlanRequest, diags *diag.Diagnostics) {
@@ -42,49 +95,16 @@ func RefuseNew(ctx context.Context, req resource.ModifyPlanRequest, diags *diag.
 	}
 	attributes := req.Plan.Schema.GetAttributes()
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if before, was := state[name]; was && composed(before).Equal(composed(plan[name])) {
+		if before, was := state[name]; was && before.Equal(plan[name]) {
 			continue
 		}
-		value, err := attributes[name].GetType().ValueFromTerraform(ctx, config[name])
-		if err == nil { // A configuration holds values of the schema's types.
-			diags.Append(refused(ctx, attributes[name], path.Root(name), value)...)
-		}
-	}
-}
-
-func refused(ctx context.Context, attribute any, at path.Path, value attr.Value) (diags diag.Diagnostics) {
-	where := at.Expression()
-	switch a := attribute.(type) {
-	case schema.StringAttribute:
-		valuable, isText := value.(basetypes.StringValuable)
-		for _, one := range a.Validators {
-			if rule, ok := one.(Rule); ok && isText {
-				text, told := valuable.ToStringValue(ctx)
-				answer := validator.StringResponse{Diagnostics: told}
-				rule.String.ValidateString(ctx, validator.StringRequest{Path: at, PathExpression: where, ConfigValue: text}, &answer)
-				diags.Append(answer.Diagnostics...)
-			}
-		}
-	case schema.Int64Attribute:
-		number, isNumber := value.(basetypes.Int64Value)
-		for _, one := range a.Validators {
-			if rule, ok := one.(numberRule); ok && isNumber {
-				var answer validator.Int64Response
-				rule.Int64.ValidateInt64(ctx, validator.Int64Request{Path: at, PathExpression: where, ConfigValue: number}, &answer)
-				diags.Append(answer.Diagnostics...)
-			}
-		}
-	case schema.SetAttribute:
-		set, isSet := value.(basetypes.SetValue)
-		for _, one := range a.Validators {
-			if rule, ok := one.(setRule); ok && isSet {
-				var answer validator.SetResponse
-				rule.Set.ValidateSet(ctx, validator.SetRequest{Path: at, PathExpression: where, ConfigValue: set}, &answer)
-				diags.Append(answer.Diagnostics...)
+		for _, rule := range rulesOf(attributes[name]) {
+			value, err := attributes[name].GetType().ValueFromTerraform(ctx, config[name])
+			if err == nil { // A configuration holds values of the schema's types.
+				diags.Append(rule.ask(ctx, path.Root(name), value)...)
 			}
 		}
 	}
-	return diags
 }
 
 // ofIntegers asks a validator only about what no PostgreSQL integer can be.

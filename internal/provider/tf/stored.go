@@ -65,8 +65,8 @@ func differences(ctx context.Context, plan tfsdk.Plan, state tfsdk.State, diags 
 	}
 	attributes := state.Schema.GetAttributes()
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
-		if !planned[name].IsFullyKnown() || composed(planned[name]).Equal(composed(stored[name])) {
-			continue
+		if !planned[name].IsFullyKnown() || planned[name].Equal(stored[name]) || planned[name].Equal(composed(stored[name])) {
+			continue // What Terraform planned is composed already.
 		}
 		was, err := attributes[name].GetType().ValueFromTerraform(ctx, planned[name])
 		is, errIs := attributes[name].GetType().ValueFromTerraform(ctx, stored[name])

@@ -130,6 +130,4 @@ var (
 var DisplayName = []validator.String{Rule{NotBlank}, stringvalidator.UTF8LengthAtMost(255)}
 
 // AtLeast bounds a number that is stored in a PostgreSQL integer.
-func AtLeast(minimum int64) []validator.Int64 {
-	return []validator.Int64{int64validator.Between(minimum, math.MaxInt32)}
-}
+func AtLeast(minimum int64) validator.Int64 { return int64validator.Between(minimum, math.MaxInt32) }
