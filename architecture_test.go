@@ -29,6 +29,8 @@ var arrows = map[string]string{
 	"pki":                      "problem",
 	"crl":                      "postgres problem",
 	"cmd/brownie-crl":          "crl postgres",
+	"leader":                   "",
+	"cmd/brownie-leader":       "leader",
 	"postgres":                 "problem",
 	"devstack":                 "identity postgres modules/postgres-auth",
 	"devstack/cmd/devstack":    "devstack",
@@ -48,6 +50,7 @@ var arrows = map[string]string{
 var arrowsOfTests = map[string]string{
 	"provider":         "access migrate tenancy",
 	"cmd/brownie-crl":  "access pki postgres",
+	"modules/e2e":      "postgres",
 	"provider/migrate": "migrations",
 }
 
@@ -59,7 +62,7 @@ var owners = map[string]string{
 	"github.com/hashicorp/vault":                                     "pki devstack",
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates
 	"github.com/jackc/pgx/v5": "postgres tenancy access migrate devstack bench provider/acctest examples " +
-		"modules/postgres-ha/e2e",
+		"modules/e2e",
 	"github.com/jackc/pgx/v5/pgxpool": "postgres", // so that max_connections holds
 	"database/sql":                    "",
 	"testing":                         "devstack/testdb devstack/testvault provider/acctest bench",

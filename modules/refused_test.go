@@ -20,6 +20,7 @@ type value struct{ variable, hcl, words string }
 var values = map[string][]value{
 	"postgres-auth": slices.Concat(tlsValues, serverValues, poolerValues),
 	"postgres-ha":   highlyAvailableValues,
+	"pgbouncer":     pooledValues,
 	"vault-pki":     slices.Concat(authorityValues, clientValues, serverCertificateValues, accessValues),
 }
 

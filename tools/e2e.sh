@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs modules/postgres-ha on a real Kubernetes cluster, injects faults, and looks for every acknowledged row. Called by
-# `make e2e`. FAULT=<name> runs one part: Chart, Install, Switchover, Kill, Delete, Evict, Freeze, Alone, Quorum, Reload, Revocation,
-# Module. RUNS=<n> repeats a fault.
+# Installs modules/postgres-ha and modules/pgbouncer on a real Kubernetes cluster, injects faults, and looks for every acknowledged
+# row. Called by `make e2e`. FAULT=<name> runs one part: Chart, Install, Switchover, Kill, Delete, Evict, Freeze, Pooler, Alone, Quorum,
+# Reload, Revocation, Module. RUNS=<n> repeats a fault.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and
-# E2E_TAG name those of images/postgres, images/brownie-crl and modules/postgres-ha/e2e/ledger. Without KUBECONFIG, a cluster that
+# E2E_TAG name those of images/ and of modules/e2e/ledger. Without KUBECONFIG, a cluster that
 # may stand ready beside the checkout is brought up, and the images are built for it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,14 +22,19 @@ if [[ -z ${KUBECONFIG:-} ]]; then
 	work=$(mktemp -d -p /var/tmp)
 	trap 'rm -rf "$work"' EXIT
 	echo '==> Images'
-	for program in brownie-crl ledger; do
+	image() { # image NAME FOLDER
+		"$kube/build" "$E2E_IMAGES/$1:$E2E_TAG" "$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+	}
+	for program in brownie-crl brownie-leader; do
 		mkdir "$work/$program"
+		CGO_ENABLED=0 go build -trimpath -o "$work/$program/$program" "./cmd/$program"
+		cp "images/$program/Dockerfile" "$work/$program/"
+		image $program "$work/$program"
 	done
-	CGO_ENABLED=0 go build -trimpath -o "$work/brownie-crl/brownie-crl" ./cmd/brownie-crl
-	CGO_ENABLED=0 go build -trimpath -o "$work/ledger/ledger" ./modules/postgres-ha/e2e/ledger
-	cp images/brownie-crl/Dockerfile "$work/brownie-crl/"
-	"$kube/build" $E2E_IMAGES/postgres:$E2E_TAG images/postgres >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-	"$kube/build" $E2E_IMAGES/brownie-crl:$E2E_TAG "$work/brownie-crl" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+	image postgres images/postgres
+	image pgbouncer images/pgbouncer
+	mkdir "$work/ledger"
+	CGO_ENABLED=0 go build -trimpath -o "$work/ledger/ledger" ./modules/e2e/ledger
 	"$kube/image" $E2E_IMAGES/ledger:$E2E_TAG "$work/ledger" --entrypoint /ledger --user 10001 >"$work/log" 2>&1 ||
 		{ cat "$work/log" >&2; exit 1; }
 elif [[ -z ${E2E_IMAGES:-} || -z ${E2E_TAG:-} ]]; then
@@ -47,4 +52,4 @@ if [[ ! -x $HELM ]]; then
 fi
 
 echo '==> Tests'
-go test -tags=e2e -count=1 -timeout=30m -v -run "^Test${FAULT:-}" ./modules/postgres-ha/e2e
+go test -tags=e2e -count=1 -timeout=30m -v -run "^Test${FAULT:-}" ./modules/e2e

@@ -11,10 +11,11 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // File is a file of revocation lists that a server reads, such as PostgreSQL's ssl_crl_file.
@@ -60,7 +61,7 @@ func (f *File) Refresh(ctx context.Context) (lists []List, changed bool, err err
 	if bytes.Equal(wanted.Bytes(), text) {
 		return lists, false, nil
 	}
-	if err := replaceFile(f.Path, wanted.Bytes()); err != nil {
+	if err := renameio.WriteFile(f.Path, wanted.Bytes(), 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
 		return before, false, err
 	}
 	return lists, true, nil
@@ -310,22 +311,4 @@ func (f *File) read(ctx context.Context, source string) ([]byte, error) {
 		err = fmt.Errorf("%s has more than %d bytes", source, maxFetched)
 	}
 	return text, err
-}
-
-// replaceFile puts a file in another one's place at once, so that nobody reads half of it. The server must be able to read it;
-// it holds nothing secret.
-func replaceFile(path string, text []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".crl-")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(text)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
 }

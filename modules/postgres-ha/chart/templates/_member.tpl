@@ -25,7 +25,7 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: {{ .name }}
-  labels: {{ include "postgres-ha.selector" .root | nindent 4 }}
+  labels: {{ include "brownie.selector" .root | nindent 4 }}
 spec:
   accessModes: [ReadWriteOnce]
   {{- with .volume.storageClass }}
@@ -36,36 +36,10 @@ spec:
       storage: {{ .volume.size }}
 {{- end }}
 
-{{/* Members go to different hosts and zones. */}}
-{{- define "postgres-ha.spread" -}}
-{{- $members := include "postgres-ha.members" . -}}
-{{- $host := dict
-  "topologyKey" "kubernetes.io/hostname"
-  "labelSelector" (dict "matchLabels" (fromYaml $members))
--}}
-{{- if eq .Values.spread.host "required" }}
-affinity:
-  podAntiAffinity:
-    requiredDuringSchedulingIgnoredDuringExecution: {{ list $host | toJson }}
-{{- else if eq .Values.spread.host "preferred" }}
-affinity:
-  podAntiAffinity:
-    preferredDuringSchedulingIgnoredDuringExecution: {{ list (dict "weight" 100 "podAffinityTerm" $host) | toJson }}
-{{- end }}
-{{- if ne .Values.spread.zone "none" }}
-topologySpreadConstraints:
-  - maxSkew: 1
-    topologyKey: topology.kubernetes.io/zone
-    whenUnsatisfiable: {{ eq .Values.spread.zone "required" | ternary "DoNotSchedule" "ScheduleAnyway" }}
-    labelSelector:
-      matchLabels: {{ $members | nindent 8 }}
-{{- end }}
-{{- end }}
-
 {{/* Refreshes the lists from before the server's start on. The server refuses to start without one, so that it waits for the first. */}}
 {{- define "postgres-ha.crl" -}}
 - name: brownie-crl
-  image: {{ include "postgres-ha.image" .Values.crl.image }}
+  image: {{ include "brownie.image" .Values.crl.image }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   restartPolicy: Always
   args:
@@ -93,7 +67,7 @@ topologySpreadConstraints:
     - { name: PGUSER, value: brownie-crl }
   ports:
     - { name: crl-metrics, containerPort: 9644 }
-  securityContext: {{ include "postgres-ha.containerSecurity" . | nindent 4 }}
+  securityContext: {{ include "brownie.containerSecurity" . | nindent 4 }}
   resources:
     requests: { cpu: 10m, memory: 16Mi }
     limits: { memory: 64Mi }
@@ -105,10 +79,10 @@ topologySpreadConstraints:
     - { name: list-authorities, mountPath: /tls/lists, readOnly: true }
     {{- end }}
 - name: first-list
-  image: {{ include "postgres-ha.image" .Values.image }}
+  image: {{ include "brownie.image" .Values.image }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [sh, -c, "until [ -s /var/lib/postgresql/crl/crl.pem ]; do sleep 1; done"]
-  securityContext: {{ include "postgres-ha.containerSecurity" . | nindent 4 }}
+  securityContext: {{ include "brownie.containerSecurity" . | nindent 4 }}
   resources:
     requests: { cpu: 10m, memory: 16Mi }
     limits: { memory: 64Mi }

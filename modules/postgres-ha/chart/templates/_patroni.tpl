@@ -68,13 +68,13 @@ sslkey: /tls/{{ . }}/tls.key
 {{- end }}
 
 {{- define "postgres-ha.patroni" -}}
-scope: {{ include "postgres-ha.name" . }}
+scope: {{ include "brownie.name" . }}
 kubernetes:
   namespace: {{ .Release.Namespace }}
   use_endpoints: false
   scope_label: cluster-name
   role_label: role
-  labels: {{ include "postgres-ha.selector" . | nindent 4 }}
+  labels: {{ include "brownie.selector" . | nindent 4 }}
 restapi:
   listen: "*:8008"
   verify_client: required

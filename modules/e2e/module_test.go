@@ -16,7 +16,7 @@ func TestModule(t *testing.T) {
 	removeNamespace(t)
 	folder := t.TempDir()
 	// A module that refers to one beside it is copied with it.
-	if err := os.CopyFS(filepath.Join(folder, "modules"), os.DirFS("../..")); err != nil {
+	if err := os.CopyFS(filepath.Join(folder, "modules"), os.DirFS("..")); err != nil {
 		t.Fatal(err)
 	}
 	write := func(name, text string) {
@@ -99,12 +99,12 @@ output "hosts" {
 	helm(t, "test", release, "--timeout=1m")
 
 	t.Run("the release goes, the data stay", func(t *testing.T) {
-		mustAsk(t, leader(t), "brownie_metadata", "CREATE TABLE public.kept ()")
+		mustAsk(t, leader(t), database, "CREATE TABLE public.kept ()")
 		helm(t, "uninstall", release, "--wait")
 		if _, err := terraform("apply", "-input=false", "-no-color", "-auto-approve"); err != nil {
 			t.Fatal(err)
 		}
-		mustAsk(t, leader(t), "brownie_metadata", "SELECT FROM public.kept")
+		mustAsk(t, leader(t), database, "SELECT FROM public.kept")
 	})
 	if _, err := terraform("destroy", "-input=false", "-no-color", "-auto-approve"); err != nil {
 		t.Error(err)

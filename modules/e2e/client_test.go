@@ -12,7 +12,7 @@ import (
 
 // admitted are labels of pods that may connect; strangers are others, whom nothing keeps from trying.
 var (
-	admitted = object{"e2e": "client", "brownie.dev/postgres-client": "true"}
+	admitted = object{"e2e": "client", "brownie.dev/postgres-client": "true", "brownie.dev/pooler-client": "true"}
 	stranger = object{"e2e": "client"}
 )
 
@@ -26,16 +26,20 @@ var (
 	}
 )
 
-// connection is how the writer logs in through a Service.
-func connection(service string) string {
-	return fmt.Sprintf("host=%s-%s.%s.svc dbname=brownie_metadata user=%s connect_timeout=2 sslmode=verify-full sslrootcert=/tls/ca.crt "+
-		"sslcert=/tls/tls.crt sslkey=/tls/tls.key", release, service, namespace, writer)
+// direct and pooled are how the writer logs in.
+func direct(service string) string { return connection(release+"-"+service, 5432, database) }
+
+func pooled(database string) string { return connection(pooler, 6432, database) }
+
+func connection(service string, port int, database string) string {
+	return fmt.Sprintf("host=%s.%s.svc port=%d dbname=%s user=%s connect_timeout=2 sslmode=verify-full sslrootcert=/tls/ca.crt "+
+		"sslcert=/tls/tls.crt sslkey=/tls/tls.key", service, namespace, port, database, writer)
 }
 
-// selectOne tries again for a while when nobody answers: a new pod's address takes a moment to get into the network's rules.
-const selectOne = `
+// askUntilAnswered tries again for a while when nobody answers: a new pod's address takes a moment to get into the network's rules.
+const askUntilAnswered = `
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
-		if answer=$(psql -XAt -c 'SELECT 1' "$1" 2>&1); then break; fi
+		if answer=$(psql -XAt -c "$2" "$1" 2>&1); then break; fi
 		case $answer in *'Connection refused'* | *'timeout expired'*) sleep 1 ;; *) break ;; esac
 	done
 	echo "$answer"`
@@ -50,11 +54,11 @@ func startClient(t *testing.T, name, program, login string, labels object, argum
 		"securityContext": containerSecurity,
 	}
 	if program == "postgres" {
-		container["command"] = []string{"sh", "-c", selectOne, "sh"}
+		container["command"] = []string{"sh", "-c", askUntilAnswered, "sh"}
 	}
 	egress := []object{
 		{"ports": []object{{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}}},
-		{"ports": []object{{"port": 5432, "protocol": "TCP"}}},
+		{"ports": []object{{"port": 5432, "protocol": "TCP"}, {"port": 6432, "protocol": "TCP"}}},
 	}
 	apply(t, object{
 		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": object{"name": "clients"},
@@ -73,10 +77,10 @@ func startClient(t *testing.T, name, program, login string, labels object, argum
 	t.Cleanup(func() { _, _ = kubectl(context.Background(), "delete", "pod", name, "--wait=false") })
 }
 
-// login tries to log in from a pod, and returns what the client was told: 1, or why not.
-func login(t *testing.T, name, secret string, labels object) string {
+// login asks with the certificate of a Secret, from a pod, and returns what the client was told: the answer, or why there is none.
+func login(t *testing.T, name, secret string, labels object, connection, sql string) string {
 	t.Helper()
-	startClient(t, name, "postgres", secret, labels, connection("any"))
+	startClient(t, name, "postgres", secret, labels, connection, sql)
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		phase, err := kubectl(ctx, "get", "pod", name, "--output=jsonpath={.status.phase}")
 		if err == nil && phase != "Succeeded" && phase != "Failed" {

@@ -36,7 +36,7 @@ func TestAlone(t *testing.T) {
 		}
 		return nil
 	})
-	if got := mustAsk(t, first, "brownie_metadata", "SELECT count(*) >= 0 FROM public.ledger"); got != "t" {
+	if got := mustAsk(t, first, database, "SELECT count(*) >= 0 FROM public.ledger"); got != "t" {
 		t.Errorf("a read is answered with %q", got)
 	}
 	mustKubectl(t, "scale", "statefulset", release, fmt.Sprintf("--replicas=%d", instances))

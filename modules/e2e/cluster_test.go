@@ -1,6 +1,6 @@
 //go:build e2e
 
-// Package e2e_test installs the chart on a real Kubernetes cluster, injects faults, and looks for every acknowledged row.
+// Package e2e_test installs the charts on a real Kubernetes cluster, injects faults, and looks for every acknowledged row.
 // tools/e2e.sh runs it.
 package e2e_test
 
@@ -20,6 +20,8 @@ import (
 const (
 	namespace = "brownie-e2e"
 	release   = "pg"
+	pooler    = "pool"
+	database  = "brownie_metadata"
 	domain    = release + "-members." + namespace + ".svc"
 	// instances is how many members the tests run.
 	instances = 3

@@ -3,20 +3,28 @@
 package e2e_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-const writer = "e2e-writer"
+const (
+	writer        = "e2e-writer"
+	administrator = "brownie-terraform"
+)
 
 // TestInstall installs the chart from nothing, and checks what it promises of access.
 func TestInstall(t *testing.T) {
@@ -68,11 +76,14 @@ func TestInstall(t *testing.T) {
 		}
 	})
 	t.Run("the network", func(t *testing.T) {
-		if got := login(t, "admitted", "writer", admitted); got != "1" {
-			t.Errorf("a pod with the label is told %q", got)
-		}
-		if got := login(t, "stranger", "writer", stranger); !strings.Contains(got, "refused") && !strings.Contains(got, "timeout expired") {
-			t.Errorf("a pod without the label is told %q", got)
+		for _, way := range []string{direct("any"), pooled(database)} {
+			if got := login(t, "admitted", "writer", admitted, way, "SELECT session_user"); got != writer {
+				t.Errorf("a pod with the label is told %q", got)
+			}
+			got := login(t, "stranger", "writer", stranger, way, "SELECT 1")
+			if !strings.Contains(got, "refused") && !strings.Contains(got, "timeout expired") {
+				t.Errorf("a pod without the label is told %q", got)
+			}
 		}
 	})
 	t.Run("the service account", func(t *testing.T) {
@@ -86,7 +97,7 @@ func TestInstall(t *testing.T) {
 	})
 }
 
-// install makes a namespace that admits restricted pods only, with these objects and the release.
+// install makes a namespace that admits restricted pods only, with these objects, the cluster, and the pooler in front of it.
 func install(t *testing.T, values object, objects ...object) {
 	t.Helper()
 	removeNamespace(t)
@@ -95,13 +106,64 @@ func install(t *testing.T, values object, objects ...object) {
 	}})
 	apply(t, objects...)
 	start := time.Now()
-	helm(t, "install", release, "../chart", "--values="+file(t, values), "--wait", "--timeout=4m")
+	helm(t, "install", release, "../postgres-ha/chart", "--values="+file(t, values), "--wait", "--timeout=4m")
 	t.Logf("installed in %.1f s", time.Since(start).Seconds())
-	admin := leader(t)
+	first := leader(t)
 	t.Logf("whole after %.1f s", time.Since(start).Seconds())
-	mustAsk(t, admin, "brownie_metadata", `CREATE ROLE "`+writer+`" LOGIN;
+	migrate(t, first)
+	mustAsk(t, first, database, `CREATE ROLE pgbouncer LOGIN IN ROLE brownie_pooler;
+		CREATE ROLE "`+writer+`" LOGIN IN ROLE brownie_pooled;
 		CREATE TABLE public.ledger (run text, client int, n bigint, PRIMARY KEY (run, client, n));
+		GRANT CONNECT ON DATABASE `+database+` TO pgbouncer, "`+writer+`";
 		GRANT SELECT, INSERT ON public.ledger TO "`+writer+`"`)
+	start = time.Now()
+	helm(t, "install", pooler, "../pgbouncer/chart", "--values="+file(t, poolerValues(t)), "--wait", "--timeout=2m")
+	t.Logf("the pooler was installed in %.1f s", time.Since(start).Seconds())
+}
+
+// installOnce installs a cluster of another kind for one test: the others want the usual one.
+func installOnce(t *testing.T, values object) {
+	t.Helper()
+	install(t, values, secrets(t)...)
+	t.Cleanup(func() {
+		_, _ = attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "uninstall", pooler, release)
+	})
+}
+
+// migrate gives the database its schema, as the role that the first start made, through a tunnel.
+func migrate(t *testing.T, leader string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	tunnel := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "port-forward", "pod/"+leader, ":5432")
+	output, err := tunnel.StdoutPipe()
+	if err == nil {
+		err = tunnel.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = tunnel.Wait()
+	}()
+	config := postgres.Config{Host: "localhost", Database: database, Username: administrator, SSLMode: "verify-full"}
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err == nil {
+		_, err = fmt.Sscanf(line, "Forwarding from 127.0.0.1:%d ", &config.Port)
+	}
+	if err != nil {
+		t.Fatalf("no tunnel to %s: %q %s", leader, line, err)
+	}
+	for key, field := range map[string]*string{"ca.crt": &config.SSLRootCert, "tls.crt": &config.SSLCert, "tls.key": &config.SSLKey} {
+		encoded := mustKubectl(t, "get", "secret", "administrator", "--output=jsonpath={.data."+strings.ReplaceAll(key, ".", `\.`)+"}")
+		text, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*field = string(text)
+	}
+	testdb.Migrate(t, config)
 }
 
 // removeNamespace removes what another test left, without waiting for pods to end politely.
@@ -139,6 +201,15 @@ func values(t *testing.T) object {
 	}
 }
 
+func poolerValues(t *testing.T) object {
+	t.Helper()
+	return object{
+		"cluster": object{"name": release}, "image": image(t, "pgbouncer"), "leader": object{"image": image(t, "brownie-leader")},
+		"certificates": object{"server": object{"secret": "pooler-server"}, "client": object{"secret": "pooler-client"}},
+		"resources":    object{"requests": object{"cpu": "50m", "memory": "32Mi"}},
+	}
+}
+
 // image is one of those that tools/e2e.sh has made.
 func image(t *testing.T, name string) object {
 	t.Helper()
@@ -165,19 +236,22 @@ func secrets(t *testing.T) []object {
 	return secretsOf(t, authority(t), authority(t))
 }
 
-func secretsOf(t *testing.T, database, api *devstack.Authority) []object {
+func secretsOf(t *testing.T, clients, api *devstack.Authority) []object {
 	t.Helper()
 	server := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	names := []string{"*." + domain}
+	names := []string{"*." + domain, "localhost"} // the end of a tunnel
 	for _, service := range []string{"primary", "replicas", "any"} {
 		names = append(names, fmt.Sprintf("%s-%s.%s.svc", release, service, namespace))
 	}
 	return []object{
-		secret(t, "server", database, release, names, server),
-		secret(t, "replication", database, "replicator", nil, client),
-		secret(t, "rewind", database, "rewind", nil, client),
-		secret(t, "writer", database, writer, nil, client),
+		secret(t, "server", clients, release, names, server),
+		secret(t, "replication", clients, "replicator", nil, client),
+		secret(t, "rewind", clients, "rewind", nil, client),
+		secret(t, "writer", clients, writer, nil, client),
+		secret(t, "administrator", clients, administrator, nil, client),
+		secret(t, "pooler-server", clients, pooler, []string{pooler + "." + namespace + ".svc"}, server),
+		secret(t, "pooler-client", clients, "pgbouncer", nil, client),
 		secret(t, "api", api, "api", []string{"*." + domain}, append(client, server...)),
 	}
 }
@@ -208,7 +282,8 @@ func secret(t *testing.T, name string, by *devstack.Authority, common string, na
 // installed makes sure that there is a whole cluster, and returns its leader.
 func installed(t *testing.T) string {
 	t.Helper()
-	if _, err := attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "status", release); err != nil {
+	// The pooler comes last.
+	if _, err := attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "status", pooler); err != nil {
 		install(t, values(t), secrets(t)...)
 	}
 	return leader(t)

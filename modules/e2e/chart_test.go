@@ -1,0 +1,69 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestChart renders the charts with values of each kind; it needs no cluster.
+func TestChart(t *testing.T) {
+	renders(t, "postgres-ha", "StatefulSet", values(t), map[string]string{
+		"instances=5":                       "",
+		"postgresql.parameters.work_mem=5M": "",
+		"wal.enabled=true,spread.host=required,spread.zone=none":     "",
+		"crl.enabled=true,crl.lists={http://lists.example/ca.crl}":   "",
+		"certificates.issuer.name=vault,certificates.server.secret=": "",
+		"networkPolicy.clients[0].cidr=10.0.0.0/8":                   "",
+		"colour=red":                                          "additional properties 'colour' not allowed",
+		"storage.colour=red":                                  "additional properties 'colour' not allowed",
+		"synchronous.mode=maybe":                              "value must be one of 'on', 'quorum', 'off'",
+		"instances=1":                                         "synchronous.replicas must be less than instances",
+		"patroni.retryTimeout=10":                             "patroni.ttl must be at least",
+		"postgresql.parameters.fsync=off":                     "invalid propertyName 'fsync'",
+		"crl.enabled=true":                                    "/crl",
+		"image.digest=sha1:0":                                 "/image/digest",
+		"certificates.api.secret=":                            "certificates.api: name a Secret, or an issuer",
+		"networkPolicy.clients[0].podLabels=x":                "/networkPolicy/clients/0/podLabels",
+		"fullnameOverride=" + strings.Repeat("a", 41):         "/fullnameOverride",
+		"postgresql.parameters.ssl_ca_file=/etc/passwd":       "invalid propertyName 'ssl_ca_file'",
+		"bootstrap.administrator=postgres":                    "/bootstrap/administrator",
+		"certificates.authorities.configMap=cm,instances=two": "/instances",
+	})
+	renders(t, "pgbouncer", "Deployment", poolerValues(t), map[string]string{
+		"instances=3": "",
+		"autoscaling.maximum=4,outside.enabled=true,outside.cidrs={192.0.2.0/24}": "",
+		"networkPolicy.clients=null":                        "",
+		"certificates.issuer.name=vault":                    "",
+		"settings.default_pool_size=40":                     "",
+		"colour=red":                                        "additional properties 'colour' not allowed",
+		"leader.colour=red":                                 "additional properties 'colour' not allowed",
+		"autoscaling.maximum=1":                             "autoscaling.maximum must be at least instances",
+		"outside.enabled=true":                              "/outside/cidrs",
+		"outside.cidrs={everybody}":                         "/outside/cidrs/0",
+		"settings.auth_type=trust":                          "invalid propertyName 'auth_type'",
+		"settings.admin_users=me":                           "invalid propertyName 'admin_users'",
+		"certificates.client.secret=":                       "certificates.client: name a Secret, or an issuer",
+		"fullnameOverride=" + strings.Repeat("a", 41):       "/fullnameOverride",
+		"leader.maxLagBytes=-1":                             "/leader/maxLagBytes",
+		"cluster.name=A":                                    "/cluster/name",
+		"networkPolicy.clients[0].podLabels=x":              "/networkPolicy/clients/0/podLabels",
+		"image.tag=,leader.image.digest=" + "sha256:" + "00": "/leader/image/digest",
+	})
+}
+
+// renders gives a chart further values, each with words of what refuses them, or none.
+func renders(t *testing.T, chart, kind string, values object, cases map[string]string) {
+	t.Helper()
+	for set, words := range cases {
+		output, err := attempt(t.Context(), "", setting(t, "HELM"), "template", release, "../"+chart+"/chart", "--kube-version=1.33.0",
+			"--values="+file(t, values), "--set="+set)
+		switch {
+		case words == "" && (err != nil || !strings.Contains(output, "kind: "+kind)):
+			t.Errorf("%s: %s: %v", chart, set, err)
+		case words != "" && (err == nil || !strings.Contains(err.Error(), words)):
+			t.Errorf("%s: %s: want %q, got %v", chart, set, words, err)
+		}
+	}
+}

@@ -1,0 +1,365 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// report is what the ledger's program tells.
+type report struct {
+	Gaps         []float64
+	Acknowledged int
+	Lost         int
+	Extra        int
+	Failures     map[string]int
+}
+
+func (r report) worst() float64 { return slices.Max(r.Gaps) }
+
+// runs is how often a fault is repeated.
+func runs(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("RUNS"))
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+// fault is something that happens while clients write.
+type fault struct {
+	// what it is, for the table of results.
+	what string
+	// tooLong is which gap fails the test, in seconds.
+	tooLong float64
+	// lasts is how long clients write. Default: 15 s.
+	lasts  time.Duration
+	inject func(t *testing.T, leader string)
+	// expect judges who leads before and afterwards. Default: it does not matter.
+	expect func(before, after string) error
+}
+
+func TestSwitchover(t *testing.T) {
+	fault{what: "planned switchover, strict", tooLong: 5, inject: switchover, expect: moved}.run(t)
+}
+
+// TestSwitchoverNotStrict moves a leader that may acknowledge alone.
+func TestSwitchoverNotStrict(t *testing.T) {
+	with := values(t)
+	with["synchronous"] = object{"strict": false}
+	installOnce(t, with)
+	fault{what: "planned switchover, not strict", tooLong: 3, inject: switchover, expect: moved}.run(t)
+}
+
+func switchover(t *testing.T, leader string) {
+	t.Helper()
+	if _, err := inMember(t.Context(), leader, "patronictl", "switchover", release, "--leader", leader, "--force"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKill(t *testing.T) {
+	fault{what: "PostgreSQL of the leader killed (kill -9)", tooLong: 3, inject: kill, expect: moved}.run(t)
+}
+
+// TestDoubleKill kills the new leader, too.
+func TestDoubleKill(t *testing.T) {
+	fault{what: "the same, and the new leader 1.5 s after it was made", tooLong: 5, inject: func(t *testing.T, leader string) {
+		t.Helper()
+		kill(t, leader)
+		next := leader
+		eventually(t, 30*time.Second, func(ctx context.Context) error {
+			var err error
+			if next, err = kubectl(ctx, "get", "configmap", release+"-leader", "--output=jsonpath={.metadata.annotations.leader}"); err == nil &&
+				(next == leader || next == "") {
+				err = errors.New("nobody else leads")
+			}
+			return err
+		})
+		time.Sleep(1500 * time.Millisecond)
+		kill(t, next)
+	}}.run(t)
+}
+
+// TestQuorum kills a leader for whose writes any replica's word is enough, and whose log has a volume of its own.
+func TestQuorum(t *testing.T) {
+	with := values(t)
+	with["synchronous"] = object{"mode": "quorum"}
+	with["wal"] = object{"enabled": true, "size": "1Gi"}
+	installOnce(t, with)
+	first := leader(t)
+	for _, name := range append(others(first), first) {
+		got, err := inMember(t.Context(), name, "readlink", "/var/lib/postgresql/data/pg_wal")
+		if err != nil || got != "/var/lib/postgresql-wal/pg_wal" {
+			t.Errorf("%s: the log is in %q: %v", name, got, err)
+		}
+	}
+	if got := mustAsk(t, first, "postgres", "SHOW synchronous_standby_names"); !strings.HasPrefix(got, "ANY 1 (") {
+		t.Errorf("the synchronous standbys are %q", got)
+	}
+	fault{what: "PostgreSQL of the leader killed, with mode quorum", tooLong: 5, inject: kill, expect: moved}.run(t)
+}
+
+func kill(t *testing.T, leader string) {
+	t.Helper()
+	if _, err := inMember(t.Context(), leader, "sh", "-c", "kill -9 $(head -n 1 $PGDATA/postmaster.pid)"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	fault{what: "leader's pod deleted", tooLong: 4, inject: func(t *testing.T, leader string) {
+		t.Helper()
+		mustKubectl(t, "delete", "pod", leader, "--wait=false")
+	}, expect: moved}.run(t)
+}
+
+// TestForceDelete takes the pod's object away at once. Its successor of the same name may take its own lock again.
+func TestForceDelete(t *testing.T) {
+	fault{what: "leader's pod deleted by force", tooLong: 4, inject: func(t *testing.T, leader string) {
+		t.Helper()
+		mustKubectl(t, "delete", "pod", leader, "--force", "--grace-period=0", "--wait=false")
+	}}.run(t)
+}
+
+// TestEvict drains the leader's node, as far as it concerns the members.
+func TestEvict(t *testing.T) {
+	fault{what: "leader's pod evicted, as a drain does", tooLong: 4, inject: func(t *testing.T, leader string) {
+		t.Helper()
+		if err := evict(t.Context(), leader); err != nil {
+			t.Fatal(err)
+		}
+		if err := evict(t.Context(), others(leader)[0]); err == nil || !strings.Contains(err.Error(), "disruption budget") {
+			t.Errorf("a second member may be evicted at the same time: %v", err)
+		}
+	}, expect: moved}.run(t)
+}
+
+// TestFreeze stops all processes of the leader but process 1, which cannot be stopped from inside.
+func TestFreeze(t *testing.T) {
+	// Most of it is the kubelet, which has to see three failures and to restart the container.
+	fault{what: "all processes of the leader stopped (SIGSTOP)", tooLong: 12, lasts: 25 * time.Second, inject: func(t *testing.T, leader string) {
+		t.Helper()
+		// The command's own end is not seen when the shell is stopped, too.
+		_, _ = kubectl(t.Context(), "exec", leader, "--container=postgres", "--", "sh", "-c", "kill -STOP -1")
+	}}.run(t)
+}
+
+// TestRolling replaces all pods, one by one.
+func TestRolling(t *testing.T) {
+	fault{what: "rolling update of the StatefulSet", tooLong: 4, lasts: 90 * time.Second, inject: func(t *testing.T, _ string) {
+		t.Helper()
+		mustKubectl(t, "rollout", "restart", "statefulset", release)
+		mustKubectl(t, "rollout", "status", "statefulset", release, "--timeout=3m")
+	}}.run(t)
+}
+
+// TestStandby kills the replica whose word writes wait for.
+func TestStandby(t *testing.T) {
+	fault{what: "synchronous standby killed", tooLong: 5, inject: func(t *testing.T, leader string) {
+		t.Helper()
+		kill(t, replica(t, "Sync Standby"))
+		_ = leader
+	}, expect: stayed}.run(t)
+}
+
+func TestReplica(t *testing.T) {
+	fault{what: "other replica killed", tooLong: 2, inject: func(t *testing.T, _ string) {
+		t.Helper()
+		kill(t, replica(t, "Replica"))
+	}, expect: stayed}.run(t)
+}
+
+func replica(t *testing.T, role string) string {
+	t.Helper()
+	found, err := members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := slices.IndexFunc(found, func(m member) bool { return m.Role == role })
+	if n < 0 {
+		t.Fatalf("nobody is %s: %v", role, found)
+	}
+	return found[n].Member
+}
+
+// TestAllKilled ends every member at once.
+func TestAllKilled(t *testing.T) {
+	fault{what: "all members killed at once", tooLong: 60, lasts: 75 * time.Second, inject: func(t *testing.T, leader string) {
+		t.Helper()
+		mustKubectl(t, append([]string{"delete", "pod", "--force", "--grace-period=0", "--wait=false", leader}, others(leader)...)...)
+	}}.run(t)
+}
+
+// TestLock deletes what says who leads.
+func TestLock(t *testing.T) {
+	fault{what: "leader's ConfigMap deleted", tooLong: 3, inject: func(t *testing.T, _ string) {
+		t.Helper()
+		mustKubectl(t, "delete", "configmap", release+"-leader")
+	}}.run(t)
+}
+
+// TestForbidden has the API server refuse the members and the poolers for half a minute.
+func TestForbidden(t *testing.T) {
+	fault{what: "API server answers 403 for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
+		t.Helper()
+		for _, name := range []string{release, pooler} {
+			binding := mustKubectl(t, "get", "rolebinding", name, "--output=json")
+			mustKubectl(t, "delete", "rolebinding", name)
+			defer func() {
+				if _, err := attempt(context.Background(), binding, "kubectl", "--namespace", namespace, "create", "--filename=-"); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		time.Sleep(30 * time.Second)
+	}, expect: stayed}.run(t)
+}
+
+// TestNoNames takes the cluster's DNS away for half a minute.
+func TestNoNames(t *testing.T) {
+	scale := func(ctx context.Context, replicas int) {
+		if _, err := attempt(ctx, "", "kubectl", "--namespace=kube-system", "scale", "deployment/coredns", fmt.Sprintf("--replicas=%d", replicas)); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { scale(context.Background(), 1) })
+	fault{what: "DNS gone for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
+		t.Helper()
+		scale(t.Context(), 0)
+		time.Sleep(30 * time.Second)
+		scale(t.Context(), 1)
+	}, expect: stayed}.run(t)
+}
+
+func evict(ctx context.Context, pod string) error {
+	text, err := json.Marshal(object{
+		"apiVersion": "policy/v1", "kind": "Eviction", "metadata": object{"name": pod, "namespace": namespace},
+	})
+	if err == nil {
+		_, err = attempt(ctx, string(text), "kubectl", "create", "--raw",
+			"/api/v1/namespaces/"+namespace+"/pods/"+pod+"/eviction", "--filename=-")
+	}
+	return err
+}
+
+// moved says that another member leads.
+func moved(before, after string) error {
+	if before == after {
+		return fmt.Errorf("%s leads still", after)
+	}
+	return nil
+}
+
+// stayed says that the same member leads.
+func stayed(before, after string) error {
+	if before != after {
+		return fmt.Errorf("the leader moved from %s to %s", before, after)
+	}
+	return nil
+}
+
+// run injects the fault while clients write, as often as is wished, and judges their longest gap.
+func (f fault) run(t *testing.T) {
+	t.Helper()
+	var gaps []float64
+	lost := 0
+	for i := range runs(t) {
+		before := installed(t)
+		name := fmt.Sprintf("ledger-%d", time.Now().UnixNano())
+		ledger := startLedger(t, name, cmp.Or(f.lasts, 15*time.Second))
+		f.inject(t, before)
+		got := ledger(t)
+		after := leader(t)
+		t.Logf("run %d: %s -> %s, gap %.2f s, acknowledged %d, lost %d, extra %d, failures %v",
+			i+1, before, after, got.worst(), got.Acknowledged, got.Lost, got.Extra, got.Failures)
+		if got.Lost != 0 || got.Acknowledged == 0 {
+			t.Errorf("%d of %d acknowledged rows are lost", got.Lost, got.Acknowledged)
+		}
+		if f.expect != nil {
+			if err := f.expect(before, after); err != nil {
+				t.Error(err)
+			}
+		}
+		sameEverywhere(t, after, name)
+		gaps, lost = append(gaps, got.worst()), lost+got.Lost
+	}
+	slices.Sort(gaps)
+	median, worst := gaps[len(gaps)/2], gaps[len(gaps)-1]
+	t.Logf("%s: n %d, median %.2f s, worst %.2f s", t.Name(), len(gaps), median, worst)
+	if worst > f.tooLong {
+		t.Errorf("the longest gap is %.2f s; at most %.1f s are promised", worst, f.tooLong)
+	}
+	if path := os.Getenv("RECORD"); path != "" {
+		record(t, path, f.what, fmt.Sprintf("| %d | %.1f s | %.1f s | %d |", len(gaps), median, worst, lost))
+	}
+}
+
+// record puts a line into the table of results, in the place of an older one of that fault.
+func record(t *testing.T, path, what, figures string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "| "+what+" |") })
+	lines = append(lines, "| "+what+" "+figures, "")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sameEverywhere compares what the members have of a run.
+func sameEverywhere(t *testing.T, leader, run string) {
+	t.Helper()
+	sum := fmt.Sprintf(`SELECT count(*) || ' ' || coalesce(sum(hashtext(l::text)::bigint), 0) FROM public.ledger l WHERE run = '%s'`, run)
+	want := mustAsk(t, leader, database, sum)
+	for _, name := range others(leader) {
+		eventually(t, 20*time.Second, func(ctx context.Context) error {
+			got, err := ask(ctx, name, database, sum)
+			if err == nil && got != want {
+				err = fmt.Errorf("%s has %s, the leader %s", name, got, want)
+			}
+			return err
+		})
+	}
+}
+
+// startLedger returns when clients write. What it returns waits for their report.
+func startLedger(t *testing.T, name string, lasts time.Duration) func(*testing.T) report {
+	t.Helper()
+	arguments := []string{"-run=" + name, "-for=" + lasts.String(), "-connection=" + pooled(database)}
+	startClient(t, name, "ledger", "writer", admitted, arguments...)
+	eventually(t, time.Minute, func(ctx context.Context) error {
+		output, err := kubectl(ctx, "logs", name)
+		if err == nil && !strings.HasPrefix(output, "ready") {
+			err = errors.New("the clients do not write yet")
+		}
+		return err
+	})
+	return func(t *testing.T) report {
+		t.Helper()
+		var got report
+		eventually(t, 2*time.Minute, func(ctx context.Context) error {
+			output, err := kubectl(ctx, "logs", name)
+			if err != nil {
+				return err
+			}
+			_, line, _ := strings.Cut(output, "\n")
+			return json.Unmarshal([]byte(line), &got)
+		})
+		return got
+	}
+}

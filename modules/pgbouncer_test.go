@@ -1,0 +1,47 @@
+package modules_test
+
+import "strings"
+
+const ownSettingWords = "settings: each must be a lower-case name"
+
+var pooledValues = []value{
+	{"name", `"a-1"`, ""},
+	{"name", `"` + strings.Repeat("a", 41) + `"`, "name has 1 to 40"},
+	{"cluster", `{ name = "A" }`, "cluster.name and cluster.namespace"},
+	{"cluster", `{ namespace = "a.b" }`, "cluster.name and cluster.namespace"},
+	{"database", `"a b"`, "database has 1 to 60"},
+	{"database", `"pgbouncer"`, "database has 1 to 60"},
+	{"read_only", `{ max_lag_bytes = -1 }`, "read_only.max_lag_bytes must be"},
+	{"read_only", `{ max_lag_bytes = 0.5 }`, "read_only.max_lag_bytes must be"},
+	{"namespace", `"A"`, "namespace has 1 to 63"},
+	{"instances", `0`, "instances must be a whole number"},
+	{"autoscaling", `{ maximum = 2 }`, ""},
+	{"autoscaling", `{ maximum = 1 }`, "autoscaling.maximum must be"},
+	{"autoscaling", `{ maximum = 101 }`, "autoscaling.maximum must be"},
+	{"autoscaling", `{ maximum = 4, cpu_percent = 0 }`, "autoscaling.cpu_percent must be"},
+	{"image", `{ tag = "" }`, "image.repository and image.tag"},
+	{"leader_image", `{ digest = "sha1:0" }`, "leader_image.digest must be null"},
+	{"leader_image", `{ repository = "A" }`, "leader_image.repository and"},
+	{"settings", `{ default_pool_size = "40", server_reset_query = "" }`, ""},
+	{"settings", `{ auth_type = "trust" }`, ownSettingWords},
+	{"settings", `{ admin_users = "me" }`, ownSettingWords},
+	{"settings", `{ log_stats = "1\nauth_type = trust" }`, ownSettingWords},
+	{"settings", `{ "a b" = "1" }`, ownSettingWords},
+	{"settings", `{ log_stats = null }`, ownSettingWords},
+	{"resources", `{ limits = { memory = "much" } }`, "resources: requests and limits"},
+	{"scheduling", `{ zone = "maybe" }`, "scheduling.host and scheduling.zone"},
+	{"certificates", `{ issuer = { name = "x" }, client = { secret = "y" } }`, ""},
+	{"certificates", `{ server = { secret = "x", issuer = "y" } }`, pemWords},
+	{"certificates", `{ issuer = { name = "x", kind = "Thing" } }`, "certificates.issuer.kind must be"},
+	{"certificates", `{ renew_before = "10d" }`, "certificates.duration and"},
+	{"outside", `{ cidrs = ["192.0.2.0/24", "2001:db8::/32"] }`, ""},
+	{"outside", `{ cidrs = [] }`, "outside.cidrs must name"},
+	{"outside", `{ cidrs = ["everybody"] }`, "outside.cidrs must name"},
+	{"outside", `{ cidrs = ["192.0.2.0/24"], dns_names = ["a b"] }`, "outside.dns_names must be"},
+	{"network", `{ clients = [] }`, ""},
+	{"network", `{ clients = [{}] }`, "network.clients: each peer"},
+	{"network", `{ clients = [{ cidr = "10.0.0.0" }] }`, "network.clients: each peer"},
+	{"network", `{ api_server = { ports = [0] } }`, "network.api_server.ports are"},
+	{"network", `{ api_server = { cidrs = [] } }`, "network.api_server.cidrs must name"},
+	{"timeout", `59`, "timeout must be a whole number"},
+}
