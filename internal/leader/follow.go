@@ -43,7 +43,11 @@ const pollInterval = 2 * time.Second
 // Follow writes File, and again whenever the leader, the replica, the template or a certificate changes, and has PgBouncer read it.
 // It ends with ctx, or when it cannot write.
 func Follow(ctx context.Context, s Settings) error {
-	if err := syscall.Mkfifo(s.Pipe, 0o660); err != nil && !errors.Is(err, os.ErrExist) {
+	err := syscall.Mkfifo(s.Pipe, 0o660)
+	if err == nil || errors.Is(err, os.ErrExist) {
+		err = os.Chmod(s.Pipe, 0o660) // whatever the umask is
+	}
+	if err != nil {
 		return fmt.Errorf("cannot make the pipe to PgBouncer: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)

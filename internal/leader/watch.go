@@ -64,8 +64,10 @@ type object struct {
 // objects are those of a selection, by name.
 type objects map[string]object
 
-// silence is after how long a watch counts as broken: Patroni changes its objects every loop.
+// silence is after how long a watch begins anew, in case that it is broken. Patroni changes the leader's ConfigMap every loop.
 const silence = 15 * time.Second
+
+var errSilence = errors.New("nothing was heard for a while")
 
 // watch hands over the objects of a selection whenever one changes, until ctx ends. What fails is tried again, and told once.
 func (a API) watch(ctx context.Context, path string, selection url.Values, changed func(objects), failed func(error)) {
@@ -78,8 +80,8 @@ func (a API) watch(ctx context.Context, path string, selection url.Values, chang
 		if ctx.Err() != nil {
 			return
 		}
-		// The server ends each watch after some minutes.
-		if text := err.Error(); !errors.Is(err, io.EOF) && text != told {
+		// The server ends each watch after some minutes, too.
+		if text := err.Error(); !errors.Is(err, io.EOF) && !errors.Is(err, errSilence) && text != told {
 			told = text
 			failed(err)
 		}
@@ -95,7 +97,7 @@ func (a API) watch(ctx context.Context, path string, selection url.Values, chang
 func (a API) watchOnce(ctx context.Context, path string, selection url.Values, changed func(objects)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patience := time.AfterFunc(silence, func() { cancel(fmt.Errorf("nothing was heard of for %s", silence)) })
+	patience := time.AfterFunc(silence, func() { cancel(errSilence) })
 	defer patience.Stop()
 
 	list, err := a.get(ctx, path, selection)

@@ -78,8 +78,9 @@ func startClient(t *testing.T, name, program, login string, labels object, argum
 }
 
 // login asks with the certificate of a Secret, from a pod, and returns what the client was told: the answer, or why there is none.
-func login(t *testing.T, name, secret string, labels object, connection, sql string) string {
+func login(t *testing.T, secret string, labels object, connection, sql string) string {
 	t.Helper()
+	name := fmt.Sprintf("client-%d", time.Now().UnixNano())
 	startClient(t, name, "postgres", secret, labels, connection, sql)
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		phase, err := kubectl(ctx, "get", "pod", name, "--output=jsonpath={.status.phase}")

@@ -15,7 +15,7 @@ func TestPooler(t *testing.T) {
 	installed(t)
 	t.Run("one name leads to the leader, the other to a replica", func(t *testing.T) {
 		for name, want := range map[string]string{database: writer + " f", database + "_ro": writer + " t"} {
-			if got := login(t, "asks", "writer", admitted, pooled(name), "SELECT session_user || ' ' || pg_is_in_recovery()::text::char"); got != want {
+			if got := login(t, "writer", admitted, pooled(name), "SELECT session_user || ' ' || pg_is_in_recovery()::text::char"); got != want {
 				t.Errorf("%s answers %q, want %q", name, got, want)
 			}
 		}
@@ -23,11 +23,11 @@ func TestPooler(t *testing.T) {
 	t.Run("who may not use it", func(t *testing.T) {
 		for secret, words := range map[string]string{"replication": "replicator", "pooler-client": "pgbouncer"} {
 			connection := strings.Replace(pooled(database), "user="+writer, "user="+words, 1)
-			if got := login(t, "refused", secret, admitted, connection, "SELECT 1"); !strings.Contains(got, "FATAL") {
+			if got := login(t, secret, admitted, connection, "SELECT 1"); !strings.Contains(got, "FATAL") {
 				t.Errorf("%s is told %q", secret, got)
 			}
 		}
-		if got := login(t, "console", "writer", admitted, pooled("pgbouncer"), "SHOW VERSION"); !strings.Contains(got, "FATAL") {
+		if got := login(t, "writer", admitted, pooled("pgbouncer"), "SHOW VERSION"); !strings.Contains(got, "FATAL") {
 			t.Errorf("the console is open: %q", got)
 		}
 	})
@@ -48,9 +48,10 @@ func TestPooler(t *testing.T) {
 		with := poolerValues(t)
 		with["autoscaling"] = object{"maximum": 3}
 		with["outside"] = object{"enabled": true, "cidrs": []string{"192.0.2.0/24"}}
-		helm(t, "upgrade", pooler, "../pgbouncer/chart", "--values="+file(t, with), "--wait", "--timeout=2m")
+		// Without --wait: not every cluster has somebody who gives a load balancer its address.
+		helm(t, "upgrade", pooler, "../pgbouncer/chart", "--values="+file(t, with))
 		t.Cleanup(func() {
-			_, _ = attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "rollback", pooler, "--wait")
+			_, _ = attempt(context.Background(), "", setting(t, "HELM"), "--namespace", namespace, "rollback", pooler)
 		})
 		if got := mustKubectl(t, "get", "service", pooler+"-outside", "--output=jsonpath={.spec.type} {.spec.loadBalancerSourceRanges}"); got !=
 			`LoadBalancer ["192.0.2.0/24"]` {
