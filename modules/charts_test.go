@@ -1,6 +1,7 @@
 package modules_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"os"
@@ -102,7 +103,7 @@ func TestCommonTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for module := range charts {
-		if got, err := os.ReadFile(filepath.Join(module, "chart/templates/_common.tpl")); err != nil || string(got) != string(want) {
+		if got, err := os.ReadFile(filepath.Join(module, "chart", "templates", "_common.tpl")); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("the chart of %s has another _common.tpl (%v): run make generate", module, err)
 		}
 	}

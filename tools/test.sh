@@ -43,7 +43,7 @@ TF_ACC=1 go tool -modfile=tools/go.mod gotestsum --format=testname --format-hide
 # The providers of the modules come from the Terraform registry, or from a folder. A machine that has neither may say so.
 except=
 if [[ -n ${BROWNIE_ALLOW_MISSING_PROVIDERS:-} ]]; then
-	except=,except=TestAccModules/vault-pki,except=TestAccVaultPKI,except=TestAccModules/postgres-ha
+	except=,except=TestAccModules/vault-pki,except=TestAccVaultPKI,except=TestAccModules/postgres-ha,except=TestAccModules/pgbouncer
 fi
 go -C tools run ./testsummary unit="$results/unit.json" acceptance="$results/acceptance.json,required$except" || status=$?
 exit "$status"

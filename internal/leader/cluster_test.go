@@ -16,7 +16,9 @@ func pods(status map[string]string) objects {
 	return all
 }
 
-func running(position int) string { return fmt.Sprintf(`{"state":"running","xlog_location":%d}`, position) }
+func running(position int) string {
+	return fmt.Sprintf(`{"state":"running","xlog_location":%d}`, position)
+}
 
 // leads is the ConfigMap of a leader; an empty name is none.
 func leads(name string, position int) objects {

@@ -45,7 +45,7 @@ const pollInterval = 2 * time.Second
 func Follow(ctx context.Context, s Settings) error {
 	err := syscall.Mkfifo(s.Pipe, 0o660)
 	if err == nil || errors.Is(err, os.ErrExist) {
-		err = os.Chmod(s.Pipe, 0o660) // whatever the umask is
+		err = os.Chmod(s.Pipe, 0o660) //nolint:gosec // PgBouncer is another user of the same group, whatever the umask is.
 	}
 	if err != nil {
 		return fmt.Errorf("cannot make the pipe to PgBouncer: %w", err)

@@ -47,7 +47,9 @@ func InCluster(getenv func(string) string, folder string) (API, error) {
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 	}
 	return API{
-		URL: "https://" + net.JoinHostPort(host, port), TokenFile: filepath.Join(folder, "token"), Client: &http.Client{Transport: transport},
+		URL:       "https://" + net.JoinHostPort(host, port),
+		TokenFile: filepath.Join(folder, "token"),
+		Client:    &http.Client{Transport: transport},
 	}, nil
 }
 
@@ -160,7 +162,7 @@ func (a API) get(ctx context.Context, path string, query url.Values) (io.ReadClo
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL+path+"?"+query.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}

@@ -214,16 +214,12 @@ func TestLock(t *testing.T) {
 func TestForbidden(t *testing.T) {
 	fault{what: "API server answers 403 for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
 		t.Helper()
-		for _, name := range []string{release, pooler} {
-			binding := mustKubectl(t, "get", "rolebinding", name, "--output=json")
-			mustKubectl(t, "delete", "rolebinding", name)
-			defer func() {
-				if _, err := attempt(context.Background(), binding, "kubectl", "--namespace", namespace, "create", "--filename=-"); err != nil {
-					t.Error(err)
-				}
-			}()
-		}
+		bindings := mustKubectl(t, "get", "rolebinding", release, pooler, "--output=json")
+		mustKubectl(t, "delete", "rolebinding", release, pooler)
 		time.Sleep(30 * time.Second)
+		if _, err := attempt(context.Background(), bindings, "kubectl", "--namespace", namespace, "create", "--filename=-"); err != nil {
+			t.Error(err)
+		}
 	}, expect: stayed}.run(t)
 }
 

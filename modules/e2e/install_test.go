@@ -224,7 +224,7 @@ func file(t *testing.T, values object) string {
 		t.Fatal(err)
 	}
 	// A folder of a subtest may have a comma, which Helm takes for the end of the name.
-	file, err := os.CreateTemp("", "values-*.json")
+	file, err := os.CreateTemp("", "values-*.json") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
