@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestModule applies the Terraform module from nothing. No key gets into state, plan or Helm's values.
+// TestModule applies both Terraform modules from nothing. No key gets into state, plan or Helm's values.
 func TestModule(t *testing.T) {
 	removeNamespace(t)
 	folder := t.TempDir()
@@ -44,10 +44,22 @@ module "postgres" {
   image            = { repository = "`+i["repository"].(string)+`", tag = "`+i["tag"].(string)+`" }
   storage          = { size = "1Gi" }
   resources        = { requests = { cpu = "50m", memory = "256Mi" }, limits = { memory = "768Mi" } }
-  certificate_pems = var.certificates
+  certificate_pems = { for kind in ["server", "replication", "rewind", "api"] : kind => var.certificates[kind] }
+}
+module "pgbouncer" {
+  source           = "./modules/pgbouncer"
+  name             = "`+pooler+`"
+  cluster          = { name = "`+release+`", namespace = module.postgres.namespace }
+  image            = { repository = "`+setting(t, "E2E_IMAGES")+`/pgbouncer", tag = "`+setting(t, "E2E_TAG")+`" }
+  leader_image     = { repository = "`+setting(t, "E2E_IMAGES")+`/brownie-leader", tag = "`+setting(t, "E2E_TAG")+`" }
+  settings         = { default_pool_size = "7" }
+  certificate_pems = { server = var.certificates["pooler-server"], client = var.certificates["pooler-client"] }
 }
 output "hosts" {
   value = module.postgres.hosts
+}
+output "pooler" {
+  value = module.pgbouncer.host
 }
 `)
 	pems := map[string]map[string]any{}
@@ -91,6 +103,7 @@ output "hosts" {
 	}
 	for what, text := range map[string]string{
 		"plan": plan, "state": string(state), "Helm's values": helm(t, "get", "values", release), "release": helm(t, "get", "manifest", release),
+		"pooler's values": helm(t, "get", "values", pooler), "pooler's release": helm(t, "get", "manifest", pooler),
 	} {
 		if text == "" || strings.Contains(text, "PRIVATE KEY") {
 			t.Errorf("the %s is empty, or holds a private key", what)
