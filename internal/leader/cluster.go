@@ -2,11 +2,13 @@
 package leader
 
 import (
+	"cmp"
 	"encoding/json"
 	"hash/fnv"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Targets are the members to which a pooler's databases lead.
@@ -17,16 +19,24 @@ type Targets struct {
 	Replica string
 }
 
-// member is what Patroni writes of one into the annotation "status" of its pod.
+// member is what Patroni writes of one into the annotation "status" of its pod. Nobody corrects that when Patroni is gone.
 type member struct {
+	Role     string `json:"role"`
 	State    string `json:"state"`
-	Position uint64 `json:"xlog_location"`
-	// ending is true from when its pod is to end.
-	ending bool
+	Received uint64 `json:"xlog_location"`
+	// Replayed is what readers see. Older versions of Patroni do not write it.
+	Replayed uint64 `json:"replay_lsn"`
+	// ready is what Kubernetes says, which asks the member.
+	ready bool
 }
+
+// position is up to where a reader sees the log.
+func (m member) position() uint64 { return cmp.Or(m.Replayed, m.Received) }
 
 // cluster is what is known of one, and where its clients are sent.
 type cluster struct {
+	// name begins those of its members.
+	name   string
 	maxLag uint64
 	// self spreads poolers over replicas.
 	self     string
@@ -39,7 +49,7 @@ type cluster struct {
 // led takes what Patroni keeps of the leader in its ConfigMap. Without one, the last is kept.
 func (c *cluster) led(all objects) {
 	for _, o := range all {
-		if leader := o.Metadata.Annotations["leader"]; leader != "" {
+		if leader := o.Metadata.Annotations["leader"]; c.has(leader) {
 			c.leader = leader
 		}
 		if position, err := strconv.ParseUint(o.Metadata.Annotations["optime"], 10, 64); err == nil {
@@ -48,12 +58,19 @@ func (c *cluster) led(all objects) {
 	}
 }
 
+// has tells whether a name is one of the StatefulSet's. Others have no business in the pooler's configuration.
+func (c *cluster) has(name string) bool {
+	number, found := strings.CutPrefix(name, c.name+"-")
+	_, err := strconv.ParseUint(number, 10, 16)
+	return found && err == nil
+}
+
 // joined takes the members' pods.
 func (c *cluster) joined(pods objects) {
 	c.members = map[string]member{}
 	for name, pod := range pods {
-		m := member{ending: pod.Metadata.DeletionTimestamp != ""}
-		if err := json.Unmarshal([]byte(pod.Metadata.Annotations["status"]), &m); err == nil {
+		m := member{ready: pod.Metadata.DeletionTimestamp == "" && slices.Contains(pod.Status.Conditions, condition{"Ready", "True"})}
+		if err := json.Unmarshal([]byte(pod.Metadata.Annotations["status"]), &m); err == nil && c.has(name) {
 			c.members[name] = m
 		}
 	}
@@ -67,7 +84,7 @@ func (c *cluster) choose() Targets {
 		if name != c.targets.Replica {
 			bound /= 2
 		}
-		if name == c.leader || m.State != "running" || m.ending || m.Position+bound < c.position {
+		if name == c.leader || !m.ready || m.Role != "replica" || m.State != "running" || m.position()+bound < c.position {
 			continue
 		}
 		// The highest of the hashes: when a replica goes, its poolers alone move.

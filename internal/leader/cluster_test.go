@@ -11,13 +11,14 @@ func pods(status map[string]string) objects {
 	for name, text := range status {
 		var o object
 		o.Metadata.Name, o.Metadata.Annotations = name, map[string]string{"status": text}
+		o.Status.Conditions = []condition{{"PodScheduled", "True"}, {"Ready", "True"}}
 		all[name] = o
 	}
 	return all
 }
 
 func running(position int) string {
-	return fmt.Sprintf(`{"state":"running","xlog_location":%d}`, position)
+	return fmt.Sprintf(`{"role":"replica","state":"running","xlog_location":%d}`, position)
 }
 
 // leads is the ConfigMap of a leader; an empty name is none.
@@ -29,7 +30,7 @@ func leads(name string, position int) objects {
 
 func TestChoose(t *testing.T) {
 	t.Parallel()
-	c := &cluster{maxLag: 100, self: "pooler"}
+	c := &cluster{name: "pg", maxLag: 100, self: "pooler"}
 	steps := []struct {
 		what    string
 		leader  objects
@@ -48,6 +49,14 @@ func TestChoose(t *testing.T) {
 		{"the ConfigMap is gone", objects{}, nil, Targets{"pg-1", "pg-1"}},
 		{"what is marked cannot be read", nil, map[string]string{"pg-0": `{`, "pg-1": running(1010)}, Targets{"pg-1", "pg-1"}},
 		{"a replica is ahead of what the leader said last", nil, map[string]string{"pg-0": running(2000)}, Targets{"pg-1", "pg-0"}},
+		{"it has received what it does not replay", nil, map[string]string{
+			"pg-0": `{"role":"replica","state":"running","xlog_location":2000,"replay_lsn":900}`,
+		}, Targets{"pg-1", "pg-1"}},
+		{"a leader that is gone, of which nobody corrects what it last said", nil, map[string]string{
+			"pg-0": `{"role":"primary","state":"running","xlog_location":2000}`,
+		}, Targets{"pg-1", "pg-1"}},
+		{"who is no member", leads("pg-0.pg-members.ns.svc user=postgres", 1010), map[string]string{"mine": running(2000)}, Targets{"pg-1", "pg-1"}},
+		{"a name with more lines", leads("pg-0\n[pgbouncer]\nadmin_users=me", 1010), nil, Targets{"pg-1", "pg-1"}},
 	}
 	for _, step := range steps {
 		if step.leader != nil {
@@ -60,13 +69,19 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", step.what, got, step.want)
 		}
 	}
-	ending := pods(map[string]string{"pg-0": running(1010)})
-	o := ending["pg-0"]
-	o.Metadata.DeletionTimestamp = "2026-01-01T00:00:00Z"
-	ending["pg-0"] = o
-	c.joined(ending)
-	if got := c.choose(); got.Replica != "pg-1" {
-		t.Errorf("a replica whose pod ends is used: %+v", got)
+	for what, spoil := range map[string]func(*object){
+		"ends":         func(o *object) { o.Metadata.DeletionTimestamp = "2026-01-01T00:00:00Z" },
+		"is not ready": func(o *object) { o.Status.Conditions[1].Status = "False" },
+		"is silent":    func(o *object) { o.Status.Conditions = nil },
+	} {
+		all := pods(map[string]string{"pg-0": running(1010)})
+		o := all["pg-0"]
+		spoil(&o)
+		all["pg-0"] = o
+		c.joined(all)
+		if got := c.choose(); got.Replica != "pg-1" {
+			t.Errorf("a replica whose pod %s is used: %+v", what, got)
+		}
 	}
 }
 
@@ -77,7 +92,7 @@ func TestSpread(t *testing.T) {
 	less := map[string]string{"pg-0": running(0), "pg-1": running(0)}
 	users := map[string]int{}
 	for i := range 100 {
-		c := &cluster{self: fmt.Sprintf("pooler-%d", i)}
+		c := &cluster{name: "pg", self: fmt.Sprintf("pooler-%d", i)}
 		c.led(leads("pg-0", 0))
 		c.joined(pods(all))
 		before := c.choose().Replica

@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,8 +51,9 @@ func Follow(ctx context.Context, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("cannot make the pipe to PgBouncer: %w", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	whole := ctx
+	ctx, cancel := context.WithCancelCause(whole)
+	defer cancel(nil)
 	changes := make(chan func(*cluster))
 	watch := func(path string, selection url.Values, take func(*cluster, objects)) {
 		s.API.watch(ctx, path, selection, func(all objects) {
@@ -61,18 +63,27 @@ func Follow(ctx context.Context, s Settings) error {
 				<-done
 			case <-ctx.Done():
 			}
-		}, func(err error) { s.Log.Warn("The last members are kept", "problem", err) })
+		}, func(err error) {
+			s.Log.Warn("The last members are kept", "problem", err)
+			// The authority may have been replaced, which is read at the start.
+			if unknown, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+				cancel(unknown)
+			}
+		})
 	}
 	namespace := "/api/v1/namespaces/" + s.Namespace
 	go watch(namespace+"/configmaps", url.Values{"fieldSelector": {"metadata.name=" + s.Cluster + "-leader"}}, (*cluster).led)
 	go watch(namespace+"/pods", url.Values{"labelSelector": {"cluster-name=" + s.Cluster}}, (*cluster).joined)
 
-	c, w := &cluster{maxLag: s.MaxLag, self: s.Self}, writer{Settings: s}
+	c, w := &cluster{name: s.Cluster, maxLag: s.MaxLag, self: s.Self}, writer{Settings: s}
 	start := time.After(firstAnswer)
 	for started := false; ; {
 		select {
 		case <-ctx.Done():
-			return nil
+			if whole.Err() != nil {
+				return nil
+			}
+			return context.Cause(ctx)
 		case change := <-changes:
 			change(c)
 		case <-start:
@@ -88,10 +99,10 @@ func Follow(ctx context.Context, s Settings) error {
 	}
 }
 
-// writer remembers what PgBouncer has read.
+// writer remembers what it wrote, and what PgBouncer was told to read.
 type writer struct {
 	Settings
-	text, certificates string
+	written, text, certificates string
 }
 
 // write has PgBouncer read what is new.
@@ -111,9 +122,15 @@ func (w *writer) write(to Targets) error {
 	if err := renameio.WriteFile(w.File, []byte(text), 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
 		return fmt.Errorf("cannot write PgBouncer's configuration: %w", err)
 	}
-	w.text, w.certificates = text, certificates
-	w.Log.Info("PgBouncer is pointed", "leader", to.Leader, "replica", to.Replica)
-	return w.reload()
+	if text != w.written {
+		w.written = text
+		w.Log.Info("PgBouncer is pointed", "leader", to.Leader, "replica", to.Replica)
+	}
+	read, err := w.reload()
+	if read { // Else it is told again.
+		w.text, w.certificates = text, certificates
+	}
+	return err
 }
 
 // host is the name of a member, which its certificate has, too. As long as none is known, it is a Service's.
@@ -153,18 +170,18 @@ func (w *writer) versions() (string, error) {
 	return all.String(), nil
 }
 
-// reload has PgBouncer read its files. Where nobody reads the pipe, PgBouncer is about to start, and reads them anyway.
-func (w *writer) reload() error {
+// reload has PgBouncer read its files, unless nobody reads the pipe yet.
+func (w *writer) reload() (read bool, err error) {
 	pipe, err := os.OpenFile(w.Pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ENXIO) {
-		return nil
-	}
 	if err == nil {
 		_, err = pipe.WriteString("reload\n")
 		err = errors.Join(err, pipe.Close())
 	}
-	if err != nil {
-		return fmt.Errorf("cannot have PgBouncer read its configuration: %w", err)
+	switch {
+	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.EPIPE):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("cannot have PgBouncer read its configuration: %w", err)
 	}
-	return nil
+	return true, nil
 }

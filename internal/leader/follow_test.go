@@ -42,7 +42,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	leader, refuse, changed := s.now()
 	item := func(leader string) string {
 		if strings.HasSuffix(r.URL.Path, "/pods") {
-			return `{"metadata":{"name":"pg-2","annotations":{"status":"{\"state\":\"running\"}"}}}`
+			return `{"metadata":{"name":"pg-2","annotations":{"status":"{\"role\":\"replica\",\"state\":\"running\"}"}},` +
+				`"status":{"conditions":[{"type":"Ready","status":"True"}]}}`
 		}
 		return `{"metadata":{"name":"pg-leader","annotations":{"leader":"` + leader + `"}}}`
 	}
@@ -140,6 +141,7 @@ func TestFollow(t *testing.T) {
 			t.Fatalf("%s: PgBouncer is told %q: %v", what, lines.Text(), lines.Err())
 		}
 	}
+	told("what it had no reader for before")
 	stand.set(func() { stand.leader = "pg-1" })
 	points("another leader", "pg-1.pg-members.ns.svc", "pg-2.pg-members.ns.svc")
 	told("another leader")
@@ -198,10 +200,10 @@ func TestNoAPIServer(t *testing.T) {
 // TestStatus reads what Patroni 4.1 writes.
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	c := &cluster{}
+	c := &cluster{name: "pg"}
 	c.joined(pods(map[string]string{"pg-1": `{"conn_url":"postgres://pg-1:5432/postgres","api_url":"https://pg-1:8008/patroni","state":"running",
 		"role":"replica","version":"4.1.5","xlog_location":67109176,"replication_state":"streaming","timeline":1}`}))
-	if got := c.members["pg-1"]; got != (member{State: "running", Position: 67109176}) {
+	if got := c.members["pg-1"]; got != (member{Role: "replica", State: "running", Received: 67109176, ready: true}) {
 		t.Errorf("got %+v", got)
 	}
 }

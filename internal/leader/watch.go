@@ -61,6 +61,14 @@ type object struct {
 		Annotations       map[string]string `json:"annotations"`
 		DeletionTimestamp string            `json:"deletionTimestamp"`
 	} `json:"metadata"`
+	Status struct {
+		Conditions []condition `json:"conditions"`
+	} `json:"status"`
+}
+
+type condition struct {
+	Type   string `json:"type"`
+	Status string `json:"status"`
 }
 
 // objects are those of a selection, by name.
@@ -99,8 +107,8 @@ func (a API) watch(ctx context.Context, path string, selection url.Values, chang
 func (a API) watchOnce(ctx context.Context, path string, selection url.Values, changed func(objects)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	patience := time.AfterFunc(silence, func() { cancel(errSilence) })
-	defer patience.Stop()
+	patience := time.AfterFunc(silence, func() { cancel(fmt.Errorf("the API server did not answer for %s", silence)) })
+	defer func() { patience.Stop() }()
 
 	list, err := a.get(ctx, path, selection)
 	if err != nil {
@@ -121,6 +129,8 @@ func (a API) watchOnce(ctx context.Context, path string, selection url.Values, c
 		now[o.Metadata.Name] = o
 	}
 	changed(now)
+	patience.Stop()
+	patience = time.AfterFunc(silence, func() { cancel(errSilence) })
 
 	since := url.Values{"watch": {"true"}, "resourceVersion": {all.Metadata.ResourceVersion}}
 	for key, values := range selection {

@@ -109,7 +109,9 @@ metadata:
   labels: {{ include "brownie.labels" .root | nindent 4 }}
 spec:
   secretName: {{ include "brownie.name" .root }}-{{ .kind }}
+  {{- if le (len .commonName) 64 }}
   commonName: {{ .commonName }}
+  {{- end }}
   duration: {{ $all.duration }}
   renewBefore: {{ $all.renewBefore }}
   privateKey: { algorithm: ECDSA, size: 256, rotationPolicy: Always }
