@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,13 +14,13 @@ func TestNobodyElseComes(t *testing.T) {
 	t.Parallel()
 	for _, together := range []int{1, 10} {
 		synctest.Test(t, func(t *testing.T) {
-			runs := 0
+			var runs atomic.Int32
 			// Two mergers share the callers, as two kinds of resources do.
 			shared := &crowd{}
 			mergers := [2]Merger[int]{}
 			for i := range mergers {
 				mergers[i] = Merger[int]{crowd: shared, Run: func(context.Context, []int) bool {
-					runs++
+					runs.Add(1)
 					return false
 				}}
 			}
@@ -34,14 +35,14 @@ func TestNobodyElseComes(t *testing.T) {
 				everybodyAsks()
 				synctest.Wait()
 			}
-			start, before := time.Now(), runs
+			start, before := time.Now(), runs.Load()
 			for range 5 {
 				everybodyAsks()
 			}
 			if waited := time.Since(start); waited != 0 {
 				t.Errorf("%d at once: they waited %s for others", together, waited)
 			}
-			if got, want := runs-before, 5*min(together, 2); got != want {
+			if got, want := int(runs.Load()-before), 5*min(together, 2); got != want {
 				t.Errorf("%d at once: %d runs, want %d", together, got, want)
 			}
 			// One who is alone, where there were more, waits for the others.
