@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -26,17 +25,10 @@ type Merger[T any] struct {
 	running int       // of the runners, those that do not wait for more items
 	began   time.Time // when the latest run did
 	pace    pace
-	crowd   *crowd // nil: callers
 }
 
-// gather is how long a run waits at most for more items, a fraction of what Terraform needs for ten resources.
-const gather = 20 * time.Millisecond
-
-// distantGather is how long a run to a distant server is waited for before another one goes beside it.
-const distantGather = 10 * time.Millisecond
-
-// callers are those of all mergers of the process.
-var callers crowd
+// gather is how long a run waits for more items, a fraction of what Terraform needs for ten resources.
+const gather = 10 * time.Millisecond
 
 const (
 	// concurrentRuns are at once where the server is distant.
@@ -79,7 +71,6 @@ func (m *Merger[T]) join(ctx context.Context, what T) (*item[T], func() bool) {
 	mine := &item[T]{what: what, ctx: ctx, done: make(chan struct{})}
 	batch.items = append(batch.items, mine)
 	batch.callers++
-	m.callers().enter()
 	m.runWaiting()
 	return mine, context.AfterFunc(ctx, func() {
 		m.mu.Lock()
@@ -93,10 +84,7 @@ func (m *Merger[T]) join(ctx context.Context, what T) (*item[T], func() bool) {
 
 func (m *Merger[T]) run() {
 	for {
-		select { // too short to be interrupted
-		case <-time.After(gather):
-		case <-m.callers().everybody():
-		}
+		<-time.After(gather) // too short to be interrupted
 		m.mu.Lock()
 		next, began := m.waiting, time.Now()
 		if next == nil {
@@ -137,23 +125,15 @@ func (m *Merger[T]) serve(batch *batch[T]) {
 	alone := m.Run(batch.ctx, all)
 	for _, item := range batch.items {
 		if !alone {
-			m.end(item)
+			close(item.done)
 			continue
 		}
 		go func() {
 			m.Run(item.ctx, []T{item.what})
-			m.end(item)
+			close(item.done)
 		}()
 	}
 }
-
-// end lets a caller go.
-func (m *Merger[T]) end(item *item[T]) {
-	m.callers().leave()
-	close(item.done)
-}
-
-func (m *Merger[T]) callers() *crowd { return cmp.Or(m.crowd, &callers) }
 
 // patience is how long one run is waited for before there may be another beside it.
 func (m *Merger[T]) patience() (patience time.Duration, another bool) {
@@ -161,7 +141,7 @@ func (m *Merger[T]) patience() (patience time.Duration, another bool) {
 	case m.Distant != nil && !m.Distant():
 		return 0, false
 	case m.Distant != nil || m.pace.slow(firstRuns):
-		return distantGather, true
+		return gather, true
 	default:
 		return distantAnswer, true
 	}
