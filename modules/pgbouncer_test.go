@@ -20,6 +20,8 @@ var pooledValues = []value{
 	{"autoscaling", `{ maximum = 101 }`, "autoscaling.maximum must be"},
 	{"autoscaling", `{ maximum = 4, cpu_percent = 0 }`, "autoscaling.cpu_percent must be"},
 	{"image", `{ tag = "" }`, "image.repository and image.tag"},
+	{"image", `{ digest = "sha1:0" }`, "image.digest must be null"},
+	{"image", `{ pull_policy = "Sometimes" }`, "image.pull_policy must be"},
 	{"leader_image", `{ digest = "sha1:0" }`, "leader_image.digest must be null"},
 	{"leader_image", `{ repository = "A" }`, "leader_image.repository and"},
 	{"settings", `{ default_pool_size = "40", server_reset_query = "" }`, ""},
