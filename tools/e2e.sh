@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs modules/postgres-ha and modules/pgbouncer on a real Kubernetes cluster, injects faults, and looks for every acknowledged
-# row. Called by `make e2e`. FAULT=<name> runs one part: Chart, Install, Switchover, Kill, Delete, Evict, Freeze, Pooler, Alone, Quorum,
-# Reload, Revocation, Module. RUNS=<n> repeats a fault.
+# row. Called by `make e2e`. FAULT=<name> runs one part, which is that of all tests whose names begin so: Chart, Install, Switchover, Kill,
+# DoubleKill, Delete, ForceDelete, Evict, Freeze, Rolling, Standby, Replica, AllKilled, Lock, Forbidden, NoNames, Pooler, Alone, Quorum,
+# Reload, Revocation, Module. RUNS=<n> repeats a fault; RECORD=<file> keeps its figures in a table.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and
-# E2E_TAG name those of images/ and of modules/e2e/ledger. Without KUBECONFIG, a cluster that
-# may stand ready beside the checkout is brought up, and the images are built for it.
+# E2E_TAG name those of images/ and of modules/e2e/ledger. Without KUBECONFIG, a cluster that may stand ready beside the checkout is
+# brought up, and the images are built for it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

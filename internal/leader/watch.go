@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -57,7 +58,6 @@ func InCluster(getenv func(string) string, folder string) (API, error) {
 type object struct {
 	Metadata struct {
 		Name              string            `json:"name"`
-		ResourceVersion   string            `json:"resourceVersion"`
 		Annotations       map[string]string `json:"annotations"`
 		DeletionTimestamp string            `json:"deletionTimestamp"`
 	} `json:"metadata"`
@@ -133,9 +133,7 @@ func (a API) watchOnce(ctx context.Context, path string, selection url.Values, c
 	patience = time.AfterFunc(silence, func() { cancel(errSilence) })
 
 	since := url.Values{"watch": {"true"}, "resourceVersion": {all.Metadata.ResourceVersion}}
-	for key, values := range selection {
-		since[key] = values
-	}
+	maps.Copy(since, selection)
 	stream, err := a.get(ctx, path, since)
 	if err != nil {
 		return errors.Join(err, context.Cause(ctx))

@@ -167,10 +167,9 @@ func TestRolling(t *testing.T) {
 
 // TestStandby kills the replica whose word writes wait for.
 func TestStandby(t *testing.T) {
-	fault{what: "synchronous standby killed", tooLong: 5, inject: func(t *testing.T, leader string) {
+	fault{what: "synchronous standby killed", tooLong: 5, inject: func(t *testing.T, _ string) {
 		t.Helper()
 		kill(t, replica(t, "Sync Standby"))
-		_ = leader
 	}, expect: stayed}.run(t)
 }
 
