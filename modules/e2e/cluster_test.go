@@ -110,7 +110,7 @@ func mustAsk(t *testing.T, member, database, sql string) string {
 	return output
 }
 
-// member is one as Patroni sees it.
+// member is one as Patroni sees it. Each new leader begins a timeline (TL).
 type member struct {
 	Member string
 	Role   string
@@ -134,10 +134,16 @@ func members(ctx context.Context) ([]member, error) {
 	return found, err
 }
 
-// leader waits for a whole cluster: a leader that all others stream from, synchronous ones among them.
+// leader is the name of who leads a whole cluster.
 func leader(t *testing.T) string {
 	t.Helper()
-	name := ""
+	return leads(t).Member
+}
+
+// leads waits for a whole cluster: a leader that all others stream from, synchronous ones among them.
+func leads(t *testing.T) member {
+	t.Helper()
+	var leads member
 	eventually(t, 2*time.Minute, func(ctx context.Context) error {
 		found, err := members(ctx)
 		if err != nil {
@@ -147,7 +153,7 @@ func leader(t *testing.T) string {
 		for _, m := range found {
 			switch {
 			case m.Role == "Leader" && m.State == "running":
-				name = m.Member
+				leads = m
 			case m.State != "streaming":
 				return fmt.Errorf("%s is %s", m.Member, m.State)
 			}
@@ -158,7 +164,7 @@ func leader(t *testing.T) string {
 		}
 		return nil
 	})
-	return name
+	return leads
 }
 
 // others are the members that do not lead.

@@ -22,10 +22,24 @@ type report struct {
 	Acknowledged int
 	Lost         int
 	Extra        int
+	Split        int
 	Failures     map[string]int
 }
 
 func (r report) worst() float64 { return slices.Max(r.Gaps) }
+
+func (r report) String() string {
+	return fmt.Sprintf("gap %.2f s, acknowledged %d, lost %d, extra %d, by two leaders %d, failures %v",
+		r.worst(), r.Acknowledged, r.Lost, r.Extra, r.Split, r.Failures)
+}
+
+// kept judges that nothing is lost, and that a former leader acknowledged nothing.
+func (r report) kept() error {
+	if r.Lost != 0 || r.Split != 0 || r.Acknowledged == 0 {
+		return errors.New("rows are lost, or two members wrote: " + r.String())
+	}
+	return nil
+}
 
 // runs is how often a fault is repeated.
 func runs(t *testing.T) int {
@@ -47,12 +61,12 @@ type fault struct {
 	lasts  time.Duration
 	inject func(t *testing.T, leader string)
 	// expect judges who leads before and afterwards. Default: it does not matter.
-	expect func(before, after string) error
+	expect func(before, after member) error
 }
 
-func TestSwitchover(t *testing.T) {
-	fault{what: "planned switchover, strict", tooLong: 5, inject: switchover, expect: moved}.run(t)
-}
+var switchedOver = fault{what: "planned switchover, strict", tooLong: 5, inject: switchover, expect: moved}
+
+func TestSwitchover(t *testing.T) { switchedOver.run(t) }
 
 // TestSwitchoverNotStrict moves a leader that may acknowledge alone.
 func TestSwitchoverNotStrict(t *testing.T) {
@@ -69,28 +83,28 @@ func switchover(t *testing.T, leader string) {
 	}
 }
 
-func TestKill(t *testing.T) {
-	fault{what: "PostgreSQL of the leader killed (kill -9)", tooLong: 3, inject: kill, expect: moved}.run(t)
-}
+var killed = fault{what: "PostgreSQL of the leader killed (kill -9)", tooLong: 3, inject: kill, expect: moved}
 
-// TestDoubleKill kills the new leader, too.
-func TestDoubleKill(t *testing.T) {
-	fault{what: "the same, and the new leader 1.5 s after it was made", tooLong: 5, inject: func(t *testing.T, leader string) {
-		t.Helper()
-		kill(t, leader)
-		next := leader
-		eventually(t, 30*time.Second, func(ctx context.Context) error {
-			var err error
-			if next, err = kubectl(ctx, "get", "configmap", release+"-leader", "--output=jsonpath={.metadata.annotations.leader}"); err == nil &&
-				(next == leader || next == "") {
-				err = errors.New("nobody else leads")
-			}
-			return err
-		})
-		time.Sleep(1500 * time.Millisecond)
-		kill(t, next)
-	}}.run(t)
-}
+func TestKill(t *testing.T) { killed.run(t) }
+
+// killedTwice kills the new leader, too.
+var killedTwice = fault{what: "the same, and the new leader 1.5 s after it was made", tooLong: 5, inject: func(t *testing.T, leader string) {
+	t.Helper()
+	kill(t, leader)
+	next := leader
+	eventually(t, 30*time.Second, func(ctx context.Context) error {
+		var err error
+		if next, err = kubectl(ctx, "get", "configmap", release+"-leader", "--output=jsonpath={.metadata.annotations.leader}"); err == nil &&
+			(next == leader || next == "") {
+			err = errors.New("nobody else leads")
+		}
+		return err
+	})
+	time.Sleep(1500 * time.Millisecond)
+	kill(t, next)
+}}
+
+func TestDoubleKill(t *testing.T) { killedTwice.run(t) }
 
 // TestQuorum kills a leader for whose writes any replica's word is enough, and whose log has a volume of its own.
 func TestQuorum(t *testing.T) {
@@ -118,67 +132,75 @@ func kill(t *testing.T, leader string) {
 	}
 }
 
-func TestDelete(t *testing.T) {
-	fault{what: "leader's pod deleted", tooLong: 4, inject: func(t *testing.T, leader string) {
-		t.Helper()
-		mustKubectl(t, "delete", "pod", leader, "--wait=false")
-	}, expect: moved}.run(t)
-}
+var deleted = fault{what: "leader's pod deleted", tooLong: 4, inject: func(t *testing.T, leader string) {
+	t.Helper()
+	mustKubectl(t, "delete", "pod", leader, "--wait=false")
+}, expect: moved}
 
-// TestForceDelete takes the pod's object away at once. Its successor of the same name may take its own lock again.
-func TestForceDelete(t *testing.T) {
-	fault{what: "leader's pod deleted by force", tooLong: 4, inject: func(t *testing.T, leader string) {
-		t.Helper()
-		mustKubectl(t, "delete", "pod", leader, "--force", "--grace-period=0", "--wait=false")
-	}}.run(t)
-}
+func TestDelete(t *testing.T) { deleted.run(t) }
 
-// TestEvict drains the leader's node, as far as it concerns the members.
-func TestEvict(t *testing.T) {
-	fault{what: "leader's pod evicted, as a drain does", tooLong: 4, inject: func(t *testing.T, leader string) {
-		t.Helper()
-		if err := evict(t.Context(), leader); err != nil {
-			t.Fatal(err)
+// forceDeleted takes the pod's object away at once. Its successor of the same name may take its own lock again.
+var forceDeleted = fault{what: "leader's pod deleted by force", tooLong: 4, inject: func(t *testing.T, leader string) {
+	t.Helper()
+	mustKubectl(t, "delete", "pod", leader, "--force", "--grace-period=0", "--wait=false")
+}}
+
+func TestForceDelete(t *testing.T) { forceDeleted.run(t) }
+
+// evicted drains the leader's node, as far as it concerns the members.
+var evicted = fault{what: "leader's pod evicted, as a drain does", tooLong: 4, inject: func(t *testing.T, leader string) {
+	t.Helper()
+	if err := evict(t.Context(), leader); err != nil {
+		t.Fatal(err)
+	}
+	if err := evict(t.Context(), others(leader)[0]); err == nil || !strings.Contains(err.Error(), "disruption budget") {
+		t.Errorf("a second member may be evicted at the same time: %v", err)
+	}
+}, expect: moved}
+
+func TestEvict(t *testing.T) { evicted.run(t) }
+
+// frozen stops all processes of the leader but process 1, which cannot be stopped from inside.
+// Most of it is the kubelet, which has to see three failures and to restart the container.
+var frozen = fault{what: "all processes of the leader stopped (SIGSTOP)", tooLong: 12, lasts: 25 * time.Second, inject: func(t *testing.T, leader string) {
+	t.Helper()
+	// The command's own end is not seen when the shell is stopped, too.
+	_, _ = kubectl(t.Context(), "exec", leader, "--container=postgres", "--", "sh", "-c", "kill -STOP -1")
+}}
+
+func TestFreeze(t *testing.T) { frozen.run(t) }
+
+// rolledOut replaces all pods, one by one.
+var rolledOut = fault{what: "rolling update of the StatefulSet", tooLong: 4, lasts: 90 * time.Second, inject: func(t *testing.T, _ string) {
+	t.Helper()
+	with := values(t)
+	// Another one each time.
+	with["resources"].(object)["requests"].(object)["memory"] = fmt.Sprintf("%dKi", 256<<10-time.Now().Unix()%10_000)
+	before := mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")
+	helm(t, "upgrade", release, "../postgres-ha/chart", "--values="+file(t, with), "--wait", "--timeout=3m")
+	for pod := range strings.FieldsSeq(mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")) {
+		if strings.Contains(before, pod) {
+			t.Errorf("a pod was not replaced")
 		}
-		if err := evict(t.Context(), others(leader)[0]); err == nil || !strings.Contains(err.Error(), "disruption budget") {
-			t.Errorf("a second member may be evicted at the same time: %v", err)
-		}
-	}, expect: moved}.run(t)
-}
+	}
+}, expect: moved}
 
-// TestFreeze stops all processes of the leader but process 1, which cannot be stopped from inside.
-func TestFreeze(t *testing.T) {
-	// Most of it is the kubelet, which has to see three failures and to restart the container.
-	fault{what: "all processes of the leader stopped (SIGSTOP)", tooLong: 12, lasts: 25 * time.Second, inject: func(t *testing.T, leader string) {
-		t.Helper()
-		// The command's own end is not seen when the shell is stopped, too.
-		_, _ = kubectl(t.Context(), "exec", leader, "--container=postgres", "--", "sh", "-c", "kill -STOP -1")
-	}}.run(t)
-}
+func TestRolling(t *testing.T) { rolledOut.run(t) }
 
-// TestRolling replaces all pods, one by one.
-func TestRolling(t *testing.T) {
-	fault{what: "rolling update of the StatefulSet", tooLong: 4, lasts: 90 * time.Second, inject: func(t *testing.T, _ string) {
-		t.Helper()
-		mustKubectl(t, "rollout", "restart", "statefulset", release)
-		mustKubectl(t, "rollout", "status", "statefulset", release, "--timeout=3m")
-	}}.run(t)
-}
+// standbyKilled kills the replica whose word writes wait for.
+var standbyKilled = fault{what: "synchronous standby killed", tooLong: 5, inject: func(t *testing.T, _ string) {
+	t.Helper()
+	kill(t, replica(t, "Sync Standby"))
+}, expect: stayed}
 
-// TestStandby kills the replica whose word writes wait for.
-func TestStandby(t *testing.T) {
-	fault{what: "synchronous standby killed", tooLong: 5, inject: func(t *testing.T, _ string) {
-		t.Helper()
-		kill(t, replica(t, "Sync Standby"))
-	}, expect: stayed}.run(t)
-}
+func TestStandby(t *testing.T) { standbyKilled.run(t) }
 
-func TestReplica(t *testing.T) {
-	fault{what: "other replica killed", tooLong: 2, inject: func(t *testing.T, _ string) {
-		t.Helper()
-		kill(t, replica(t, "Replica"))
-	}, expect: stayed}.run(t)
-}
+var replicaKilled = fault{what: "other replica killed", tooLong: 2, inject: func(t *testing.T, _ string) {
+	t.Helper()
+	kill(t, replica(t, "Replica"))
+}, expect: stayed}
+
+func TestReplica(t *testing.T) { replicaKilled.run(t) }
 
 func replica(t *testing.T, role string) string {
 	t.Helper()
@@ -193,34 +215,34 @@ func replica(t *testing.T, role string) string {
 	return found[n].Member
 }
 
-// TestAllKilled ends every member at once.
-func TestAllKilled(t *testing.T) {
-	fault{what: "all members killed at once", tooLong: 60, lasts: 75 * time.Second, inject: func(t *testing.T, leader string) {
-		t.Helper()
-		mustKubectl(t, append([]string{"delete", "pod", "--force", "--grace-period=0", "--wait=false", leader}, others(leader)...)...)
-	}}.run(t)
-}
+// allKilled ends every member at once.
+var allKilled = fault{what: "all members killed at once", tooLong: 60, lasts: 75 * time.Second, inject: func(t *testing.T, leader string) {
+	t.Helper()
+	mustKubectl(t, append([]string{"delete", "pod", "--force", "--grace-period=0", "--wait=false", leader}, others(leader)...)...)
+}}
 
-// TestLock deletes what says who leads.
-func TestLock(t *testing.T) {
-	fault{what: "leader's ConfigMap deleted", tooLong: 3, inject: func(t *testing.T, _ string) {
-		t.Helper()
-		mustKubectl(t, "delete", "configmap", release+"-leader")
-	}}.run(t)
-}
+func TestAllKilled(t *testing.T) { allKilled.run(t) }
 
-// TestForbidden has the API server refuse the members and the poolers for half a minute.
-func TestForbidden(t *testing.T) {
-	fault{what: "API server answers 403 for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
-		t.Helper()
-		bindings := mustKubectl(t, "get", "rolebinding", release, pooler, "--output=json")
-		mustKubectl(t, "delete", "rolebinding", release, pooler)
-		time.Sleep(30 * time.Second)
-		if _, err := attempt(context.Background(), bindings, "kubectl", "--namespace", namespace, "create", "--filename=-"); err != nil {
-			t.Error(err)
-		}
-	}, expect: stayed}.run(t)
-}
+// lockDeleted deletes what says who leads.
+var lockDeleted = fault{what: "leader's ConfigMap deleted", tooLong: 3, inject: func(t *testing.T, _ string) {
+	t.Helper()
+	mustKubectl(t, "delete", "configmap", release+"-leader")
+}}
+
+func TestLock(t *testing.T) { lockDeleted.run(t) }
+
+// forbidden has the API server refuse the members and the poolers for half a minute.
+var forbidden = fault{what: "API server answers 403 for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
+	t.Helper()
+	bindings := mustKubectl(t, "get", "rolebinding", release, pooler, "--output=json")
+	mustKubectl(t, "delete", "rolebinding", release, pooler)
+	time.Sleep(30 * time.Second)
+	if _, err := attempt(context.Background(), bindings, "kubectl", "--namespace", namespace, "create", "--filename=-"); err != nil {
+		t.Error(err)
+	}
+}, expect: stayed}
+
+func TestForbidden(t *testing.T) { forbidden.run(t) }
 
 // TestNoNames takes the cluster's DNS away for half a minute.
 func TestNoNames(t *testing.T) {
@@ -249,18 +271,18 @@ func evict(ctx context.Context, pod string) error {
 	return err
 }
 
-// moved says that another member leads.
-func moved(before, after string) error {
-	if before == after {
-		return fmt.Errorf("%s leads still", after)
+// moved says that another member leads, and that there was no third in between.
+func moved(before, after member) error {
+	if before.Member == after.Member || after.TL != before.TL+1 {
+		return fmt.Errorf("the leader did not move once: from %s (timeline %d) to %s (timeline %d)", before.Member, before.TL, after.Member, after.TL)
 	}
 	return nil
 }
 
-// stayed says that the same member leads.
-func stayed(before, after string) error {
-	if before != after {
-		return fmt.Errorf("the leader moved from %s to %s", before, after)
+// stayed says that the same member leads, and did all the time.
+func stayed(before, after member) error {
+	if before.Member != after.Member || after.TL != before.TL {
+		return fmt.Errorf("the leader moved from %s (timeline %d) to %s (timeline %d)", before.Member, before.TL, after.Member, after.TL)
 	}
 	return nil
 }
@@ -271,23 +293,23 @@ func (f fault) run(t *testing.T) {
 	var gaps []float64
 	lost := 0
 	for i := range runs(t) {
-		before := installed(t)
+		installed(t)
+		before := leads(t)
 		name := fmt.Sprintf("ledger-%d", time.Now().UnixNano())
 		ledger := startLedger(t, name, cmp.Or(f.lasts, 15*time.Second))
-		f.inject(t, before)
+		f.inject(t, before.Member)
 		got := ledger(t)
-		after := leader(t)
-		t.Logf("run %d: %s -> %s, gap %.2f s, acknowledged %d, lost %d, extra %d, failures %v",
-			i+1, before, after, got.worst(), got.Acknowledged, got.Lost, got.Extra, got.Failures)
-		if got.Lost != 0 || got.Acknowledged == 0 {
-			t.Errorf("%d of %d acknowledged rows are lost", got.Lost, got.Acknowledged)
+		after := leads(t)
+		t.Logf("run %d: %s -> %s, %s", i+1, before.Member, after.Member, got)
+		if err := got.kept(); err != nil {
+			t.Error(err)
 		}
 		if f.expect != nil {
 			if err := f.expect(before, after); err != nil {
 				t.Error(err)
 			}
 		}
-		sameEverywhere(t, after, name)
+		sameEverywhere(t, after.Member, name)
 		gaps, lost = append(gaps, got.worst()), lost+got.Lost
 	}
 	slices.Sort(gaps)
@@ -335,7 +357,14 @@ func sameEverywhere(t *testing.T, leader, run string) {
 // startLedger returns when clients write. What it returns waits for their report.
 func startLedger(t *testing.T, name string, lasts time.Duration) func(*testing.T) report {
 	t.Helper()
-	arguments := []string{"-run=" + name, "-for=" + lasts.String(), "-connection=" + pooled(database)}
+	var hosts []string
+	for _, member := range others("") {
+		hosts = append(hosts, member+"."+release+"-members")
+	}
+	arguments := []string{
+		"-run=" + name, "-for=" + lasts.String(), "-connection=" + pooled(database),
+		"-members=" + strings.Join(hosts, ","), "-member=" + connection("%s", 5432, database),
+	}
 	startClient(t, name, "ledger", "writer", admitted, arguments...)
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		output, err := kubectl(ctx, "logs", name)

@@ -63,14 +63,14 @@ func TestPooler(t *testing.T) {
 	})
 }
 
-// TestPoolerDeleted ends one pooler of two while clients write.
-func TestPoolerDeleted(t *testing.T) {
-	fault{what: "one pooler's pod deleted", tooLong: 2, inject: func(t *testing.T, _ string) {
-		t.Helper()
-		name := mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/name=pgbouncer", "--output=jsonpath={.items[0].metadata.name}")
-		mustKubectl(t, "delete", "pod", name, "--wait=false")
-	}, expect: stayed}.run(t)
-}
+// poolerDeleted ends one pooler of two.
+var poolerDeleted = fault{what: "one pooler's pod deleted", tooLong: 2, inject: func(t *testing.T, _ string) {
+	t.Helper()
+	name := mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/name=pgbouncer", "--output=jsonpath={.items[0].metadata.name}")
+	mustKubectl(t, "delete", "pod", name, "--wait=false")
+}, expect: stayed}
+
+func TestPoolerDeleted(t *testing.T) { poolerDeleted.run(t) }
 
 // TestPoolerReload renews the pooler's certificates and changes a setting while clients write: none notices.
 func TestPoolerReload(t *testing.T) {

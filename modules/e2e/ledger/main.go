@@ -9,7 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +26,8 @@ type Report struct {
 	Acknowledged int `json:"acknowledged"`
 	Lost         int `json:"lost"`
 	Extra        int `json:"extra"`
+	// Split counts rows that a former leader acknowledged when the next one had done so already.
+	Split int `json:"split"`
 	// Failures counts what the clients were told from when they ran, by SQLSTATE.
 	Failures map[string]int `json:"failures"`
 }
@@ -37,6 +41,9 @@ type client struct {
 	acknowledged    map[int64]bool
 	gap             time.Duration
 	failures        map[string]int
+	// timeline is the newest that acknowledged anybody's row. Patroni begins one with each leader.
+	timeline *atomic.Int64
+	split    int
 }
 
 func main() {
@@ -44,9 +51,19 @@ func main() {
 	run := flag.String("run", "", "name of the run")
 	lasts := flag.Duration("for", 20*time.Second, "how long to write")
 	clients := flag.Int("clients", 4, "how many clients write at a time")
+	members := flag.String("members", "", "members whom a client each asks to write, too, whoever leads; with commas between")
+	memberConnection := flag.String("member", "", "how to connect to a member, with %s for its host")
 	flag.Parse()
 	ctx := context.Background()
-	report, err := measure(ctx, *connection, *run, *clients, *lasts)
+	var timeline atomic.Int64
+	var all, watching []*client
+	for i := range *clients {
+		all = append(all, newClient(*connection, *run, i, &timeline))
+	}
+	for host := range strings.FieldsFuncSeq(*members, func(r rune) bool { return r == ',' }) {
+		watching = append(watching, newClient(fmt.Sprintf(*memberConnection, host), *run, len(all)+len(watching), &timeline))
+	}
+	report, err := measure(ctx, all, watching, *lasts)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(report)
 	}
@@ -56,15 +73,22 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, connection, run string, clients int, lasts time.Duration) (Report, error) {
-	all := make([]*client, clients)
+func newClient(connection, run string, number int, timeline *atomic.Int64) *client {
+	return &client{
+		connection: connection, run: run, number: number, acknowledged: map[int64]bool{}, failures: map[string]int{}, timeline: timeline,
+	}
+}
+
+// measure has all clients write. Of those that watch members, gaps and failures are no news.
+func measure(ctx context.Context, all, watching []*client, lasts time.Duration) (Report, error) {
 	var writing, ready sync.WaitGroup
 	end := make(chan struct{})
-	for i := range all {
-		c := &client{connection: connection, run: run, number: i, acknowledged: map[int64]bool{}, failures: map[string]int{}}
-		all[i] = c
+	for _, c := range all {
 		ready.Add(1)
-		writing.Go(func() { c.write(ctx, ready.Done, end) })
+		writing.Go(func() { c.write(ctx, 0, ready.Done, end) })
+	}
+	for _, c := range watching {
+		writing.Go(func() { c.write(ctx, pause, func() {}, end) })
 	}
 	ready.Wait()
 	fmt.Println("ready")
@@ -74,22 +98,29 @@ func measure(ctx context.Context, connection, run string, clients int, lasts tim
 	report := Report{Failures: map[string]int{}}
 	for _, c := range all {
 		report.Gaps = append(report.Gaps, c.gap.Seconds())
-		report.Acknowledged += len(c.acknowledged)
 		for state, n := range c.failures {
 			report.Failures[state] += n
 		}
-		if err := c.check(ctx, &report); err != nil {
+	}
+	for _, c := range append(all, watching...) {
+		report.Acknowledged += len(c.acknowledged)
+		report.Split += c.split
+		// A member may be gone; the others have its rows.
+		if err := c.check(ctx, all[0].connection, &report); err != nil {
 			return report, err
 		}
 	}
 	return report, nil
 }
 
+// pause is between two rows of a client that watches a member.
+const pause = 100 * time.Millisecond
+
 // steady is after how many rows a client counts as running.
 const steady = 20
 
 // write writes until the end, on a new connection after each failure.
-func (c *client) write(ctx context.Context, ready func(), end <-chan struct{}) {
+func (c *client) write(ctx context.Context, pause time.Duration, ready func(), end <-chan struct{}) {
 	var conn *pgx.Conn
 	var last time.Time
 	for n := int64(0); ; n++ {
@@ -102,6 +133,7 @@ func (c *client) write(ctx context.Context, ready func(), end <-chan struct{}) {
 			return
 		default:
 		}
+		time.Sleep(pause)
 		var err error
 		if conn, err = c.attempt(ctx, conn, n); err != nil {
 			if len(c.acknowledged) >= steady {
@@ -123,7 +155,7 @@ func (c *client) write(ctx context.Context, ready func(), end <-chan struct{}) {
 	}
 }
 
-// attempt writes one row. It returns the connection to go on with, if any.
+// attempt writes one row. It returns the connection to go on with, if any: a refusal keeps it.
 func (c *client) attempt(ctx context.Context, conn *pgx.Conn, n int64) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -133,12 +165,22 @@ func (c *client) attempt(ctx context.Context, conn *pgx.Conn, n int64) (*pgx.Con
 			return nil, err
 		}
 	}
-	const insertSQL = `INSERT INTO public.ledger (run, client, n) VALUES ($1, $2, $3)`
-	if _, err := conn.Exec(ctx, insertSQL, c.run, c.number, n); err != nil {
+	newest, timeline := c.timeline.Load(), int64(0)
+	const insertSQL = `INSERT INTO public.ledger (run, client, n) VALUES ($1, $2, $3)
+		RETURNING ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint`
+	if err := conn.QueryRow(ctx, insertSQL, c.run, c.number, n).Scan(&timeline); err != nil {
+		if _, refused := errors.AsType[*pgconn.PgError](err); refused && !conn.IsClosed() {
+			return conn, err
+		}
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Millisecond)
 		defer cancel()
 		_ = conn.Close(closing)
 		return nil, err
+	}
+	if timeline < newest {
+		c.split++
+	}
+	for ; newest < timeline && !c.timeline.CompareAndSwap(newest, timeline); newest = c.timeline.Load() {
 	}
 	return conn, nil
 }
@@ -154,11 +196,11 @@ func state(err error) string {
 }
 
 // check looks for each acknowledged row.
-func (c *client) check(ctx context.Context, report *Report) error {
+func (c *client) check(ctx context.Context, connection string, report *Report) error {
 	var conn *pgx.Conn
 	err := errors.New("not tried")
 	for start := time.Now(); err != nil; time.Sleep(200 * time.Millisecond) {
-		if conn, err = pgx.Connect(ctx, c.connection); err != nil && time.Since(start) > time.Minute {
+		if conn, err = pgx.Connect(ctx, connection); err != nil && time.Since(start) > time.Minute {
 			return fmt.Errorf("nobody answers who could be asked for the rows: %w", err)
 		}
 	}

@@ -21,23 +21,28 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag }}{{ end -}}
 {{- end }}
 
-{{/* Where pods run, and from where their images come: dict "root" $ "labels" (those that select them). */}}
-{{- define "brownie.scheduling" -}}
-{{- with .root.Values.image.pullSecrets }}
+{{/* Where pods may run, and from where their images come. */}}
+{{- define "brownie.placement" -}}
+{{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
   {{- end }}
 {{- end }}
-{{- with .root.Values.priorityClassName }}
+{{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .root.Values.nodeSelector }}
+{{- with .Values.nodeSelector }}
 nodeSelector: {{ toJson . }}
 {{- end }}
-{{- with .root.Values.tolerations }}
+{{- with .Values.tolerations }}
 tolerations: {{ toJson . }}
 {{- end }}
+{{- end }}
+
+{{/* The same, spread over hosts and zones: dict "root" $ "labels" (those that select the pods). */}}
+{{- define "brownie.scheduling" -}}
+{{- include "brownie.placement" .root }}
 {{- $spread := .root.Values.spread -}}
 {{- $host := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (fromYaml .labels)) }}
 {{- if eq $spread.host "required" }}

@@ -4,6 +4,15 @@
 cluster-name: {{ include "brownie.name" . }}
 {{- end }}
 
+{{/* The names that members can have, those that are about to go included. */}}
+{{- define "postgres-ha.names" -}}
+{{- $names := list -}}
+{{- range until 9 -}}
+{{- $names = append $names (printf "%s-%d" (include "brownie.name" $) .) -}}
+{{- end -}}
+{{- toYaml $names -}}
+{{- end }}
+
 {{/* The domain of the members' own names. */}}
 {{- define "postgres-ha.domain" -}}
 {{ include "brownie.name" . }}-members.{{ .Release.Namespace }}.svc

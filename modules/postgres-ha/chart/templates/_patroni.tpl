@@ -55,7 +55,7 @@ track_commit_timestamp wal_keep_size wal_level
 {{- if .Values.crl.enabled -}}
 {{- $_ := set $ours "ssl_crl_file" "/var/lib/postgresql/crl/crl.pem" -}}
 {{- end -}}
-{{- $defaults := dict "wal_sender_timeout" "5s" "wal_receiver_timeout" "5s" -}}
+{{- $defaults := dict "wal_sender_timeout" "5s" "wal_receiver_timeout" "5s" "wal_retrieve_retry_interval" "200ms" -}}
 {{- merge $ours $own $defaults | toYaml -}}
 {{- end }}
 
@@ -69,7 +69,10 @@ sslkey: /tls/{{ . }}/tls.key
 
 {{- define "postgres-ha.patroni" -}}
 scope: {{ include "brownie.name" . }}
+# Such an answer of the API server is none: failsafe mode then counts. Here, since a reload of Patroni 4.1 does not see those below.
+retriable_http_codes: &codes [403, 429, 500, 502, 503, 504]
 kubernetes:
+  retriable_http_codes: *codes
   namespace: {{ .Release.Namespace }}
   use_endpoints: false
   scope_label: cluster-name
