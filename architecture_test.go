@@ -15,14 +15,16 @@ const module = "github.com/longyi-brownie/terraform-provider-brownie"
 // arrows says which other packages of the project a package may import; "internal/" is left out. Domains never import each other.
 var arrows = map[string]string{
 	"main":                     "provider",
-	"provider":                 "provider/tenancy provider/access provider/migrate provider/pki provider/tf postgres",
+	"provider":                 "provider/tenancy provider/access provider/cluster provider/migrate provider/pki provider/tf postgres",
 	"provider/tenancy":         "tenancy provider/tf postgres problem",
 	"provider/access":          "access provider/tf postgres problem",
+	"provider/cluster":         "cluster provider/tf postgres problem",
 	"provider/migrate":         "migrate provider/tf postgres problem",
 	"provider/pki":             "pki provider/tf problem",
 	"provider/tf":              "postgres problem identity document",
 	"tenancy":                  "postgres patience problem document",
 	"access":                   "postgres patience problem identity",
+	"cluster":                  "postgres problem",
 	"patience":                 "problem",
 	"migrate":                  "postgres problem migrations",
 	"migrate/generate":         "migrate",
@@ -50,7 +52,7 @@ var arrows = map[string]string{
 var arrowsOfTests = map[string]string{
 	"provider":         "access migrate tenancy",
 	"cmd/brownie-crl":  "access pki postgres",
-	"modules/e2e":      "postgres",
+	"modules/e2e":      "cluster postgres",
 	"provider/migrate": "migrations",
 }
 
@@ -61,7 +63,7 @@ var owners = map[string]string{
 	"github.com/hashicorp/terraform-plugin-testing":                  "provider/acctest",
 	"github.com/hashicorp/vault":                                     "pki devstack",
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates
-	"github.com/jackc/pgx/v5": "postgres tenancy access migrate devstack bench provider/acctest examples " +
+	"github.com/jackc/pgx/v5": "postgres tenancy access cluster migrate devstack bench provider/acctest examples " +
 		"modules/e2e",
 	"github.com/jackc/pgx/v5/pgxpool": "postgres", // so that max_connections holds
 	"database/sql":                    "",

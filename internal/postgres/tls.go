@@ -23,7 +23,7 @@ func (c Config) loadTLS() (tlsFiles, error) {
 	if c.SSLRootCert != "" {
 		files.rooted = true
 		if c.SSLRootCert != "system" {
-			pem, err := pemOrFile("sslrootcert", c.SSLRootCert)
+			pem, err := PEMOrFile("sslrootcert", c.SSLRootCert)
 			if err != nil {
 				return files, err
 			}
@@ -34,11 +34,11 @@ func (c Config) loadTLS() (tlsFiles, error) {
 		}
 	}
 	if c.SSLCert != "" {
-		cert, err := pemOrFile("sslcert", c.SSLCert)
+		cert, err := PEMOrFile("sslcert", c.SSLCert)
 		if err != nil {
 			return files, err
 		}
-		key, err := pemOrFile("sslkey", c.SSLKey)
+		key, err := PEMOrFile("sslkey", c.SSLKey)
 		if err != nil {
 			return files, err
 		}
@@ -53,8 +53,8 @@ func (c Config) loadTLS() (tlsFiles, error) {
 	return files, nil
 }
 
-// pemOrFile returns the value itself when it is PEM text, else the contents of the file that it names.
-func pemOrFile(attribute, value string) ([]byte, error) {
+// PEMOrFile returns the value itself when it is PEM text, else the contents of the file that it names.
+func PEMOrFile(attribute, value string) ([]byte, error) {
 	if strings.Contains(value, "-----BEGIN ") {
 		return []byte(value), nil
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/cluster"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/pki"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tenancy"
@@ -166,7 +167,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		tenants := tenancy.Backend(readable, walk)
 		return tf.Backends{
 			tenants, tenancy.Plans(tenants, walk), access.Backend(db, readable, config, walk), vaultBackend,
-			migrate.Backend(readable, p.version),
+			migrate.Backend(readable, p.version), cluster.Backend(db),
 		}
 	}
 	resp.ResourceData = backends(db)
@@ -229,7 +230,7 @@ func (p *brownieProvider) Resources(context.Context) []func() resource.Resource 
 }
 
 func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return slices.Concat(migrate.DataSources(), tenancy.DataSources(), access.DataSources(), pki.DataSources())
+	return slices.Concat(migrate.DataSources(), tenancy.DataSources(), access.DataSources(), cluster.DataSources(), pki.DataSources())
 }
 
 func (p *brownieProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -66,4 +67,53 @@ resource "brownie_organization" "globex" {
 		t.Errorf("a plan while only a standby answers: %v\n%s", err, output)
 	}
 	w.MustRun("plan", "-input=false", "-refresh=false", "-detailed-exitcode")
+}
+
+// The cluster as PostgreSQL alone knows it, with the rights that the guide recommends, and with the one that it takes to see how far
+// replicas are.
+func TestAccCluster(t *testing.T) {
+	t.Parallel()
+	r := testdb.NewReplicated(t)
+	const config = `
+data "brownie_cluster" "this" {}
+locals { members = data.brownie_cluster.this.members }
+output "roles" { value = join(",", local.members[*].role) }
+output "lags" { value = join(",", [for m in local.members : coalesce(m.lag_bytes, -1)]) }
+output "states" { value = join(",", [for m in local.members : coalesce(m.state, "unknown")]) }
+output "timeline" { value = local.members[0].timeline }
+output "expires" { value = local.members[0].certificate_not_after != null && local.members[1].certificate_not_after == null }
+output "paused" { value = data.brownie_cluster.this.paused == null }
+`
+	w := acctest.NewWorkspaceWith(t, acctest.AsRole(t, r.Primary, "d", "administrator"), config)
+	output, err := w.Apply()
+	if err != nil || !acctest.Says("GRANT pg_read_all_stats TO").MatchString(output) || !strings.Contains(output, `lags = "-1,-1"`) ||
+		!strings.Contains(output, `roles = "leader,replica"`) {
+		t.Errorf("without the right: %v\n%s", err, output)
+	}
+	r.Exec(t, "d", `GRANT pg_read_all_stats TO administrator`)
+	output, err = w.Apply()
+	for _, line := range []string{
+		`roles = "leader,replica"`, `lags = "-1,0"`, `states = "running,streaming"`, `timeline = 1`, `expires = true`, `paused = true`,
+	} {
+		if err != nil || !strings.Contains(output, line) || strings.Contains(output, "known in part") {
+			t.Errorf("there is no %s: %v\n%s", line, err, output)
+		}
+	}
+	if output, err := acctest.NewWorkspaceWith(t, acctest.AsRole(t, r.Standby, "d", "administrator"), config).Apply(); err == nil ||
+		!acctest.Says("does not accept writes").MatchString(output) {
+		t.Errorf("a standby: %v\n%s", err, output)
+	}
+	patroni := `data "brownie_cluster" "this" {
+  patroni = { urls = ["%s"], ca_cert = "ca.crt", client_cert = "tls.crt", client_key = "%s" }
+}`
+	for says, arguments := range map[string][]any{
+		"is no https:// URL":             {"http://pg-0:8008", "tls.key"},
+		"holds a private key itself":     {"https://pg-0:8008", `-----BEGIN PRIVATE KEY-----`},
+		"patroni.ca_cert is neither PEM": {"https://pg-0:8008", "tls.key"},
+	} {
+		w := acctest.NewWorkspaceWith(t, acctest.AsRole(t, r.Primary, "d", "administrator"), fmt.Sprintf(patroni, arguments...))
+		if output, err := w.Apply(); err == nil || !acctest.Says(says).MatchString(output) {
+			t.Errorf("%s: %v\n%s", says, err, output)
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/cluster"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -73,6 +74,28 @@ func TestInstall(t *testing.T) {
 			if (err == nil) != admits || (output != "") != admits {
 				t.Errorf("with %q: %s %v", login, output, err)
 			}
+		}
+	})
+	t.Run("the cluster, as brownie_cluster sees it", func(t *testing.T) {
+		authorities, certificate, key := pems(t, "api")
+		got, err := cluster.ReadFromPatroni(t.Context(), cluster.Patroni{
+			URLs:        []string{fmt.Sprintf("https://localhost:%d", tunnel(t, others(first)[0], 8008))},
+			Authorities: []byte(authorities), Certificate: []byte(certificate), Key: []byte(key),
+		})
+		if err != nil || got.Name != release || got.Paused || len(got.Members) != instances {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		synchronous := 0
+		for i, m := range got.Members {
+			if (i == 0) != (m.Role == cluster.Leader) || (i == 0) != (*m.Name == first) || (i == 0) != (m.LagBytes == nil) || *m.Timeline < 1 {
+				t.Errorf("member %d is %s, a %s of timeline %v", i, *m.Name, m.Role, m.Timeline)
+			}
+			if m.Synchronous {
+				synchronous++
+			}
+		}
+		if synchronous != 1 {
+			t.Errorf("%d members are synchronous", synchronous)
 		}
 	})
 	t.Run("the network", func(t *testing.T) {
@@ -133,37 +156,52 @@ func installOnce(t *testing.T, values object) {
 // migrate gives the database its schema, as the role that the first start made, through a tunnel.
 func migrate(t *testing.T, leader string) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	tunnel := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "port-forward", "pod/"+leader, ":5432")
-	output, err := tunnel.StdoutPipe()
-	if err == nil {
-		err = tunnel.Start()
+	config := postgres.Config{
+		Host: "localhost", Port: tunnel(t, leader, 5432), Database: database, Username: administrator, SSLMode: "verify-full",
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		_ = tunnel.Wait()
-	}()
-	config := postgres.Config{Host: "localhost", Database: database, Username: administrator, SSLMode: "verify-full"}
-	line, err := bufio.NewReader(output).ReadString('\n')
-	if err == nil {
-		_, err = fmt.Sscanf(line, "Forwarding from 127.0.0.1:%d ", &config.Port)
-	}
-	if err != nil {
-		t.Fatalf("no tunnel to %s: %q %s", leader, line, err)
-	}
-	for key, field := range map[string]*string{"ca.crt": &config.SSLRootCert, "tls.crt": &config.SSLCert, "tls.key": &config.SSLKey} {
-		encoded := mustKubectl(t, "get", "secret", "administrator", "--output=jsonpath={.data."+strings.ReplaceAll(key, ".", `\.`)+"}")
-		text, err := base64.StdEncoding.DecodeString(encoded)
+	config.SSLRootCert, config.SSLCert, config.SSLKey = pems(t, "administrator")
+	testdb.Migrate(t, config.WithDefaults())
+}
+
+// pems are what a Secret holds.
+func pems(t *testing.T, secret string) (authorities, certificate, key string) {
+	t.Helper()
+	for file, text := range map[string]*string{"ca.crt": &authorities, "tls.crt": &certificate, "tls.key": &key} {
+		encoded := mustKubectl(t, "get", "secret", secret, "--output=jsonpath={.data."+strings.ReplaceAll(file, ".", `\.`)+"}")
+		decoded, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil {
 			t.Fatal(err)
 		}
-		*field = string(text)
+		*text = string(decoded)
 	}
-	testdb.Migrate(t, config.WithDefaults())
+	return authorities, certificate, key
+}
+
+// tunnel leads from a port of this machine to one of a pod, until the test ends.
+func tunnel(t *testing.T, pod string, to int) (port int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	forward := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "port-forward", "pod/"+pod, fmt.Sprintf(":%d", to))
+	output, err := forward.StdoutPipe()
+	if err == nil {
+		err = forward.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = forward.Wait()
+	})
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err == nil {
+		_, err = fmt.Sscanf(line, "Forwarding from 127.0.0.1:%d ", &port)
+	}
+	if err != nil {
+		t.Fatalf("no tunnel to %s: %q %s", pod, line, err)
+	}
+	return port
 }
 
 // removeNamespace removes what another test left, without waiting for pods to end politely.
@@ -260,7 +298,7 @@ func secretsOf(t *testing.T, clients, api *devstack.Authority) []object {
 		secret(t, "administrator", clients, administrator, nil, client),
 		secret(t, "pooler-server", clients, pooler, []string{pooler + "." + namespace + ".svc"}, server),
 		secret(t, "pooler-client", clients, "pgbouncer", nil, client),
-		secret(t, "api", api, "api", []string{"*." + domain}, append(client, server...)),
+		secret(t, "api", api, "api", []string{"*." + domain, "localhost"}, append(client, server...)),
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -46,14 +45,6 @@ func (d *loginDataSource) Metadata(_ context.Context, req datasource.MetadataReq
 	resp.TypeName = req.ProviderTypeName + "_login"
 }
 
-// keyFile refuses keys themselves: the arguments of a data source are stored in the state.
-var keyFile = tf.Check("it must be the path of a PEM file, because Terraform stores this argument in the state", func(value string) string {
-	if strings.Contains(value, "-----BEGIN") {
-		return "holds a private key itself"
-	}
-	return ""
-})
-
 func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	like := "Default: that of the provider."
 	resp.Schema = schema.Schema{
@@ -80,7 +71,7 @@ func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 				Required: true, MarkdownDescription: "Client certificate, with its chain: PEM text or the path of a PEM file.",
 			},
 			"sslkey": schema.StringAttribute{
-				Required: true, Validators: []validator.String{keyFile},
+				Required: true, Validators: []validator.String{tf.KeyFile},
 				MarkdownDescription: "Path of the PEM file with the private key of `sslcert`. Only a path, because arguments are " +
 					"stored in the state.",
 			},

@@ -131,3 +131,11 @@ var DisplayName = []validator.String{Rule{NotBlank}, stringvalidator.UTF8LengthA
 
 // AtLeast bounds a number that is stored in a PostgreSQL integer.
 func AtLeast(minimum int64) validator.Int64 { return int64validator.Between(minimum, math.MaxInt32) }
+
+// KeyFile refuses keys themselves: the arguments of a data source are stored in the state.
+var KeyFile = Check("it must be the path of a PEM file, because Terraform stores this argument in the state", func(value string) string {
+	if strings.Contains(value, "-----BEGIN") {
+		return "holds a private key itself"
+	}
+	return ""
+})
