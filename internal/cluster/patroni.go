@@ -100,7 +100,8 @@ func (p Patroni) client() (*http.Client, error) {
 	pair, err := tls.X509KeyPair(p.Certificate, p.Key)
 	if err != nil {
 		// The error never contains the key, only what is wrong with it.
-		return nil, problem.New("the certificate and the key are no usable pair: "+strings.TrimPrefix(err.Error(), "tls: "), "").On("patroni")
+		return nil, problem.New("the certificate and the key are no usable pair: "+strings.TrimPrefix(err.Error(), "tls: "), "").
+			On("patroni")
 	}
 	authorities := x509.NewCertPool()
 	if !authorities.AppendCertsFromPEM(p.Authorities) {

@@ -22,7 +22,8 @@ const leaderSQL = `
 
 // Those who copy a base backup, or decode the log for something else, are no members.
 const replicasSQL = `
-	SELECT r.application_name AS name, pg_catalog.host(r.client_addr) AS host, r.state, coalesce(r.sync_state IN ('sync', 'quorum'), false) AS synchronous,
+	SELECT r.application_name AS name, pg_catalog.host(r.client_addr) AS host, r.state,
+		coalesce(r.sync_state IN ('sync', 'quorum'), false) AS synchronous,
 		pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.replay_lsn)::int8 AS lag_bytes,
 		CASE WHEN r.replay_lsn = pg_catalog.pg_current_wal_lsn() THEN 0 ELSE extract(epoch FROM r.replay_lag)::float8 END AS lag_seconds
 	FROM pg_catalog.pg_stat_replication r

@@ -116,6 +116,14 @@ type member struct {
 	Role   string
 	State  string
 	TL     int
+	LSN    string `json:"Replay LSN"`
+}
+
+// replayed is up to where a replica has replayed the log of its timeline.
+func (m member) replayed() uint64 {
+	var segment, offset uint64
+	_, _ = fmt.Sscanf(m.LSN, "%X/%X", &segment, &offset)
+	return segment<<32 | offset
 }
 
 func members(ctx context.Context) ([]member, error) {

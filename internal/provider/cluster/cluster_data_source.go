@@ -58,78 +58,96 @@ func (d *dataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp 
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "The servers that replicate the database: who leads, how far the others are, and when their certificates " +
 			"expire. With `patroni`, from its REST API; without, from the server that accepts writes, which knows the replicas that " +
-			"stream from it right now. That needs the right of `pg_read_all_stats`; without it, states and lags are null, with a warning.",
+			"stream from it right now. That needs the right of `pg_read_all_stats`; without it, states and lags are null, with a " +
+			"warning.",
 		Attributes: map[string]schema.Attribute{
 			"patroni": schema.SingleNestedAttribute{
-				Optional: true,
-				MarkdownDescription: "Patroni's REST API, over mutual TLS. The certificate may give orders there, too: Patroni tells clients " +
-					"apart by their authority only. Default: PostgreSQL alone is asked.",
-				Attributes: map[string]schema.Attribute{
-					"urls": schema.ListAttribute{
-						Required: true, ElementType: types.StringType,
-						Validators: []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(httpsURL)},
-						MarkdownDescription: "Where it is, on one member or more, such as `https://pg-0.pg-members.databases.svc:8008`. They are " +
-							"asked in this order until one answers.",
-					},
-					"ca_cert": schema.StringAttribute{
-						Required:            true,
-						MarkdownDescription: "Authorities that may sign the API's certificates: PEM text or the path of a PEM file.",
-					},
-					"client_cert": schema.StringAttribute{
-						Required: true, MarkdownDescription: "Certificate to ask with, with its chain: PEM text or the path of a PEM file.",
-					},
-					"client_key": schema.StringAttribute{
-						Required: true, Validators: []validator.String{tf.KeyFile},
-						MarkdownDescription: "Path of the PEM file with the private key of `client_cert`. Only a path, because arguments are " +
-							"stored in the state.",
-					},
-				},
+				Optional: true, Attributes: patroniAttributes(),
+				MarkdownDescription: "Patroni's REST API, over mutual TLS. The certificate may give orders there, too: Patroni tells " +
+					"clients apart by their authority only. Default: PostgreSQL alone is asked.",
 			},
 			"name": schema.StringAttribute{
-				Computed: true, MarkdownDescription: "Patroni's scope, which PostgreSQL knows as `cluster_name`; null when there is none.",
+				Computed:            true,
+				MarkdownDescription: "Patroni's scope, which PostgreSQL knows as `cluster_name`; null when there is none.",
 			},
 			"paused": schema.BoolAttribute{
-				Computed: true, MarkdownDescription: "Whether Patroni is paused, so that nobody replaces a leader that fails; null without `patroni`.",
+				Computed: true,
+				MarkdownDescription: "Whether Patroni is paused, so that nobody replaces a leader that fails; null without " +
+					"`patroni`.",
 			},
 			"members": schema.ListNestedAttribute{
-				Computed:            true,
+				Computed: true, NestedObject: schema.NestedAttributeObject{Attributes: memberAttributes()},
 				MarkdownDescription: "The leader first, then the others by name.",
-				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"name": schema.StringAttribute{
-						Computed: true, MarkdownDescription: "Name in Patroni; without `patroni`, a replica's `application_name`, and null for the leader.",
-					},
-					"host": schema.StringAttribute{Computed: true, MarkdownDescription: "Name or address; null on a unix socket."},
-					"role": schema.StringAttribute{
-						Computed: true, MarkdownDescription: "`leader`, `replica`, or `standby_leader`, the first of a cluster that follows another one.",
-					},
-					"state": schema.StringAttribute{
-						Computed: true, MarkdownDescription: "What it does, such as `running` for a leader and `streaming` for a replica.",
-					},
-					"timeline": schema.Int64Attribute{
-						Computed: true, MarkdownDescription: "Timeline of the write-ahead log, which each new leader begins; null when it is not known.",
-					},
-					"lag_bytes": schema.Int64Attribute{
-						Computed: true, MarkdownDescription: "How much of the leader's write-ahead log the replica has not replayed; null for a leader " +
-							"and where it is not known.",
-					},
-					"lag_seconds": schema.Float64Attribute{
-						Computed: true, MarkdownDescription: "How far behind that is, in seconds: with `patroni`, the age of the last transaction that was " +
-							"replayed, which grows while the leader is idle but for a lag of 0 bytes; without, `replay_lag` of `pg_stat_replication`.",
-					},
-					"synchronous": schema.BoolAttribute{
-						Computed: true, MarkdownDescription: "Whether commits may wait for this replica.",
-					},
-					"certificate_not_after": schema.StringAttribute{
-						Computed: true, MarkdownDescription: "When the certificate expires that its PostgreSQL shows, in RFC 3339; null where it " +
-							"cannot be reached from here, speaks no TLS, or, without `patroni`, for replicas.",
-					},
-				}},
 			},
 		},
 	}
 }
 
-var httpsURL = tf.Check("it must be such as https://pg-0.example:8008, since the certificate must not go elsewhere", func(value string) string {
+func patroniAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"urls": schema.ListAttribute{
+			Required: true, ElementType: types.StringType,
+			Validators: []validator.List{listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(httpsURL)},
+			MarkdownDescription: "Where it is, on one member or more, such as `https://pg-0.pg-members.databases.svc:8008`. They are " +
+				"asked in this order until one answers.",
+		},
+		"ca_cert": schema.StringAttribute{
+			Required:            true,
+			MarkdownDescription: "Authorities that may sign the API's certificates: PEM text or the path of a PEM file.",
+		},
+		"client_cert": schema.StringAttribute{
+			Required:            true,
+			MarkdownDescription: "Certificate to ask with, with its chain: PEM text or the path of a PEM file.",
+		},
+		"client_key": schema.StringAttribute{
+			Required: true, Validators: []validator.String{tf.KeyFile},
+			MarkdownDescription: "Path of the PEM file with the private key of `client_cert`. Only a path, because arguments are " +
+				"stored in the state.",
+		},
+	}
+}
+
+func memberAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"name": schema.StringAttribute{
+			Computed:            true,
+			MarkdownDescription: "Name in Patroni; without `patroni`, a replica's `application_name`, and null for the leader.",
+		},
+		"host": schema.StringAttribute{Computed: true, MarkdownDescription: "Name or address; null on a unix socket."},
+		"role": schema.StringAttribute{
+			Computed:            true,
+			MarkdownDescription: "`leader`, `replica`, or `standby_leader`, the first of a cluster that follows another one.",
+		},
+		"state": schema.StringAttribute{
+			Computed:            true,
+			MarkdownDescription: "What it does, such as `running` for a leader and `streaming` for a replica.",
+		},
+		"timeline": schema.Int64Attribute{
+			Computed:            true,
+			MarkdownDescription: "Timeline of the write-ahead log, which each new leader begins; null when it is not known.",
+		},
+		"lag_bytes": schema.Int64Attribute{
+			Computed: true,
+			MarkdownDescription: "How much of the leader's write-ahead log the replica has not replayed; null for a leader and where " +
+				"it is not known.",
+		},
+		"lag_seconds": schema.Float64Attribute{
+			Computed: true,
+			MarkdownDescription: "How far behind that is, in seconds: 0 when nothing is missing; with `patroni`, the age of the last " +
+				"transaction that was replayed; without, `replay_lag` of `pg_stat_replication`.",
+		},
+		"synchronous": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether commits may wait for this replica."},
+		"certificate_not_after": schema.StringAttribute{
+			Computed: true,
+			MarkdownDescription: "When the certificate expires that its PostgreSQL shows, in RFC 3339; null where it cannot be reached " +
+				"from here, speaks no TLS, or, without `patroni`, for replicas.",
+		},
+	}
+}
+
+const wantsURL = "it must be such as https://pg-0.example:8008, since the certificate must not go elsewhere"
+
+var httpsURL = tf.Check(wantsURL, func(value string) string {
 	if !strings.HasPrefix(value, "https://") {
 		return "is no https:// URL"
 	}
@@ -168,7 +186,9 @@ func (d *dataSource) read(ctx context.Context, p *patroniModel) (cluster.Cluster
 		attribute, value string
 		text             *[]byte
 	}{
-		{"ca_cert", p.CACert, &patroni.Authorities}, {"client_cert", p.ClientCert, &patroni.Certificate}, {"client_key", p.ClientKey, &patroni.Key},
+		{"ca_cert", p.CACert, &patroni.Authorities},
+		{"client_cert", p.ClientCert, &patroni.Certificate},
+		{"client_key", p.ClientKey, &patroni.Key},
 	} {
 		var err error
 		*file.text, err = postgres.PEMOrFile(file.attribute, file.value)
@@ -182,8 +202,9 @@ func (d *dataSource) read(ctx context.Context, p *patroniModel) (cluster.Cluster
 func translate(m cluster.Member) memberModel {
 	translated := memberModel{
 		Name: types.StringPointerValue(m.Name), Host: types.StringPointerValue(m.Host), Role: types.StringValue(m.Role),
-		State: types.StringPointerValue(m.State), Timeline: types.Int64PointerValue(m.Timeline), LagBytes: types.Int64PointerValue(m.LagBytes),
-		LagSeconds: types.Float64PointerValue(m.LagSeconds), Synchronous: types.BoolValue(m.Synchronous),
+		State: types.StringPointerValue(m.State), Timeline: types.Int64PointerValue(m.Timeline),
+		LagBytes: types.Int64PointerValue(m.LagBytes), LagSeconds: types.Float64PointerValue(m.LagSeconds),
+		Synchronous: types.BoolValue(m.Synchronous),
 	}
 	if m.CertificateNotAfter != nil {
 		translated.CertificateNotAfter = types.StringValue(m.CertificateNotAfter.UTC().Format(time.RFC3339))

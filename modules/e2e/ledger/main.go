@@ -180,7 +180,8 @@ func (c *client) attempt(ctx context.Context, conn *pgx.Conn, n int64) (*pgx.Con
 	if timeline < newest {
 		c.split++
 	}
-	for ; newest < timeline && !c.timeline.CompareAndSwap(newest, timeline); newest = c.timeline.Load() {
+	for newest < timeline && !c.timeline.CompareAndSwap(newest, timeline) {
+		newest = c.timeline.Load()
 	}
 	return conn, nil
 }
