@@ -119,7 +119,7 @@ func TestStarved(t *testing.T) {
 				"--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
 		}
 		before := restarts()
-		if err := onNode(t.Context(), "for _ in $(seq $(($(nproc) * 4))); do timeout 60 sh -c 'while :; do :; done' & done; wait"); err != nil {
+		if err := onNode(t.Context(), "for _ in $(seq $(($(nproc) * 8))); do nice -n -10 timeout 60 sh -c 'while :; do :; done' & done; wait"); err != nil {
 			t.Log(err)
 		}
 		if after := restarts(); after != before {

@@ -6,6 +6,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,13 +19,17 @@ import (
 )
 
 const (
-	namespace = "brownie-e2e"
-	release   = "pg"
-	pooler    = "pool"
-	database  = "brownie_metadata"
-	domain    = release + "-members." + namespace + ".svc"
+	release  = "pg"
+	pooler   = "pool"
+	database = "brownie_metadata"
 	// instances is how many members the tests run.
 	instances = 3
+)
+
+var (
+	// namespace may be another one, so that two runs share a cluster.
+	namespace = cmp.Or(os.Getenv("E2E_NAMESPACE"), "brownie-e2e")
+	domain    = release + "-members." + namespace + ".svc"
 )
 
 // setting is what tools/e2e.sh tells.
