@@ -10,8 +10,10 @@ import (
 // TestChart renders the charts with values of each kind; it needs no cluster.
 func TestChart(t *testing.T) {
 	renders(t, "postgres-ha", "StatefulSet", values(t), map[string]string{
-		"instances=5":                       "",
-		"postgresql.parameters.work_mem=5M": "",
+		"instances=5":                                                "",
+		"postgresql.parameters.work_mem=5M":                          "",
+		"standby.host=pg-primary.databases.svc":                      "",
+		"standby.host=A":                                             "/standby/host",
 		"wal.enabled=true,spread.host=required,spread.zone=none":     "",
 		"crl.enabled=true,crl.lists={http://lists.example/ca.crl}":   "",
 		"certificates.issuer.name=vault,certificates.server.secret=": "",

@@ -70,6 +70,11 @@ func mustKubectl(t *testing.T, arguments ...string) string {
 // apply gives the cluster objects, in JSON.
 func apply(t *testing.T, objects ...object) {
 	t.Helper()
+	applyIn(t, namespace, objects...)
+}
+
+func applyIn(t *testing.T, namespace string, objects ...object) {
+	t.Helper()
 	text, err := json.Marshal(object{"apiVersion": "v1", "kind": "List", "items": objects})
 	if err == nil {
 		_, err = attempt(t.Context(), string(text), "kubectl", "--namespace", namespace, "apply", "--filename=-")

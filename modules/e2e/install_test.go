@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,10 +124,7 @@ func TestInstall(t *testing.T) {
 // install makes a namespace that admits restricted pods only, with these objects, the cluster, and the pooler in front of it.
 func install(t *testing.T, values object, objects ...object) {
 	t.Helper()
-	removeNamespace(t)
-	apply(t, object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
-		"name": namespace, "labels": object{"pod-security.kubernetes.io/enforce": "restricted"},
-	}})
+	newNamespace(t, namespace)
 	apply(t, objects...)
 	start := time.Now()
 	helm(t, "install", release, "../postgres-ha/chart", "--values="+file(t, values), "--wait", "--timeout=4m")
@@ -142,6 +140,15 @@ func install(t *testing.T, values object, objects ...object) {
 	start = time.Now()
 	helm(t, "install", pooler, "../pgbouncer/chart", "--values="+file(t, poolerValues(t)), "--wait", "--timeout=2m")
 	t.Logf("the pooler was installed in %.1f s", time.Since(start).Seconds())
+}
+
+// newNamespace admits restricted pods only.
+func newNamespace(t *testing.T, name string) {
+	t.Helper()
+	removeNamespace(t, name)
+	applyIn(t, name, object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
+		"name": name, "labels": object{"pod-security.kubernetes.io/enforce": "restricted"},
+	}})
 }
 
 // installOnce installs a cluster of another kind for one test: the others want the usual one.
@@ -205,15 +212,21 @@ func tunnel(t *testing.T, pod string, to int) (port int) {
 }
 
 // removeNamespace removes what another test left, without waiting for pods to end politely.
-func removeNamespace(t *testing.T) {
+func removeNamespace(t *testing.T, name string) {
 	t.Helper()
-	_, _ = kubectl(t.Context(), "delete", "pods", "--all", "--force")
-	if _, err := kubectl(t.Context(), "delete", "namespace", namespace, "--ignore-not-found", "--timeout=90s"); err != nil {
+	ctx := context.Background()
+	_, _ = attempt(ctx, "", "kubectl", "--namespace", name, "delete", "pods", "--all", "--force")
+	if _, err := attempt(ctx, "", "kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=90s"); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func helm(t *testing.T, arguments ...string) string {
+	t.Helper()
+	return helmIn(t, namespace, arguments...)
+}
+
+func helmIn(t *testing.T, namespace string, arguments ...string) string {
 	t.Helper()
 	output, err := attempt(t.Context(), "", setting(t, "HELM"), append([]string{"--namespace", namespace}, arguments...)...)
 	if err != nil {
@@ -284,21 +297,32 @@ func secrets(t *testing.T) []object {
 
 func secretsOf(t *testing.T, clients, api *devstack.Authority) []object {
 	t.Helper()
-	server := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	client := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	names := []string{"*." + domain, "localhost"} // the end of a tunnel
+	return append(memberSecrets(t, namespace, clients, api),
+		secret(t, "writer", clients, writer, nil, usedByClient),
+		secret(t, "administrator", clients, administrator, nil, usedByClient),
+		secret(t, "pooler-server", clients, pooler, []string{pooler + "." + namespace + ".svc"}, usedByServer),
+		secret(t, "pooler-client", clients, "pgbouncer", nil, usedByClient),
+	)
+}
+
+var (
+	usedByServer = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	usedByClient = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+)
+
+// memberSecrets are what members in that namespace need.
+func memberSecrets(t *testing.T, namespace string, clients, api *devstack.Authority) []object {
+	t.Helper()
+	members := fmt.Sprintf("*.%s-members.%s.svc", release, namespace)
+	names := []string{members, "localhost"} // the end of a tunnel
 	for _, service := range []string{"primary", "replicas", "any"} {
 		names = append(names, fmt.Sprintf("%s-%s.%s.svc", release, service, namespace))
 	}
 	return []object{
-		secret(t, "server", clients, release, names, server),
-		secret(t, "replication", clients, "replicator", nil, client),
-		secret(t, "rewind", clients, "rewind", nil, client),
-		secret(t, "writer", clients, writer, nil, client),
-		secret(t, "administrator", clients, administrator, nil, client),
-		secret(t, "pooler-server", clients, pooler, []string{pooler + "." + namespace + ".svc"}, server),
-		secret(t, "pooler-client", clients, "pgbouncer", nil, client),
-		secret(t, "api", api, "api", []string{"*." + domain, "localhost"}, append(client, server...)),
+		secret(t, "server", clients, release, names, usedByServer),
+		secret(t, "replication", clients, "replicator", nil, usedByClient),
+		secret(t, "rewind", clients, "rewind", nil, usedByClient),
+		secret(t, "api", api, "api", []string{members, "localhost"}, append(slices.Clone(usedByClient), usedByServer...)),
 	}
 }
 

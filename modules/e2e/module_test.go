@@ -13,7 +13,7 @@ import (
 
 // TestModule applies both Terraform modules from nothing. No key gets into state, plan or Helm's values.
 func TestModule(t *testing.T) {
-	removeNamespace(t)
+	removeNamespace(t, namespace)
 	folder := t.TempDir()
 	// A module that refers to one beside it is copied with it.
 	if err := os.CopyFS(filepath.Join(folder, "modules"), os.DirFS("..")); err != nil {

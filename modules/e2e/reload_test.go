@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
 
 // TestReload renews all certificates and changes settings while clients write: no client notices, and nothing is restarted.
@@ -81,6 +83,100 @@ func shown(t *testing.T, name, port string) string {
 		t.Fatal(err)
 	}
 	return output
+}
+
+// TestAuthority replaces both authorities, and all that they signed, while clients write: no client notices, and nothing is restarted.
+func TestAuthority(t *testing.T) {
+	old, oldAPI, next, nextAPI := authority(t), authority(t), authority(t), authority(t)
+	// signed are all Secrets and the list of authorities, by whom and with whom they trust.
+	signed := func(clients, api *devstack.Authority, trusted ...*devstack.Authority) []object {
+		bundle, forAPI := "", api.PEM()
+		for _, one := range trusted {
+			bundle += one.PEM()
+		}
+		if len(trusted) > 1 {
+			forAPI = oldAPI.PEM() + nextAPI.PEM()
+		}
+		objects := secretsOf(t, clients, api)
+		for _, o := range objects {
+			o["stringData"].(object)["ca.crt"] = bundle
+			if o["metadata"].(object)["name"] == "api" {
+				o["stringData"].(object)["ca.crt"] = forAPI
+			}
+		}
+		return append(objects, object{
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"name": "authorities"}, "data": object{"ca.crt": bundle},
+		})
+	}
+	with := values(t)
+	with["certificates"].(object)["authorities"] = object{"configMap": "authorities"}
+	former := secret(t, "former", old, writer, nil, usedByClient)
+	install(t, with, append(signed(old, oldAPI, old), former)...)
+	before := leads(t)
+	pods := func() string {
+		return mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/instance",
+			"--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
+	}
+	all, ledger := pods(), startLedger(t, "authority", 2*time.Minute)
+	for i, step := range [][]object{
+		signed(old, oldAPI, old, next), signed(next, nextAPI, old, next), signed(next, nextAPI, next),
+	} {
+		apply(t, step...)
+		mustKubectl(t, "annotate", "pods", "--all", fmt.Sprintf("e2e=%d", i), "--overwrite")
+		trusts(t, step)
+	}
+	got := ledger(t)
+	t.Log(got)
+	if err := got.kept(); err != nil || len(got.Failures) != 0 {
+		t.Errorf("clients failed: %v", err)
+	}
+	if err := stayed(before, leads(t)); err != nil {
+		t.Error(err)
+	}
+	mustKubectl(t, "delete", "pod", "authority")
+	if after := pods(); after != all {
+		t.Errorf("pods were replaced or restarted: %s before, %s after", all, after)
+	}
+	for _, way := range []string{direct("any"), pooled(database)} {
+		// Whom the client trusts is not the question.
+		way = strings.Replace(way, "sslmode=verify-full sslrootcert=/tls/ca.crt", "sslmode=require", 1)
+		if got := login(t, "former", admitted, way, "SELECT 1"); !strings.Contains(got, "unknown ca") {
+			t.Errorf("who was signed by the former authority is told %q", got)
+		}
+	}
+}
+
+// trusts waits until every pod has its new files, and then until they are read.
+func trusts(t *testing.T, objects []object) {
+	t.Helper()
+	wanted := map[string]object{}
+	for _, o := range objects {
+		if data, ok := o["stringData"].(object); ok {
+			wanted[o["metadata"].(object)["name"].(string)] = data
+		}
+	}
+	files := map[string]string{"/tls/server/": "server", "/tls/api/": "api", "/tls/replicator/": "replication"}
+	pods := map[string]map[string]string{}
+	for _, name := range others("") {
+		pods[name] = files
+	}
+	for name := range strings.FieldsSeq(mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/name=pgbouncer", "--output=jsonpath={.items[*].metadata.name}")) {
+		pods[name] = map[string]string{"/tls/server/": "pooler-server", "/tls/client/": "pooler-client"}
+	}
+	for pod, files := range pods {
+		for folder, secret := range files {
+			for _, file := range []string{"ca.crt", "tls.crt"} {
+				eventually(t, 2*time.Minute, func(ctx context.Context) error {
+					got, err := kubectl(ctx, "exec", pod, "--", "cat", folder+file)
+					if err == nil && got != strings.TrimSpace(wanted[secret][file].(string)) {
+						err = fmt.Errorf("%s of %s is still the old one", folder+file, pod)
+					}
+					return err
+				})
+			}
+		}
+	}
+	time.Sleep(8 * time.Second)
 }
 
 // TestRevocation has the members refuse a certificate of which they learn by a list.

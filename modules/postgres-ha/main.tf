@@ -28,6 +28,7 @@ locals {
     postgresql  = { parameters = var.parameters, audit = var.audit }
     bootstrap   = var.bootstrap
     synchronous = var.synchronous
+    standby     = var.standby_of == null ? { host = "", port = 5432 } : var.standby_of
     patroni     = { ttl = var.timing.ttl, loopWait = var.timing.loop_wait, retryTimeout = var.timing.retry_timeout }
     storage     = { size = var.storage.size, storageClass = var.storage.storage_class == null ? "" : var.storage.storage_class }
     wal = {

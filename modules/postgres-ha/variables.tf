@@ -176,6 +176,30 @@ variable "synchronous" {
   }
 }
 
+variable "standby_of" {
+  type = object({
+    host = string
+    port = optional(number, 5432)
+  })
+  default     = null
+  description = <<-EOT
+    Another cluster to follow, as its copy; its certificates must be of the same authorities. `network` must open the way on both sides.
+    Null, the default, is a cluster of its own. Taken away, the cluster is promoted; given to one that leads, it is demoted, and what only
+    it has is lost. Two clusters that both lead diverge: demote the one before you promote the other.
+
+    - `host`: the Service `…-primary` of the other cluster.
+    - `port`: its port. Default: 5432.
+  EOT
+
+  validation {
+    condition = var.standby_of == null || (
+      can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", var.standby_of.host)) &&
+      var.standby_of.port >= 1 && var.standby_of.port <= 65535 && floor(var.standby_of.port) == var.standby_of.port
+    )
+    error_message = "standby_of: host is a name in lower case, port a whole number from 1 to 65535."
+  }
+}
+
 variable "timing" {
   type = object({
     ttl           = optional(number, 20)

@@ -13,7 +13,7 @@ track_commit_timestamp wal_keep_size wal_level
 {{- end -}}
 {{- end -}}
 {{- $modes := dict "on" true "off" false "quorum" "quorum" -}}
-{{- dict
+{{- $dynamic := dict
   "ttl" .Values.patroni.ttl
   "loop_wait" .Values.patroni.loopWait
   "retry_timeout" .Values.patroni.retryTimeout
@@ -24,12 +24,19 @@ track_commit_timestamp wal_keep_size wal_level
   "synchronous_mode_strict" (and .Values.synchronous.strict (ne .Values.synchronous.mode "off"))
   "synchronous_node_count" .Values.synchronous.replicas
   "postgresql" (dict "use_pg_rewind" true "use_slots" true "parameters" $parameters)
-  | toPrettyJson -}}
+-}}
+{{- if .Values.standby.host -}}
+{{- $_ := dict "host" .Values.standby.host "port" .Values.standby.port "create_replica_methods" (list "basebackup") | set $dynamic "standby_cluster" -}}
+{{- end -}}
+{{- toPrettyJson $dynamic -}}
 {{- end }}
 
 {{/* The same as a change of what is there: null takes away what was set before. */}}
 {{- define "postgres-ha.change" -}}
 {{- $change := include "postgres-ha.dynamic" . | fromJson -}}
+{{- if not .Values.standby.host -}}
+{{- $_ := set $change "standby_cluster" nil -}}
+{{- end -}}
 {{- range splitList " " (include "postgres-ha.shared" . | replace "\n" " ") -}}
 {{- if not (hasKey $change.postgresql.parameters .) -}}
 {{- $_ := set $change.postgresql.parameters . nil -}}
