@@ -136,7 +136,7 @@ func TestLockedRole(t *testing.T) {
 	// What brownie_role does for `locked`.
 	mustAsk(t, now, "postgres", fmt.Sprintf(`ALTER ROLE %[1]q NOLOGIN; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%[1]s'`, writer))
 	t.Cleanup(func() {
-		_, _ = ask(context.Background(), leader(t), "postgres", fmt.Sprintf(`ALTER ROLE %q LOGIN`, writer))
+		_, _ = ask(context.Background(), now, "postgres", fmt.Sprintf(`ALTER ROLE %q LOGIN`, writer))
 	})
 	rows := func() string {
 		return mustAsk(t, now, database, "SELECT count(*) FROM public.ledger WHERE run = 'locked'")
