@@ -192,7 +192,7 @@ variable "standby_of" {
   EOT
 
   validation {
-    condition = var.standby_of == null || (
+    condition = var.standby_of == null ? true : (
       can(regex("^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", var.standby_of.host)) &&
       var.standby_of.port >= 1 && var.standby_of.port <= 65535 && floor(var.standby_of.port) == var.standby_of.port
     )
