@@ -133,8 +133,9 @@ func TestLockedRole(t *testing.T) {
 	now := installed(t)
 	ledger := startLedger(t, "locked", 20*time.Second)
 	locked := time.Now()
-	// What brownie_role does for `locked`.
-	mustAsk(t, now, "postgres", fmt.Sprintf(`ALTER ROLE %[1]q NOLOGIN; SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%[1]s'`, writer))
+	// What brownie_role does for `locked`: sessions end when nobody can begin another one.
+	mustAsk(t, now, "postgres", fmt.Sprintf(`ALTER ROLE %q NOLOGIN`, writer))
+	mustAsk(t, now, "postgres", fmt.Sprintf(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '%s'`, writer))
 	t.Cleanup(func() {
 		_, _ = ask(context.Background(), now, "postgres", fmt.Sprintf(`ALTER ROLE %q LOGIN`, writer))
 	})
