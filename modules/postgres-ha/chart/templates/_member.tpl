@@ -2,6 +2,8 @@
 {{- define "postgres-ha.identity" -}}
 - name: POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
+- name: POD_IP
+  valueFrom: { fieldRef: { fieldPath: status.podIP } }
 - { name: DOMAIN, value: {{ include "postgres-ha.domain" . }} }
 {{- end }}
 
@@ -9,8 +11,7 @@
 {{ include "postgres-ha.identity" . }}
 - { name: DATABASE, value: {{ .Values.bootstrap.database | quote }} }
 - { name: ADMINISTRATOR, value: {{ .Values.bootstrap.administrator | quote }} }
-- name: PATRONI_KUBERNETES_POD_IP
-  valueFrom: { fieldRef: { fieldPath: status.podIP } }
+- { name: PATRONI_KUBERNETES_POD_IP, value: $(POD_IP) }
 - { name: PATRONI_NAME, value: $(POD_NAME) }
 - { name: PATRONI_RESTAPI_CONNECT_ADDRESS, value: "$(POD_NAME).$(DOMAIN):8008" }
 - { name: PATRONI_POSTGRESQL_CONNECT_ADDRESS, value: "$(POD_NAME).$(DOMAIN):5432" }
