@@ -346,7 +346,7 @@ func sameEverywhere(t *testing.T, leader, run string) {
 }
 
 // startLedger returns when clients write. What it returns waits for their report.
-func startLedger(t *testing.T, name string, lasts time.Duration) func(*testing.T) report {
+func startLedger(t *testing.T, name string, lasts time.Duration, more ...string) func(*testing.T) report {
 	t.Helper()
 	var hosts []string
 	for _, member := range others("") {
@@ -356,7 +356,7 @@ func startLedger(t *testing.T, name string, lasts time.Duration) func(*testing.T
 		"-run=" + name, "-for=" + lasts.String(), "-connection=" + pooled(database),
 		"-members=" + strings.Join(hosts, ","), "-member=" + connection("%s", 5432, database),
 	}
-	startClient(t, name, "ledger", "writer", admitted, arguments...)
+	startClient(t, name, "ledger", "writer", admitted, append(arguments, more...)...)
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		output, err := kubectl(ctx, "logs", name)
 		if err == nil && !strings.HasPrefix(output, "ready") {

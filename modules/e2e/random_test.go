@@ -23,7 +23,7 @@ func TestRandom(t *testing.T) {
 		// Short enough for its log, and for being told soon.
 		const lasts = 5 * time.Minute
 		ends := time.Now().Add(lasts)
-		ledger := startLedger(t, name, lasts)
+		ledger := startLedger(t, name, lasts, "-pause=20ms")
 		for left > 0 && time.Until(ends) > 30*time.Second {
 			f, before := faults[rand.N(len(faults))], now
 			t.Run(f.what, func(t *testing.T) { f.inject(t, before) })

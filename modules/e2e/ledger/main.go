@@ -51,6 +51,7 @@ func main() {
 	run := flag.String("run", "", "name of the run")
 	lasts := flag.Duration("for", 20*time.Second, "how long to write")
 	clients := flag.Int("clients", 4, "how many clients write at a time")
+	rest := flag.Duration("pause", 0, "how long each rests after a row")
 	members := flag.String("members", "", "members whom a client each asks to write, too, whoever leads; with commas between")
 	memberConnection := flag.String("member", "", "how to connect to a member, with %s for its host")
 	flag.Parse()
@@ -63,7 +64,7 @@ func main() {
 	for host := range strings.FieldsFuncSeq(*members, func(r rune) bool { return r == ',' }) {
 		watching = append(watching, newClient(fmt.Sprintf(*memberConnection, host), *run, len(all)+len(watching), &timeline))
 	}
-	report, err := measure(ctx, all, watching, *lasts)
+	report, err := measure(ctx, all, watching, *rest, *lasts)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(report)
 	}
@@ -80,12 +81,12 @@ func newClient(connection, run string, number int, timeline *atomic.Int64) *clie
 }
 
 // measure has all clients write. Of those that watch members, gaps and failures are no news.
-func measure(ctx context.Context, all, watching []*client, lasts time.Duration) (Report, error) {
+func measure(ctx context.Context, all, watching []*client, rest, lasts time.Duration) (Report, error) {
 	var writing, ready sync.WaitGroup
 	end := make(chan struct{})
 	for _, c := range all {
 		ready.Add(1)
-		writing.Go(func() { c.write(ctx, 0, ready.Done, end) })
+		writing.Go(func() { c.write(ctx, rest, ready.Done, end) })
 	}
 	for _, c := range watching {
 		writing.Go(func() { c.write(ctx, pause, func() {}, end) })
