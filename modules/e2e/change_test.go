@@ -24,7 +24,7 @@ func TestScale(t *testing.T) {
 		helm(t, "upgrade", release, "../postgres-ha/chart", "--values="+file(t, with), "--timeout=3m")
 		eventually(t, 2*time.Minute, func(ctx context.Context) error {
 			found, err := members(ctx)
-			if err == nil && (len(found) != n || slices.ContainsFunc(found, func(m member) bool { return m.Role != "Leader" && m.State != "streaming" })) {
+			if err == nil && (len(found) != n || slices.ContainsFunc(found, func(m member) bool { return m.Role != "leader" && m.State != "streaming" })) {
 				err = fmt.Errorf("the members are %v", found)
 			}
 			return err
@@ -98,7 +98,7 @@ func TestVolumeLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.ContainsFunc(found, func(m member) bool { return m.Role == "Leader" && m.State == "running" }) {
+		if slices.ContainsFunc(found, func(m member) bool { return m.Role == "leader" && m.State == "running" }) {
 			return
 		}
 		furthest := slices.MaxFunc(found, func(a, b member) int { return cmp.Or(cmp.Compare(a.TL, b.TL), cmp.Compare(a.replayed(), b.replayed())) })

@@ -210,14 +210,14 @@ func TestRolling(t *testing.T) { rolledOut.run(t) }
 // standbyKilled kills the replica whose word writes wait for.
 var standbyKilled = fault{what: "synchronous standby killed", tooLong: 5, inject: func(t *testing.T, _ string) {
 	t.Helper()
-	kill(t, replica(t, "Sync Standby"))
+	kill(t, replica(t, "sync_standby"))
 }, expect: stayed}
 
 func TestStandby(t *testing.T) { standbyKilled.run(t) }
 
 var replicaKilled = fault{what: "other replica killed", tooLong: 2, inject: func(t *testing.T, _ string) {
 	t.Helper()
-	kill(t, replica(t, "Replica"))
+	kill(t, replica(t, "replica"))
 }, expect: stayed}
 
 func TestReplica(t *testing.T) { replicaKilled.run(t) }

@@ -337,8 +337,16 @@ func authority(t *testing.T) *devstack.Authority {
 
 func secret(t *testing.T, name string, by *devstack.Authority, common string, names []string, usages []x509.ExtKeyUsage) object {
 	t.Helper()
+	return secretUntil(t, name, by, common, names, usages, time.Time{})
+}
+
+// secretUntil holds a certificate that expires then, or in a month.
+func secretUntil(
+	t *testing.T, name string, by *devstack.Authority, common string, names []string, usages []x509.ExtKeyUsage, until time.Time,
+) object {
+	t.Helper()
 	certificate, key, err := by.Issue(&x509.Certificate{
-		Subject: pkix.Name{CommonName: common}, DNSNames: names, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: usages,
+		Subject: pkix.Name{CommonName: common}, DNSNames: names, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: usages, NotAfter: until,
 	})
 	if err != nil {
 		t.Fatal(err)
