@@ -147,8 +147,8 @@ func TestAuthority(t *testing.T) {
 	}
 }
 
-// TestExpired lets the certificates of Patroni's API expire, all at once: nobody is restarted, and clients go on, but members are not
-// ready, and cannot be told what to do, until there are new ones.
+// TestExpired lets the certificates of Patroni's API expire, all at once: nobody is restarted or taken out of a Service, and clients go
+// on, but members cannot be told what to do until there are new ones.
 func TestExpired(t *testing.T) {
 	clients, api := authority(t), authority(t)
 	install(t, values(t), secretsOf(t, clients, api)...)
@@ -167,14 +167,14 @@ func TestExpired(t *testing.T) {
 	trusts(t, []object{short})
 	time.Sleep(time.Until(until))
 	ledger := startLedger(t, "expired", 30*time.Second)
-	eventually(t, 20*time.Second, func(ctx context.Context) error {
-		ready, err := kubectl(ctx, "get", "pods", "--selector=cluster-name="+release,
-			`--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}`)
-		if err == nil && ready != "False False False" {
-			err = errors.New("ready: " + ready)
-		}
-		return err
-	})
+	if _, err := inMember(t.Context(), before.Member, "sh", "/etc/patroni/api", "GET", "liveness"); err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("the certificate is good: %v", err)
+	}
+	time.Sleep(10 * time.Second)
+	ready := mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, `--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}`)
+	if ready != "True True True" {
+		t.Errorf("members that are ready: %s", ready)
+	}
 	got := ledger(t)
 	t.Log(got)
 	if err := got.kept(); err != nil || len(got.Failures) != 0 {
@@ -182,7 +182,10 @@ func TestExpired(t *testing.T) {
 	}
 	apply(t, issue(time.Time{}))
 	mustKubectl(t, "annotate", "pods", "--selector=cluster-name="+release, "e2e=long", "--overwrite")
-	mustKubectl(t, "wait", "--for=condition=Ready", "pods", "--selector=cluster-name="+release, "--timeout=2m")
+	eventually(t, 2*time.Minute, func(ctx context.Context) error {
+		_, err := inMember(ctx, before.Member, "sh", "/etc/patroni/api", "GET", "liveness")
+		return err
+	})
 	if after := restarts(); after != all {
 		t.Errorf("members were replaced or restarted: %s before, %s after", all, after)
 	}
