@@ -14,6 +14,13 @@ locals {
     namespaceLabels = peer.namespace_labels
   } : key => value if value != null } }
 
+  volumes = { for name, volume in { storage = var.storage, wal = var.wal } : name => volume == null ? {} : {
+    size         = volume.size
+    storageClass = volume.storage_class == null ? "" : volume.storage_class
+    ballast      = volume.ballast
+    growth       = volume.growth == null ? { maximum = "", threshold = 80, step = "20%" } : volume.growth
+  } }
+
   # The chart takes an empty text for what is not given.
   values = {
     fullnameOverride = var.name
@@ -25,17 +32,13 @@ locals {
       pullPolicy  = var.image.pull_policy
       pullSecrets = var.image.pull_secrets
     }
-    postgresql  = { parameters = var.parameters, audit = var.audit }
-    bootstrap   = var.bootstrap
-    synchronous = var.synchronous
-    standby     = var.standby_of == null ? { host = "", port = 5432 } : var.standby_of
-    patroni     = { ttl = var.timing.ttl, loopWait = var.timing.loop_wait, retryTimeout = var.timing.retry_timeout }
-    storage     = { size = var.storage.size, storageClass = var.storage.storage_class == null ? "" : var.storage.storage_class }
-    wal = {
-      enabled      = var.wal != null
-      size         = try(var.wal.size, "5Gi")
-      storageClass = try(var.wal.storage_class, null) == null ? "" : var.wal.storage_class
-    }
+    postgresql        = { parameters = var.parameters, audit = var.audit }
+    bootstrap         = var.bootstrap
+    synchronous       = var.synchronous
+    standby           = var.standby_of == null ? { host = "", port = 5432 } : var.standby_of
+    patroni           = { ttl = var.timing.ttl, loopWait = var.timing.loop_wait, retryTimeout = var.timing.retry_timeout }
+    storage           = local.volumes.storage
+    wal               = merge({ enabled = var.wal != null }, local.volumes.wal)
     resources         = { requests = var.resources.requests, limits = var.resources.limits }
     sharedMemory      = var.resources.shared_memory
     spread            = { host = var.scheduling.host, zone = var.scheduling.zone }

@@ -7,6 +7,7 @@ locals {
   tag_pattern        = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
   digest_pattern     = "^sha256:[0-9a-f]{64}$"
   quantity_pattern   = "^[0-9]+(\\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+  step_pattern       = "^[1-9][0-9]*(%|Mi|Gi|Ti)$"
   duration_pattern   = "^([0-9]+(h|m|s))+$"
   url_pattern        = "^https?://[^\\s\"]+$"
   key_pattern        = "^[A-Za-z0-9._-]+$"
@@ -20,6 +21,7 @@ locals {
   own_setting_pattern = join("", [
     "^(ssl|ssl_.*|hba_file|ident_file|data_directory|config_file|external_pid_file|listen_addresses|port|unix_socket_.*|",
     "password_encryption|reserved_connections|shared_preload_libraries|pgaudit\\.log|hot_standby|wal_log_hints|primary_conninfo|",
-    "primary_slot_name|restore_command|recovery_.*|synchronous_standby_names|cluster_name|fsync|full_page_writes)$",
+    "primary_slot_name|restore_command|recovery_.*|synchronous_standby_names|cluster_name|fsync|full_page_writes|",
+    "default_transaction_read_only)$",
   ])
 }

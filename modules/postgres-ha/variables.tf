@@ -230,19 +230,39 @@ variable "storage" {
   type = object({
     size          = optional(string, "10Gi")
     storage_class = optional(string)
+    ballast       = optional(string, "128Mi")
+    growth        = optional(object({ maximum = string, threshold = optional(number, 80), step = optional(string, "20%") }))
   })
   default     = {}
   nullable    = false
   description = <<-EOT
     The volume of each member, which stays when the cluster is removed.
 
-    - `size`: its size. Default: `10Gi`.
-    - `storage_class`: its class. Default: the cluster's default class.
+    - `size`: its size. Default: `10Gi`. Raised, volumes grow, if their class allows expansion; they never shrink.
+    - `storage_class`: its class, which cannot be changed later. Default: the cluster's default class.
+    - `ballast`: a file that is given up when the volume is full, at most a sixteenth of it. With twice that left, the file included, a
+      member refuses writes, until three times that is left. Default: `128Mi`; `0`: members write until they fall.
+    - `growth`: with `threshold` percent in use (80), the volume grows by `step`, a part of itself (`20%`) or a size, up to `maximum`.
+      Default: it does not.
   EOT
 
   validation {
     condition     = can(regex(local.quantity_pattern, var.storage.size))
     error_message = "storage.size must be a quantity such as \"100Gi\"."
+  }
+  validation {
+    condition     = can(regex(local.quantity_pattern, var.storage.ballast))
+    error_message = "storage.ballast must be a quantity such as \"128Mi\"."
+  }
+  validation {
+    condition = var.storage.growth == null ? true : (
+      can(regex(local.quantity_pattern, var.storage.growth.maximum)) && can(regex(local.step_pattern, var.storage.growth.step)) &&
+      contains(range(1, 100), var.storage.growth.threshold)
+    )
+    error_message = <<-EOT
+      storage.growth: maximum is a quantity such as "1Ti", threshold a whole percentage from 1 to 99, and step a size such as "50Gi" or a
+      part such as "20%".
+    EOT
   }
 }
 
@@ -250,13 +270,27 @@ variable "wal" {
   type = object({
     size          = optional(string, "5Gi")
     storage_class = optional(string)
+    ballast       = optional(string, "128Mi")
+    growth        = optional(object({ maximum = string, threshold = optional(number, 80), step = optional(string, "20%") }))
   })
   default     = null
   description = "A volume of its own for the write-ahead log, as in `storage` (size: `5Gi`), or null (default) for none."
 
   validation {
-    condition     = var.wal == null ? true : can(regex(local.quantity_pattern, var.wal.size))
-    error_message = "wal.size must be a quantity such as \"20Gi\"."
+    condition = var.wal == null ? true : (
+      can(regex(local.quantity_pattern, var.wal.size)) && can(regex(local.quantity_pattern, var.wal.ballast))
+    )
+    error_message = "wal.size and wal.ballast must be quantities such as \"20Gi\"."
+  }
+  validation {
+    condition = try(var.wal.growth, null) == null ? true : (
+      can(regex(local.quantity_pattern, var.wal.growth.maximum)) && can(regex(local.step_pattern, var.wal.growth.step)) &&
+      contains(range(1, 100), var.wal.growth.threshold)
+    )
+    error_message = <<-EOT
+      wal.growth: maximum is a quantity such as "1Ti", threshold a whole percentage from 1 to 99, and step a size such as "50Gi" or a part
+      such as "20%".
+    EOT
   }
 }
 

@@ -82,13 +82,16 @@ run "a_namespace_that_others_use" {
 
 run "optional_parts" {
   variables {
-    wal        = { size = "20Gi" }
+    wal        = { size = "20Gi", growth = { maximum = "1Ti" } }
     revocation = { lists = ["http://lists.example/ca.crl"] }
     network    = { clients = [{ cidr = "10.0.0.0/8" }], egress = [{ to = { namespace_labels = { a = "b" } }, ports = [80] }] }
   }
   assert {
     condition = (
-      yamldecode(helm_release.this.values[0]).wal == { enabled = true, size = "20Gi", storageClass = "" } &&
+      yamldecode(helm_release.this.values[0]).wal == {
+        enabled = true, size = "20Gi", storageClass = "", ballast = "128Mi", growth = { maximum = "1Ti", threshold = 80, step = "20%" }
+      } &&
+      yamldecode(helm_release.this.values[0]).storage.growth.maximum == "" &&
       yamldecode(helm_release.this.values[0]).crl.enabled &&
       yamldecode(helm_release.this.values[0]).networkPolicy.clients == [{ cidr = "10.0.0.0/8" }] &&
       yamldecode(helm_release.this.values[0]).networkPolicy.egress == [{ to = { namespaceLabels = { a = "b" } }, ports = [80] }]

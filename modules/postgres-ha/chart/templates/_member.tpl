@@ -21,7 +21,24 @@
 {{- end }}
 {{- end }}
 
+{{/* What the container `volumes` keeps, and by which rules. */}}
+{{- define "postgres-ha.volumes" -}}
+{{- $volumes := dict "data" (merge (dict "path" "/var/lib/postgresql") .Values.storage) -}}
+{{- if .Values.wal.enabled -}}
+{{- $_ := set $volumes "wal" (merge (dict "path" "/var/lib/postgresql-wal") .Values.wal) -}}
+{{- end -}}
+{{- toPrettyJson $volumes -}}
+{{- end }}
+
+{{/* A claim's template cannot be changed: it keeps the size that it had at first, and `volumes` asks for more. */}}
 {{- define "postgres-ha.claim" -}}
+{{- $size := .volume.size -}}
+{{- $installed := lookup "apps/v1" "StatefulSet" .root.Release.Namespace (include "brownie.name" .root) | default dict -}}
+{{- range dig "spec" "volumeClaimTemplates" list $installed -}}
+{{- if eq .metadata.name $.name -}}
+{{- $size = .spec.resources.requests.storage -}}
+{{- end -}}
+{{- end -}}
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
@@ -34,7 +51,7 @@ spec:
   {{- end }}
   resources:
     requests:
-      storage: {{ .volume.size }}
+      storage: {{ $size }}
 {{- end }}
 
 {{/* Refreshes the lists from before the server's start on. The server refuses to start without one, so that it waits for the first. */}}
