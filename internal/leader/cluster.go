@@ -11,6 +11,9 @@ import (
 	"strings"
 )
 
+// full is the annotation by which a member says since when it refuses writes.
+const full = "brownie.dev/full"
+
 // Targets are the members to which a pooler's databases lead.
 type Targets struct {
 	// Leader writes.
@@ -26,6 +29,8 @@ type member struct {
 	Received uint64 `json:"xlog_location"`
 	// Replayed is what readers see. Older versions of Patroni do not write it.
 	Replayed uint64 `json:"replay_lsn"`
+	// low is since when the member refuses writes, because a volume of its own is almost full.
+	low string
 	// ready is what Kubernetes says, which asks the member.
 	ready bool
 }
@@ -39,8 +44,10 @@ type cluster struct {
 	name   string
 	maxLag uint64
 	// self spreads poolers over replicas.
-	self     string
-	leader   string
+	self   string
+	leader string
+	// former led before.
+	former   string
 	position uint64
 	members  map[string]member
 	targets  Targets
@@ -49,8 +56,8 @@ type cluster struct {
 // led takes what Patroni keeps of the leader in its ConfigMap. Without one, the last is kept.
 func (c *cluster) led(all objects) {
 	for _, o := range all {
-		if leader := o.Metadata.Annotations["leader"]; c.has(leader) {
-			c.leader = leader
+		if leader := o.Metadata.Annotations["leader"]; c.has(leader) && leader != c.leader {
+			c.leader, c.former = leader, c.leader
 		}
 		if position, err := strconv.ParseUint(o.Metadata.Annotations["optime"], 10, 64); err == nil {
 			c.position = position
@@ -69,7 +76,8 @@ func (c *cluster) has(name string) bool {
 func (c *cluster) joined(pods objects) {
 	c.members = map[string]member{}
 	for name, pod := range pods {
-		m := member{ready: pod.Metadata.DeletionTimestamp == "" && slices.Contains(pod.Status.Conditions, condition{"Ready", "True"})}
+		m := member{low: pod.Metadata.Annotations[full]}
+		m.ready = pod.Metadata.DeletionTimestamp == "" && slices.Contains(pod.Status.Conditions, condition{"Ready", "True"})
 		if err := json.Unmarshal([]byte(pod.Metadata.Annotations["status"]), &m); err == nil && c.has(name) {
 			c.members[name] = m
 		}
@@ -97,6 +105,11 @@ func (c *cluster) choose() Targets {
 	}
 	c.targets = Targets{c.leader, replica}
 	return c.targets
+}
+
+// low tells whether the leader refuses writes, or the one before, which may have told clients so before anybody knew of it.
+func (c *cluster) low() string {
+	return c.members[c.leader].low + "/" + c.members[c.former].low
 }
 
 func weigh(pooler, name string) uint64 {

@@ -88,12 +88,12 @@ func Follow(ctx context.Context, s Settings) error {
 			change(c)
 		case <-start:
 			started = true
-		case <-time.After(pollInterval):
+		case <-time.After(w.pause()):
 		}
 		if c.leader == "" && !started {
 			continue
 		}
-		if err := w.write(c.choose()); err != nil {
+		if err := w.write(c.choose(), c.low()); err != nil {
 			return err
 		}
 	}
@@ -102,14 +102,31 @@ func Follow(ctx context.Context, s Settings) error {
 // writer remembers what it wrote, and what PgBouncer was told to read.
 type writer struct {
 	Settings
-	written, text, certificates string
+	written, text, certificates, low string
+	// dropped: PgBouncer was last told of no database of the leader's.
+	dropped bool
+}
+
+// pause is how long to wait for a change.
+func (w *writer) pause() time.Duration {
+	if w.dropped {
+		return 300 * time.Millisecond
+	}
+	return pollInterval
 }
 
 // write has PgBouncer read what is new.
-func (w *writer) write(to Targets) error {
+//
+// PgBouncer keeps default_transaction_read_only for each client, and sets it on whatever session the client gets next. So all clients of
+// the leader have to come anew when a member begins or ends to refuse writes: PgBouncer drops those of a database that is not there.
+func (w *writer) write(to Targets, low string) error {
 	template, err := os.ReadFile(w.Template)
 	if err != nil {
 		return err
+	}
+	drop := low != w.low && w.text != ""
+	if drop {
+		template = leaderLine.ReplaceAll(template, nil)
 	}
 	text := point(string(template), w.host(to.Leader, "primary"), w.host(to.Replica, "replicas"))
 	certificates, err := w.versions()
@@ -117,6 +134,7 @@ func (w *writer) write(to Targets) error {
 		return err
 	}
 	if text == w.text && certificates == w.certificates {
+		w.low, w.dropped = low, drop
 		return nil
 	}
 	if err := renameio.WriteFile(w.File, []byte(text), 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
@@ -124,11 +142,11 @@ func (w *writer) write(to Targets) error {
 	}
 	if text != w.written {
 		w.written = text
-		w.Log.Info("PgBouncer is pointed", "leader", to.Leader, "replica", to.Replica)
+		w.Log.Info("PgBouncer is pointed", "leader", to.Leader, "replica", to.Replica, "drops", drop)
 	}
 	read, err := w.reload()
 	if read { // Else it is told again.
-		w.text, w.certificates = text, certificates
+		w.text, w.certificates, w.low, w.dropped = text, certificates, low, drop
 	}
 	return err
 }
@@ -140,6 +158,8 @@ func (w *writer) host(name, service string) string {
 	}
 	return fmt.Sprintf("%s.%s-members.%s.svc", name, w.Cluster, w.Namespace)
 }
+
+var leaderLine = regexp.MustCompile(`(?m)^.*\bhost=leader([ \t].*)?$\n?`)
 
 var host = regexp.MustCompile(`(?m)\bhost=(leader|replica)(\s|$)`)
 
