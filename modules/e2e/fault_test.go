@@ -23,14 +23,15 @@ type report struct {
 	Lost         int
 	Extra        int
 	Split        int
+	Unread       []float64
 	Failures     map[string]int
 }
 
 func (r report) worst() float64 { return slices.Max(r.Gaps) }
 
 func (r report) String() string {
-	return fmt.Sprintf("gap %.2f s, acknowledged %d, lost %d, extra %d, by two leaders %d, failures %v",
-		r.worst(), r.Acknowledged, r.Lost, r.Extra, r.Split, r.Failures)
+	return fmt.Sprintf("gap %.2f s, acknowledged %d, lost %d, extra %d, by two leaders %d, unread %.2f s, failures %v",
+		r.worst(), r.Acknowledged, r.Lost, r.Extra, r.Split, r.Unread, r.Failures)
 }
 
 // kept judges that nothing is lost, and that a former leader acknowledged nothing.
@@ -57,6 +58,8 @@ type fault struct {
 	what string
 	// tooLong is which gap fails the test, in seconds.
 	tooLong float64
+	// readable: reads go on.
+	readable bool
 	// lasts is how long clients write. Default: 15 s.
 	lasts  time.Duration
 	inject func(t *testing.T, leader string)
@@ -295,6 +298,9 @@ func (f fault) run(t *testing.T) {
 		if err := got.kept(); err != nil {
 			t.Error(err)
 		}
+		if f.readable && slices.Max(got.Unread) > 3 {
+			t.Errorf("for %.2f s nobody could read", got.Unread)
+		}
 		if f.expect != nil {
 			if err := f.expect(before, after); err != nil {
 				t.Error(err)
@@ -355,6 +361,7 @@ func startLedger(t *testing.T, name string, lasts time.Duration, more ...string)
 	arguments := []string{
 		"-run=" + name, "-for=" + lasts.String(), "-connection=" + pooled(database),
 		"-members=" + strings.Join(hosts, ","), "-member=" + connection("%s", 5432, database),
+		"-read=" + pooled(database), "-read=" + pooled(database+"_ro"),
 	}
 	startClient(t, name, "ledger", "writer", admitted, append(arguments, more...)...)
 	eventually(t, time.Minute, func(ctx context.Context) error {

@@ -28,6 +28,8 @@ type Report struct {
 	Extra        int `json:"extra"`
 	// Split counts rows that a former leader acknowledged when the next one had done so already.
 	Split int `json:"split"`
+	// Unread is the longest time, in seconds, in which a reader got no answer: one for each.
+	Unread []float64 `json:"unread"`
 	// Failures counts what the clients were told from when they ran, by SQLSTATE.
 	Failures map[string]int `json:"failures"`
 }
@@ -54,17 +56,21 @@ func main() {
 	rest := flag.Duration("pause", 0, "how long each rests after a row")
 	members := flag.String("members", "", "members whom a client each asks to write, too, whoever leads; with commas between")
 	memberConnection := flag.String("member", "", "how to connect to a member, with %s for its host")
+	var timeline atomic.Int64
+	var all, watching, reading []*client
+	flag.Func("read", "how to connect to where a client reads meanwhile; may be repeated", func(connection string) error {
+		reading = append(reading, newClient(connection, *run, 0, &timeline))
+		return nil
+	})
 	flag.Parse()
 	ctx := context.Background()
-	var timeline atomic.Int64
-	var all, watching []*client
 	for i := range *clients {
 		all = append(all, newClient(*connection, *run, i, &timeline))
 	}
 	for host := range strings.FieldsFuncSeq(*members, func(r rune) bool { return r == ',' }) {
 		watching = append(watching, newClient(fmt.Sprintf(*memberConnection, host), *run, len(all)+len(watching), &timeline))
 	}
-	report, err := measure(ctx, all, watching, *rest, *lasts)
+	report, err := measure(ctx, all, watching, reading, *rest, *lasts)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(report)
 	}
@@ -81,7 +87,7 @@ func newClient(connection, run string, number int, timeline *atomic.Int64) *clie
 }
 
 // measure has all clients write. Of those that watch members, gaps and failures are no news.
-func measure(ctx context.Context, all, watching []*client, rest, lasts time.Duration) (Report, error) {
+func measure(ctx context.Context, all, watching, reading []*client, rest, lasts time.Duration) (Report, error) {
 	var writing, ready sync.WaitGroup
 	end := make(chan struct{})
 	for _, c := range all {
@@ -90,6 +96,10 @@ func measure(ctx context.Context, all, watching []*client, rest, lasts time.Dura
 	}
 	for _, c := range watching {
 		writing.Go(func() { c.write(ctx, pause, func() {}, end) })
+	}
+	for _, c := range reading {
+		ready.Add(1)
+		writing.Go(func() { c.read(ctx, ready.Done, end) })
 	}
 	ready.Wait()
 	fmt.Println("ready")
@@ -102,6 +112,9 @@ func measure(ctx context.Context, all, watching []*client, rest, lasts time.Dura
 		for state, n := range c.failures {
 			report.Failures[state] += n
 		}
+	}
+	for _, c := range reading {
+		report.Unread = append(report.Unread, c.gap.Seconds())
 	}
 	for _, c := range append(all, watching...) {
 		report.Acknowledged += len(c.acknowledged)
@@ -156,6 +169,60 @@ func (c *client) write(ctx context.Context, pause time.Duration, ready func(), e
 	}
 }
 
+// read reads until the end, on a new connection after each failure.
+func (c *client) read(ctx context.Context, ready func(), end <-chan struct{}) {
+	var conn *pgx.Conn
+	var last time.Time
+	for {
+		select {
+		case <-end:
+			if !last.IsZero() {
+				c.gap = max(c.gap, time.Since(last))
+			}
+			if conn != nil {
+				_ = conn.Close(ctx)
+			}
+			return
+		case <-time.After(pause):
+		}
+		var err error
+		if conn, err = c.ask(ctx, conn); err != nil {
+			continue
+		}
+		if last.IsZero() {
+			ready()
+		} else {
+			c.gap = max(c.gap, time.Since(last))
+		}
+		last = time.Now()
+	}
+}
+
+// ask reads once. It returns the connection to go on with, if any.
+func (c *client) ask(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	if conn == nil {
+		var err error
+		if conn, err = pgx.Connect(ctx, c.connection); err != nil {
+			return nil, err
+		}
+	}
+	_, err := conn.Exec(ctx, `SELECT * FROM public.ledger LIMIT 1`)
+	if err != nil {
+		hangUp(ctx, conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+// hangUp closes a connection on which nobody may answer.
+func hangUp(ctx context.Context, conn *pgx.Conn) {
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Millisecond)
+	defer cancel()
+	_ = conn.Close(closing)
+}
+
 // attempt writes one row. It returns the connection to go on with, if any: a refusal keeps it.
 func (c *client) attempt(ctx context.Context, conn *pgx.Conn, n int64) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
@@ -173,9 +240,7 @@ func (c *client) attempt(ctx context.Context, conn *pgx.Conn, n int64) (*pgx.Con
 		if _, refused := errors.AsType[*pgconn.PgError](err); refused && !conn.IsClosed() {
 			return conn, err
 		}
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Millisecond)
-		defer cancel()
-		_ = conn.Close(closing)
+		hangUp(ctx, conn)
 		return nil, err
 	}
 	if timeline < newest {
