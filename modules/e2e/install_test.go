@@ -112,7 +112,10 @@ func TestInstall(t *testing.T) {
 	})
 	t.Run("the service account", func(t *testing.T) {
 		account := "--as=system:serviceaccount:" + namespace + ":" + release
-		for _, question := range []string{"get secrets", "list secrets", "create pods", "delete pods", "update services", "get configmaps/other"} {
+		for _, question := range []string{
+			"get secrets", "list secrets", "create pods", "delete pods", "update services", "get configmaps/other",
+			"list persistentvolumeclaims", "patch persistentvolumeclaims/other", "delete persistentvolumeclaims/data-" + release + "-0",
+		} {
 			output, err := kubectl(t.Context(), append([]string{"auth", "can-i", account}, strings.Fields(question)...)...)
 			if err == nil || !strings.HasPrefix(output, "no") {
 				t.Errorf("it may %s: %s", question, output)

@@ -89,35 +89,73 @@ func fill(t *testing.T, members ...string) (free func()) {
 func TestDiskFull(t *testing.T) {
 	installOnce(t, smallDisks(t))
 	for _, f := range []fault{
-		{what: "leader's disk full for 30 s", tooLong: 15, readable: true, lasts: time.Minute, expect: moved},
-		{what: "disks of all members full for 30 s", tooLong: 45, readable: true, lasts: 75 * time.Second},
+		{what: "leader's disk full for 30 s", tooLong: 15, lasts: time.Minute, expect: moved, inject: full(fillLeader)},
+		{what: "disks of all members full for 30 s", tooLong: 45, lasts: 75 * time.Second, inject: full(fillAll)},
+		{what: "disks of all members full of a table, dropped after 30 s", tooLong: 75, lasts: 90 * time.Second, inject: full(writeFull)},
 	} {
-		f.inject = func(t *testing.T, leader string) {
-			t.Helper()
-			full := []string{leader}
-			if f.expect == nil {
-				full = append(full, others(leader)...)
-			}
-			free := fill(t, full...)
-			time.Sleep(30 * time.Second)
-			free()
-			freed := time.Now()
-			before := written(t)
-			eventually(t, time.Minute, func(context.Context) error {
-				if written(t) == before {
-					return errors.New("nothing is written")
-				}
-				return nil
-			})
-			t.Logf("writes go on %.1f s after the disk was freed", time.Since(freed).Seconds())
-			leads(t)
-			if whole := time.Since(freed); whole > time.Minute {
-				t.Errorf("all members work again %s after the disk was freed", whole)
-			} else {
-				t.Logf("all members work again %.1f s after the disk was freed", whole.Seconds())
-			}
-		}
+		f.readable = true
 		t.Run(f.what, func(t *testing.T) { f.run(t) })
+	}
+}
+
+func fillLeader(t *testing.T, leader string) (free func()) {
+	t.Helper()
+	return fill(t, leader)
+}
+
+func fillAll(t *testing.T, leader string) (free func()) {
+	t.Helper()
+	return fill(t, append(others(leader), leader)...)
+}
+
+// writeFull has one transaction fill the disks. What it returns makes room as the guide says.
+func writeFull(t *testing.T, leader string) (free func()) {
+	t.Helper()
+	mustAsk(t, leader, database, "CREATE TABLE public.bulk (filler text)")
+	// With pauses: readers are to have some of the disk's time.
+	const insertSQL = `DO $$ BEGIN
+		FOR i IN 1..250 LOOP
+			INSERT INTO public.bulk SELECT repeat(md5(n::text), 30) FROM generate_series(1, 4000) n;
+			PERFORM pg_sleep(0.2);
+		END LOOP;
+	END $$`
+	if got, err := ask(t.Context(), leader, database, insertSQL); err == nil {
+		t.Errorf("the disk is too large for the test: %s", got)
+	}
+	return func() {
+		now, err := holder(context.Background())
+		if err == nil {
+			_, err = inMember(context.Background(), now, "psql", "-XAtqv", "ON_ERROR_STOP=1", "-h", "/run/postgresql", "-U", "postgres", "-d", database,
+				"-c", "SET default_transaction_read_only = off", "-c", "DROP TABLE public.bulk")
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// full fills disks for 30 seconds, and judges how long it takes after they were freed until all is as before.
+func full(fill func(t *testing.T, leader string) (free func())) func(*testing.T, string) {
+	return func(t *testing.T, leader string) {
+		t.Helper()
+		free := fill(t, leader)
+		time.Sleep(30 * time.Second)
+		before := written(t)
+		free()
+		freed := time.Now()
+		eventually(t, time.Minute, func(context.Context) error {
+			if written(t) == before {
+				return errors.New("nothing is written")
+			}
+			return nil
+		})
+		t.Logf("writes go on %.1f s after the disk was freed", time.Since(freed).Seconds())
+		leads(t)
+		whole := time.Since(freed)
+		t.Logf("all members work again %.1f s after the disk was freed", whole.Seconds())
+		if whole > time.Minute {
+			t.Error("that is too long")
+		}
 	}
 }
 
@@ -132,4 +170,68 @@ func written(t *testing.T) (rows string) {
 		return err
 	})
 	return rows
+}
+
+// TestGrowth: with more in use than the threshold a claim grows by one step after the other, up to the maximum, and then by the values.
+// Nobody expands these volumes, so that the test says when one has grown.
+func TestGrowth(t *testing.T) {
+	with := smallDisks(t)
+	storage := with["storage"].(object)
+	storage["growth"] = object{"maximum": "700Mi", "threshold": 50, "step": "20%"}
+	installOnce(t, with)
+	const name = "data-" + release + "-1"
+	asks := func(claim string) string {
+		return mustKubectl(t, "get", "persistentvolumeclaim", claim, "--output=jsonpath={.spec.resources.requests.storage}")
+	}
+	grows := func(what, want string, within time.Duration) {
+		t.Helper()
+		eventually(t, within, func(context.Context) error {
+			if got := asks(name); got != want {
+				return fmt.Errorf("%s: the claim asks for %s, not for %s", what, got, want)
+			}
+			return nil
+		})
+		// Longer than the member waits before it looks again.
+		time.Sleep(15 * time.Second)
+		if got := asks(name); got != want {
+			t.Errorf("%s: the claim asks for %s, although nobody gave it %s yet", what, got, want)
+		}
+	}
+	expanded := func(size string) {
+		t.Helper()
+		mustKubectl(t, "patch", "persistentvolumeclaim", name, "--subresource=status", "--type=merge",
+			"--patch", `{"status":{"capacity":{"storage":"`+size+`"}}}`)
+	}
+	if err := onNode(t.Context(), "fallocate -l 200M "+disk(1)+"/filler"); err != nil {
+		t.Fatal(err)
+	}
+	grows("more than the threshold is used", "615Mi", 20*time.Second)
+	expanded("615Mi")
+	grows("the step was not enough", "700Mi", 20*time.Second)
+	expanded("700Mi")
+	grows("it has its maximum", "700Mi", 20*time.Second)
+	if got := asks("data-" + release + "-0"); got != "512Mi" {
+		t.Errorf("a member that has room asks for %s", got)
+	}
+
+	upgrade := func(size string) {
+		t.Helper()
+		storage["size"] = size
+		helm(t, "upgrade", release, "../postgres-ha/chart", "--values="+file(t, with), "--wait", "--timeout=3m")
+	}
+	upgrade("800Mi") // The ConfigMap takes a while to reach the pod.
+	grows("another size is given", "800Mi", 3*time.Minute)
+	expanded("800Mi")
+	upgrade("512Mi")
+	grows("volumes do not shrink", "800Mi", time.Second)
+	mustKubectl(t, "patch", "storageclass", namespace, "--type=merge", "--patch", `{"allowVolumeExpansion":false}`)
+	upgrade("900Mi")
+	eventually(t, 3*time.Minute, func(ctx context.Context) error {
+		const words = "cannot grow to 900 MiB: "
+		output, err := kubectl(ctx, "logs", release+"-1", "--container=volumes")
+		if err == nil && !strings.Contains(output, words) {
+			err = fmt.Errorf("the member does not say %q:\n%s", words, output)
+		}
+		return err
+	})
 }

@@ -10,6 +10,8 @@ GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO "brownie-crl";
 ALTER ROLE postgres SET search_path = pg_catalog, pg_temp;
 ALTER ROLE replicator SET search_path = pg_catalog, pg_temp;
 ALTER ROLE rewind SET search_path = pg_catalog, pg_temp;
+-- A former leader asks whether the new one writes. One whose volume is full refuses clients' writes, and leads all the same.
+ALTER ROLE rewind SET default_transaction_read_only = off;
 ALTER ROLE "brownie-crl" SET search_path = pg_catalog, pg_temp;
 
 -- What the guide "Connecting" recommends.
