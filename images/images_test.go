@@ -69,6 +69,23 @@ func TestEntryWithoutDirectory(t *testing.T) {
 	}
 }
 
+// TestEntryOfAnotherVersion does not start a server on data of a version that the image does not have.
+func TestEntryOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	for _, file := range []string{"PG_VERSION", "global/pg_control"} {
+		write(t, filepath.Join(data, file))
+	}
+	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte("5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("postgres/entry", "a file.yml")
+	cmd.Env = []string{"PGDATA=" + data, "PATH=" + os.Getenv("PATH")}
+	if output, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(output), "PostgreSQL 5 must run here") {
+		t.Errorf("got %v\n%s", err, output)
+	}
+}
+
 func write(t *testing.T, file string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
