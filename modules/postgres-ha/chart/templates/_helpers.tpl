@@ -27,6 +27,9 @@ cluster-name: {{ include "brownie.name" . }}
 {{- if and (ne .Values.synchronous.mode "off") (ge (int .Values.synchronous.replicas) (int .Values.instances)) (or .Values.synchronous.strict (gt (int .Values.instances) 1)) -}}
 {{- fail "synchronous.replicas must be less than instances: writes would wait for members that are not there" -}}
 {{- end -}}
+{{- if and .Values.upgrade.from .Values.wal.enabled -}}
+{{- fail "upgrade.from: a write-ahead log on a volume of its own cannot be upgraded yet" -}}
+{{- end -}}
 {{- if gt (len (include "brownie.name" .)) 40 -}}
 {{- fail "the release's name is longer than 40 characters: give a shorter one in fullnameOverride" -}}
 {{- end -}}

@@ -30,6 +30,43 @@
 {{- toPrettyJson $volumes -}}
 {{- end }}
 
+{{/* What scripts that ask the API server need to know. */}}
+{{- define "postgres-ha.upgrade" -}}
+- { name: CLUSTER, value: {{ include "brownie.name" . }} }
+{{- with .Values.upgrade.from }}
+- { name: UPGRADE_FROM, value: {{ . | quote }} }
+{{- end }}
+{{- end }}
+
+{{/* Waits for its turn, upgrades or moves the data before the server starts, and serves the upgrade beside it. */}}
+{{- define "postgres-ha.upgrader" -}}
+- name: upgrader
+  image: {{ include "brownie.image" .Values.image }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  restartPolicy: Always
+  command: [python3, /etc/patroni/upgrader]
+  env:
+    {{- include "postgres-ha.identity" . | nindent 4 }}
+    {{- include "postgres-ha.upgrade" . | nindent 4 }}
+  # The server's container starts when the data are in place, however long that takes.
+  startupProbe:
+    exec:
+      command: [test, -s, /run/postgresql/major]
+    periodSeconds: 1
+    failureThreshold: 1000000
+  securityContext: {{ include "brownie.containerSecurity" . | nindent 4 }}
+  resources:
+    requests: { cpu: 10m, memory: 64Mi }
+    limits: {{ toJson (.Values.resources.limits | default dict) }}
+  volumeMounts:
+    - { name: data, mountPath: /var/lib/postgresql }
+    - { name: configuration, mountPath: /etc/patroni, readOnly: true }
+    - { name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true }
+    - { name: sockets, mountPath: /run/postgresql }
+    - { name: scratch, mountPath: /tmp }
+    - { name: memory, mountPath: /dev/shm }
+{{- end }}
+
 {{/* A claim's template cannot be changed: it keeps the size that it had at first, and `volumes` asks for more. */}}
 {{- define "postgres-ha.claim" -}}
 {{- $size := .volume.size -}}
