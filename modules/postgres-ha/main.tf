@@ -32,6 +32,11 @@ locals {
       pullPolicy  = var.image.pull_policy
       pullSecrets = var.image.pull_secrets
     }
+    upgrade = {
+      from    = try(var.upgrade.from, "")
+      state   = try(var.upgrade.state, "prepared")
+      timeout = try(var.upgrade.timeout, 3600)
+    }
     postgresql        = { parameters = var.parameters, audit = var.audit }
     bootstrap         = var.bootstrap
     synchronous       = var.synchronous

@@ -85,6 +85,40 @@ variable "image" {
   }
 }
 
+variable "upgrade" {
+  type = object({
+    from    = string
+    state   = optional(string, "prepared")
+    timeout = optional(number, 3600)
+  })
+  default     = null
+  description = <<-EOT
+    Upgrade of the major version, as the guide *Upgrade of the major version* describes it, or null (default) for none.
+
+    - `from`: major version of the data, such as `"17"`. `image` has it and the newer one.
+    - `state`: `prepared` (default), the old version runs, and a check has passed; `upgraded`, the new one runs, and each member keeps its
+      old data, so that `prepared` leads back; `confirmed`, the old data are removed.
+    - `timeout`: after how many seconds the old version starts again if the new data are not made by then. Default: 3600.
+  EOT
+
+  validation {
+    condition     = var.upgrade == null || can(regex("^[1-9][0-9]$", var.upgrade.from))
+    error_message = "upgrade.from must be a major version, such as \"17\"."
+  }
+  validation {
+    condition     = var.upgrade == null || contains(["prepared", "upgraded", "confirmed"], try(var.upgrade.state, ""))
+    error_message = "upgrade.state must be \"prepared\", \"upgraded\" or \"confirmed\"."
+  }
+  validation {
+    condition     = var.upgrade == null || try(var.upgrade.timeout >= 60 && floor(var.upgrade.timeout) == var.upgrade.timeout, false)
+    error_message = "upgrade.timeout must be a whole number of seconds from 60."
+  }
+  validation {
+    condition     = var.upgrade == null || var.wal == null
+    error_message = "upgrade: a write-ahead log on a volume of its own (wal) cannot be upgraded yet."
+  }
+}
+
 variable "parameters" {
   type        = map(string)
   default     = {}
@@ -538,7 +572,7 @@ variable "timeout" {
   type        = number
   default     = 600
   nullable    = false
-  description = "How many seconds an apply waits for all members to be ready. Default: 600."
+  description = "How many seconds an apply waits for all members to be ready, and for an upgrade of the major version. Default: 600."
 
   validation {
     condition     = var.timeout >= 60 && floor(var.timeout) == var.timeout

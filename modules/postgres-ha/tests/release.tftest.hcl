@@ -100,6 +100,25 @@ run "optional_parts" {
   }
 }
 
+run "an_upgrade" {
+  variables {
+    upgrade = { from = "17", state = "upgraded" }
+  }
+  assert {
+    condition     = yamldecode(helm_release.this.values[0]).upgrade == { from = "17", state = "upgraded", timeout = 3600 }
+    error_message = "It is passed on."
+  }
+}
+
+run "an_upgrade_with_a_volume_of_the_log" {
+  command = plan
+  variables {
+    upgrade = { from = "17" }
+    wal     = {}
+  }
+  expect_failures = [var.upgrade]
+}
+
 run "a_certificate_that_nobody_gives" {
   command = plan
   variables {
