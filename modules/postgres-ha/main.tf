@@ -143,5 +143,11 @@ resource "helm_release" "this" {
   timeout     = var.timeout
   max_history = 10
 
+  lifecycle {
+    precondition {
+      condition     = var.upgrade == null || var.wal == null
+      error_message = "upgrade: a write-ahead log on a volume of its own (wal) cannot be upgraded yet."
+    }
+  }
   depends_on = [kubernetes_secret_v1.certificate]
 }

@@ -16,6 +16,7 @@ locals {
   database_pattern = "^[A-Za-z0-9_.-]{1,63}$"
   identity_pattern = "^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$"
   own_role_pattern = "^(pg_.*|postgres|replicator|rewind|brownie-crl|pgbouncer|public|none)$"
+  major_pattern    = "^[1-9][0-9]$"
   setting_pattern  = "^[a-z][a-z0-9_]*(\\.[a-z][a-z0-9_]*)?$"
   # Settings by which the chart keeps its promises. A test compares them with the chart's own schema.
   own_setting_pattern = join("", [

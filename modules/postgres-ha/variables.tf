@@ -102,7 +102,7 @@ variable "upgrade" {
   EOT
 
   validation {
-    condition     = var.upgrade == null || can(regex("^[1-9][0-9]$", var.upgrade.from))
+    condition     = var.upgrade == null || can(regex(local.major_pattern, var.upgrade.from))
     error_message = "upgrade.from must be a major version, such as \"17\"."
   }
   validation {
@@ -112,10 +112,6 @@ variable "upgrade" {
   validation {
     condition     = var.upgrade == null || try(var.upgrade.timeout >= 60 && floor(var.upgrade.timeout) == var.upgrade.timeout, false)
     error_message = "upgrade.timeout must be a whole number of seconds from 60."
-  }
-  validation {
-    condition     = var.upgrade == null || var.wal == null
-    error_message = "upgrade: a write-ahead log on a volume of its own (wal) cannot be upgraded yet."
   }
 }
 

@@ -116,7 +116,7 @@ run "an_upgrade_with_a_volume_of_the_log" {
     upgrade = { from = "17" }
     wal     = {}
   }
-  expect_failures = [var.upgrade]
+  expect_failures = [helm_release.this]
 }
 
 run "a_certificate_that_nobody_gives" {
