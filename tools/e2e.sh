@@ -3,7 +3,7 @@
 # row. Called by `make e2e`. FAULT=<name> runs one part, which is that of all tests whose names begin so: Chart, Install, Switchover, Kill,
 # DoubleKill, Delete, ForceDelete, Evict, Freeze, Rolling, Standby, Replica, AllKilled, VolumeLost, Starved, Lock, Forbidden,
 # TooManyRequests, BrokenServer, Unreachable (OUTAGE=10m), NoNames, CutOff, DiskFull, Growth, Pooler, Alone, Quorum, Scale, EvictEach,
-# LockedRole, StandbyCluster, Reload, Authority, Expired, Revocation, Module, Compose, Random.
+# LockedRole, StandbyCluster, Reload, Authority, Expired, Revocation, Upgrade (UPGRADE_MIB=1024), Module, Compose, Random.
 # RUNS=<n> repeats a fault; RECORD=<file> keeps its figures in a table; E2E_ANY_GAP=1 does not judge them.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and
@@ -29,8 +29,8 @@ if [[ -z ${KUBECONFIG:-} ]]; then
 	work=$(mktemp -d -p /var/tmp)
 	trap 'rm -rf "$work"' EXIT
 	echo '==> Images'
-	image() { # image NAME FOLDER
-		"$kube/build" "$E2E_IMAGES/$1:$E2E_TAG" "$2" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+	image() { # image NAME FOLDER [OPTIONS...]
+		"$kube/build" "$E2E_IMAGES/$1:$E2E_TAG" "${@:2}" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 	}
 	for program in brownie-crl brownie-leader; do
 		mkdir "$work/$program"
@@ -39,6 +39,7 @@ if [[ -z ${KUBECONFIG:-} ]]; then
 		image $program "$work/$program"
 	done
 	image postgres images/postgres
+	image postgres-upgrade images/postgres --build-arg UPGRADE_FROM=17
 	image pgbouncer images/pgbouncer
 	mkdir "$work/ledger"
 	CGO_ENABLED=0 go build -trimpath -o "$work/ledger/ledger" ./modules/e2e/ledger
