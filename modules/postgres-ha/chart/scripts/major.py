@@ -173,6 +173,8 @@ def upgrade(data, built, deadline):
     if (data / "standby.signal").exists() or "recovery" in control(data, UPGRADE_FROM)["Database cluster state"]:
         raise Trouble("these data are a replica's")
     with tempfile.TemporaryDirectory() as folder:
+        # Of a server that did not end by itself. No other one can be there.
+        (data / "postmaster.pid").unlink(missing_ok=True)
         if control(data, UPGRADE_FROM)["Database cluster state"] != "shut down":
             start(data, UPGRADE_FROM, folder, ALONE)
             stop(data, UPGRADE_FROM)
