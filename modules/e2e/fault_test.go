@@ -193,15 +193,12 @@ var rolledOut = fault{what: "rolling update of the StatefulSet", tooLong: 4, las
 // rollOut has all pods replaced.
 func rollOut(t *testing.T) {
 	t.Helper()
-	pods := func() string {
-		return mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")
-	}
 	with := values(t)
 	// Another one each time.
 	with["resources"].(object)["requests"].(object)["memory"] = fmt.Sprintf("%dKi", 256<<10-time.Now().Unix()%10_000)
-	before := pods()
+	before := pods(t)
 	helm(t, "upgrade", release, "../postgres-ha/chart", "--values="+file(t, with), "--wait", "--timeout=3m")
-	for pod := range strings.FieldsSeq(pods()) {
+	for pod := range strings.FieldsSeq(pods(t)) {
 		if strings.Contains(before, pod) {
 			t.Errorf("a pod was not replaced")
 		}

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -18,13 +19,37 @@ func TestUpgrade(t *testing.T) {
 	with["image"] = image(t, "postgres-upgrade")
 	with["storage"] = object{"size": "5Gi"}
 	installOnce(t, inState(with, "prepared"))
-	fill(t, cmp.Or(os.Getenv("UPGRADE_MIB"), "64"))
+	mib := cmp.Or(os.Getenv("UPGRADE_MIB"), "64")
+	fill(t, mib)
 	t.Run("prepared", func(t *testing.T) {
 		upgradeTo(t, inState(with, "prepared"), "17")
 	})
+	t.Run("refused by the check", func(t *testing.T) {
+		mustAsk(t, leader(t), database, "CREATE TABLE public.refused (f regproc)")
+		before := pods(t)
+		upgradeFails(t, inState(with, "upgraded"), "pg_upgrade")
+		if after := pods(t); after != before {
+			t.Errorf("members ended: %s before, %s after", before, after)
+		}
+		mustAsk(t, leader(t), database, "DROP TABLE public.refused")
+	})
+	t.Run("failed when all had ended", func(t *testing.T) {
+		before, now := checksum(t), leader(t)
+		if _, err := inMember(t.Context(), now, "mkdir", "/var/lib/postgresql/data.17"); err != nil {
+			t.Fatal(err)
+		}
+		upgradeFails(t, inState(with, "upgraded"), "data.17 is there already")
+		runVersion(t, "17")
+		if got := checksum(t); got != before {
+			t.Errorf("the data are %s, and were %s", got, before)
+		}
+		if _, err := inMember(t.Context(), now, "rmdir", "/var/lib/postgresql/data.17"); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("upgraded while clients write", func(t *testing.T) {
 		before := checksum(t)
-		ledger := startLedger(t, "upgrade", 3*time.Minute)
+		ledger := startLedger(t, "upgrade", 4*time.Minute)
 		upgradeTo(t, inState(with, "upgraded"), "18")
 		if got := checksum(t); got != before {
 			t.Errorf("the data are %s, and were %s", got, before)
@@ -34,16 +59,23 @@ func TestUpgrade(t *testing.T) {
 		if got.Lost != 0 || got.Acknowledged == 0 {
 			t.Errorf("rows are lost: %s", got)
 		}
+		if path := os.Getenv("RECORD"); path != "" {
+			record(t, path, "upgrade of the major version, 17 to 18, with "+mib+" MiB", fmt.Sprintf("| 1 | %[1]s | %[1]s | %[2]d |",
+				fmt.Sprintf("%.1f s", got.worst()), got.Lost))
+		}
 		sameEverywhere(t, leader(t), "upgrade")
 		keptData(t, "data.17")
 	})
 	t.Run("back", func(t *testing.T) {
+		before := checksum(t)
 		mustAsk(t, leader(t), database, "CREATE TABLE public.made_on_18 ()")
 		upgradeTo(t, inState(with, "prepared"), "17")
 		if got := mustAsk(t, leader(t), database, "SELECT to_regclass('public.made_on_18') IS NULL"); got != "t" {
 			t.Error("what was made on the new version is in the old data")
 		}
-		t.Log(checksum(t))
+		if got := checksum(t); got != before {
+			t.Errorf("the data are %s, and were %s", got, before)
+		}
 		keptData(t, "data.undone")
 	})
 	t.Run("forward again, and confirmed", func(t *testing.T) {
@@ -69,12 +101,35 @@ func upgradeTo(t *testing.T, values object, version string) {
 	start := time.Now()
 	helm(t, "upgrade", release, "../postgres-ha/chart", "--values="+file(t, values), "--timeout=10m")
 	t.Logf("done in %.1f s", time.Since(start).Seconds())
+	runVersion(t, version)
+}
+
+// upgradeFails has the release upgraded, and expects words of why that is not done.
+func upgradeFails(t *testing.T, values object, words string) {
+	t.Helper()
+	_, err := attempt(t.Context(), "", setting(t, "HELM"), "--namespace", namespace, "upgrade", release, "../postgres-ha/chart",
+		"--values="+file(t, values), "--timeout=10m")
+	message := mustKubectl(t, "get", "configmap", release+"-upgrade", "--output=jsonpath={.data.message}")
+	if err == nil || !strings.Contains(message, words) {
+		t.Errorf("want %q, got %q and %v", words, message, err)
+	}
+}
+
+// runVersion expects that of all members.
+func runVersion(t *testing.T, version string) {
+	t.Helper()
 	now := leader(t)
 	for _, name := range append(others(now), now) {
 		if got := mustAsk(t, name, "postgres", "SHOW server_version_num"); !strings.HasPrefix(got, version) {
 			t.Errorf("%s runs %s, not %s", name, got, version)
 		}
 	}
+}
+
+// pods are the members' own.
+func pods(t *testing.T) string {
+	t.Helper()
+	return mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")
 }
 
 // fill makes a table of about that size.
@@ -88,7 +143,8 @@ func fill(t *testing.T, mib string) {
 
 func checksum(t *testing.T) string {
 	t.Helper()
-	return mustAsk(t, leader(t), database, `SELECT count(*) || ' ' || sum(hashtext(filler)::bigint) FROM public.ballast`)
+	return mustAsk(t, leader(t), database, `SET max_parallel_workers_per_gather = 0;
+		SELECT count(*) || ' ' || sum(hashtext(filler)::bigint) FILTER (WHERE i % 64 = 0) FROM public.ballast`)
 }
 
 // keptData are the directories that each member has besides its data.
