@@ -39,7 +39,7 @@ if [[ -z ${KUBECONFIG:-} ]]; then
 		image $program "$work/$program"
 	done
 	image postgres images/postgres
-	image postgres-upgrade images/postgres --build-arg UPGRADE_FROM=17
+	[[ -n ${FAULT:-} && $FAULT != *Upgrade* ]] || image postgres-upgrade images/postgres --build-arg UPGRADE_FROM=17
 	image pgbouncer images/pgbouncer
 	mkdir "$work/ledger"
 	CGO_ENABLED=0 go build -trimpath -o "$work/ledger/ledger" ./modules/e2e/ledger
