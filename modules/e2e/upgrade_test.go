@@ -20,7 +20,7 @@ func TestUpgrade(t *testing.T) {
 	with["storage"] = object{"size": "5Gi"}
 	installOnce(t, inState(with, "prepared"))
 	mib := cmp.Or(os.Getenv("UPGRADE_MIB"), "64")
-	fill(t, mib)
+	writeMiB(t, mib)
 	t.Run("prepared", func(t *testing.T) {
 		upgradeTo(t, inState(with, "prepared"), "17")
 	})
@@ -132,8 +132,8 @@ func pods(t *testing.T) string {
 	return mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")
 }
 
-// fill makes a table of about that size.
-func fill(t *testing.T, mib string) {
+// writeMiB makes a table of about that size.
+func writeMiB(t *testing.T, mib string) {
 	t.Helper()
 	mustAsk(t, leader(t), database, `CREATE TABLE public.ballast AS SELECT i, md5(i::text) || repeat(md5((i * 7)::text), 30) AS filler
 		FROM generate_series(1, 1024 * `+mib+`) i; ALTER TABLE public.ballast ALTER COLUMN filler SET STORAGE EXTERNAL;
