@@ -371,7 +371,7 @@ func startLedger(t *testing.T, name string, lasts time.Duration, more ...string)
 	return func(t *testing.T) report {
 		t.Helper()
 		var got report
-		eventually(t, 2*time.Minute, func(ctx context.Context) error {
+		eventually(t, lasts+2*time.Minute, func(ctx context.Context) error {
 			output, err := kubectl(ctx, "logs", name)
 			if err != nil {
 				return err

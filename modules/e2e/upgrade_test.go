@@ -49,7 +49,7 @@ func TestUpgrade(t *testing.T) {
 	})
 	t.Run("upgraded while clients write", func(t *testing.T) {
 		before := checksum(t)
-		ledger := startLedger(t, "upgrade", 4*time.Minute)
+		ledger := startLedger(t, "upgrade", 3*time.Minute)
 		upgradeTo(t, inState(with, "upgraded"), "18")
 		if got := checksum(t); got != before {
 			t.Errorf("the data are %s, and were %s", got, before)
