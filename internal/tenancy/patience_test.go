@@ -56,7 +56,7 @@ func TestPatienceEnds(t *testing.T) {
 		t.Errorf("got %v, want a DuplicateError", err)
 	}
 	tenant.store.Patience.Limit = time.Hour
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if _, err := tenant.store.CreateTeam(ctx, newTeam(tenant.organization, "platform")); !errors.As(err, &taken) {
 		t.Errorf("got %v, want a DuplicateError", err)
