@@ -14,12 +14,12 @@ locals {
     namespaceLabels = peer.namespace_labels
   } : key => value if value != null } }
 
-  volumes = { for name, volume in { storage = var.storage, wal = var.wal } : name => volume == null ? {} : {
+  volumes = { for name, volume in { storage = var.storage, wal = var.wal } : name => {
     size         = volume.size
     storageClass = volume.storage_class == null ? "" : volume.storage_class
     ballast      = volume.ballast
     growth       = volume.growth == null ? { maximum = "", threshold = 80, step = "20%" } : volume.growth
-  } }
+  } if volume != null }
 
   # The chart takes an empty text for what is not given.
   values = {
@@ -43,7 +43,7 @@ locals {
     standby           = var.standby_of == null ? { host = "", port = 5432 } : var.standby_of
     patroni           = { ttl = var.timing.ttl, loopWait = var.timing.loop_wait, retryTimeout = var.timing.retry_timeout }
     storage           = local.volumes.storage
-    wal               = merge({ enabled = var.wal != null }, local.volumes.wal)
+    wal               = merge({ enabled = var.wal != null }, lookup(local.volumes, "wal", {}))
     resources         = { requests = var.resources.requests, limits = var.resources.limits }
     sharedMemory      = var.resources.shared_memory
     spread            = { host = var.scheduling.host, zone = var.scheduling.zone }
