@@ -3,9 +3,7 @@ package cluster
 
 import (
 	"cmp"
-	"context"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -45,20 +43,6 @@ type Member struct {
 	// CertificateNotAfter is when the certificate that its PostgreSQL shows expires.
 	CertificateNotAfter *time.Time
 }
-
-// each does something for all members at once: one that does not answer holds up nobody.
-func each(ctx context.Context, members []Member, do func(context.Context, *Member)) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var all sync.WaitGroup
-	for i := range members {
-		all.Go(func() { do(ctx, &members[i]) })
-	}
-	all.Wait()
-}
-
-// patience is how long one member may take to answer.
-const patience = 5 * time.Second
 
 // sort puts the leader first, the others by their names.
 func sort(members []Member) {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
@@ -55,44 +56,53 @@ func ReadFromPatroni(ctx context.Context, p Patroni) (Cluster, error) {
 		return Cluster{}, err
 	}
 	defer client.CloseIdleConnections()
-	var told status
-	var problems []string
-	answered := false
-	for _, address := range p.URLs {
-		if err := get(ctx, client, strings.TrimSuffix(address, "/")+"/cluster", &told); err != nil {
-			problems = append(problems, err.Error())
-			continue
-		}
-		answered = true
-		break
-	}
-	if !answered {
-		return Cluster{}, problem.New("Patroni does not answer: "+strings.Join(problems, "; "),
-			"Name its REST API on each member, and a certificate that its authority signed").On("patroni")
+	told, err := p.status(ctx, client)
+	if err != nil {
+		return Cluster{}, err
 	}
 	c := Cluster{Name: told.Scope, Paused: told.Pause, Members: make([]Member, len(told.Members))}
-	ports, apis := map[*Member]int{}, map[*Member]string{}
+	// One that does not answer holds up nobody.
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var all sync.WaitGroup
 	for i, s := range told.Members {
-		m := &c.Members[i]
-		*m = Member{Name: &s.Name, Host: &s.Host, Role: s.Role, State: &s.State, Timeline: s.Timeline, LagBytes: bytes(s.ReplayLag, s.Lag)}
-		switch s.Role {
-		case "sync_standby", "quorum_standby":
-			m.Role, m.Synchronous = Replica, true
-		case Leader, StandbyLeader:
-			m.LagBytes = nil
-		default:
-			m.Role = Replica
-		}
-		ports[m], apis[m] = s.Port, s.API
+		all.Go(func() { c.Members[i] = s.member(ctx, client) })
 	}
-	each(ctx, c.Members, func(ctx context.Context, m *Member) {
-		m.CertificateNotAfter = expiry(ctx, net.JoinHostPort(*m.Host, strconv.Itoa(ports[m])))
-		if m.LagBytes != nil {
-			m.LagSeconds = age(ctx, client, apis[m], *m.LagBytes)
-		}
-	})
+	all.Wait()
 	sort(c.Members)
 	return c, nil
+}
+
+// patience is how long one member may take to answer.
+const patience = 5 * time.Second
+
+// status is the first answer.
+func (p Patroni) status(ctx context.Context, client *http.Client) (status, error) {
+	var problems []string
+	for _, address := range p.URLs {
+		var told status
+		err := get(ctx, client, strings.TrimSuffix(address, "/")+"/cluster", &told)
+		if err == nil {
+			return told, nil
+		}
+		problems = append(problems, err.Error())
+	}
+	return status{}, problem.New("Patroni does not answer: "+strings.Join(problems, "; "),
+		"Name its REST API on each member, and a certificate that its authority signed").On("patroni")
+}
+
+// member is what Patroni says of one, and what that one alone knows.
+func (s patroniState) member(ctx context.Context, client *http.Client) Member {
+	m := Member{Name: &s.Name, Host: &s.Host, Role: s.Role, State: &s.State, Timeline: s.Timeline}
+	m.CertificateNotAfter = expiry(ctx, net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
+	if s.Role == Leader || s.Role == StandbyLeader {
+		return m
+	}
+	m.Role, m.Synchronous = Replica, s.Role == "sync_standby" || s.Role == "quorum_standby"
+	if m.LagBytes = bytes(s.ReplayLag, s.Lag); m.LagBytes != nil {
+		m.LagSeconds = age(ctx, client, s.API, *m.LagBytes)
+	}
+	return m
 }
 
 // client trusts the API's authority, and shows the certificate.

@@ -106,9 +106,27 @@ func inMember(ctx context.Context, member string, arguments ...string) (string, 
 	return kubectl(ctx, append([]string{"exec", member, "--container=postgres", "--"}, arguments...)...)
 }
 
+// untouched changes when a pod of the selection is replaced or restarted.
+func untouched(t *testing.T, selector string) string {
+	t.Helper()
+	return mustKubectl(t, "get", "pods", "--selector="+selector,
+		"--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
+}
+
 // ask runs SQL as the superuser, whom the unix socket lets in.
-func ask(ctx context.Context, member, database, sql string) (string, error) {
-	return inMember(ctx, member, "psql", "-XAtqv", "ON_ERROR_STOP=1", "-h", "/run/postgresql", "-U", "postgres", "-d", database, "-c", sql)
+func ask(ctx context.Context, member, database string, statements ...string) (string, error) {
+	return askIn(ctx, namespace, member, database, statements...)
+}
+
+func askIn(ctx context.Context, namespace, member, database string, statements ...string) (string, error) {
+	arguments := []string{
+		"--namespace", namespace, "exec", member, "--container=postgres", "--",
+		"psql", "-XAtqv", "ON_ERROR_STOP=1", "-h", "/run/postgresql", "-U", "postgres", "-d", database,
+	}
+	for _, statement := range statements {
+		arguments = append(arguments, "-c", statement)
+	}
+	return attempt(ctx, "", "kubectl", arguments...)
 }
 
 func mustAsk(t *testing.T, member, database, sql string) string {

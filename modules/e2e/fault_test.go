@@ -100,8 +100,11 @@ var killedTwice = fault{what: "the same, and the new leader 1.5 s after it was m
 }}
 
 // holder has the leader's lock.
-func holder(ctx context.Context) (string, error) {
-	return kubectl(ctx, "get", "configmap", release+"-leader", "--output=jsonpath={.metadata.annotations.leader}")
+func holder(ctx context.Context) (string, error) { return holderIn(ctx, namespace) }
+
+func holderIn(ctx context.Context, namespace string) (string, error) {
+	return attempt(ctx, "", "kubectl", "--namespace", namespace, "get", "configmap", release+"-leader",
+		"--output=jsonpath={.metadata.annotations.leader}")
 }
 
 // nextLeader waits for another one.
@@ -189,6 +192,12 @@ var rolledOut = fault{what: "rolling update of the StatefulSet", tooLong: 4, las
 	t.Helper()
 	rollOut(t)
 }, expect: moved}
+
+// pods are the members' own.
+func pods(t *testing.T) string {
+	t.Helper()
+	return mustKubectl(t, "get", "pods", "--selector=cluster-name="+release, "--output=jsonpath={.items[*].metadata.uid}")
+}
 
 // rollOut has all pods replaced.
 func rollOut(t *testing.T) {

@@ -76,11 +76,8 @@ func TestPoolerDeleted(t *testing.T) { poolerDeleted.run(t) }
 func TestPoolerReload(t *testing.T) {
 	clients := authority(t)
 	install(t, values(t), secretsOf(t, clients, authority(t))...)
-	pods := func() string {
-		return mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/name=pgbouncer",
-			"--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
-	}
-	before := pods()
+	const poolers = "app.kubernetes.io/name=pgbouncer"
+	before := untouched(t, poolers)
 	ledger := startLedger(t, "pooler-reload", 30*time.Second)
 	for _, o := range secretsOf(t, clients, authority(t)) {
 		if name, _ := o["metadata"].(object)["name"].(string); strings.HasPrefix(name, "pooler-") {
@@ -101,7 +98,7 @@ func TestPoolerReload(t *testing.T) {
 	if got := ledger(t); got.Lost != 0 || len(got.Failures) != 0 {
 		t.Errorf("clients failed: %+v", got)
 	}
-	if after := pods(); after != before {
+	if after := untouched(t, poolers); after != before {
 		t.Errorf("poolers were replaced or restarted: %s before, %s after", before, after)
 	}
 }

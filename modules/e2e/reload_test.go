@@ -22,7 +22,7 @@ func TestReload(t *testing.T) {
 	database, api := authority(t), authority(t)
 	install(t, values(t), secretsOf(t, database, api)...)
 	leads := leader(t)
-	pods := mustKubectl(t, "get", "pods", "--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
+	pods := untouched(t, "")
 	const run = "reload"
 	ledger := startLedger(t, run, 30*time.Second)
 
@@ -60,7 +60,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("the leader moved from %s to %s", leads, now)
 	}
 	_, _ = kubectl(t.Context(), "delete", "pod", run)
-	after := mustKubectl(t, "get", "pods", "--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
+	after := untouched(t, "")
 	if after != pods {
 		t.Errorf("pods were replaced or restarted: %s before, %s after", pods, after)
 	}
@@ -114,11 +114,8 @@ func TestAuthority(t *testing.T) {
 	former := secret(t, "former", old, writer, nil, usedByClient)
 	install(t, with, append(signed(old, oldAPI, old), former)...)
 	before := leads(t)
-	pods := func() string {
-		return mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/instance",
-			"--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
-	}
-	all, ledger := pods(), startLedger(t, "authority", 2*time.Minute)
+	const releases = "app.kubernetes.io/instance"
+	all, ledger := untouched(t, releases), startLedger(t, "authority", 2*time.Minute)
 	for i, step := range [][]object{
 		signed(old, oldAPI, old, next), signed(next, nextAPI, old, next), signed(next, nextAPI, next),
 	} {
@@ -135,7 +132,7 @@ func TestAuthority(t *testing.T) {
 		t.Error(err)
 	}
 	mustKubectl(t, "delete", "pod", "authority")
-	if after := pods(); after != all {
+	if after := untouched(t, releases); after != all {
 		t.Errorf("pods were replaced or restarted: %s before, %s after", all, after)
 	}
 	for _, way := range []string{direct("any"), pooled(database)} {
@@ -153,14 +150,10 @@ func TestExpired(t *testing.T) {
 	clients, api := authority(t), authority(t)
 	install(t, values(t), secretsOf(t, clients, api)...)
 	before := leads(t)
-	restarts := func() string {
-		return mustKubectl(t, "get", "pods", "--selector=cluster-name="+release,
-			"--output=jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}")
-	}
 	issue := func(until time.Time) object {
 		return secretUntil(t, "api", api, "api", []string{"*." + domain}, append(slices.Clone(usedByClient), usedByServer...), until)
 	}
-	all, until := restarts(), time.Now().Add(40*time.Second)
+	all, until := untouched(t, "cluster-name="+release), time.Now().Add(40*time.Second)
 	short := issue(until)
 	apply(t, short)
 	mustKubectl(t, "annotate", "pods", "--selector=cluster-name="+release, "e2e=short", "--overwrite")
@@ -186,7 +179,7 @@ func TestExpired(t *testing.T) {
 		_, err := inMember(ctx, before.Member, "sh", "/etc/patroni/api", "GET", "liveness")
 		return err
 	})
-	if after := restarts(); after != all {
+	if after := untouched(t, "cluster-name="+release); after != all {
 		t.Errorf("members were replaced or restarted: %s before, %s after", all, after)
 	}
 	if err := stayed(before, leads(t)); err != nil {

@@ -48,7 +48,8 @@ func TestStandbyCluster(t *testing.T) {
 	hasRows(t, there, "f", 1)
 	t.Logf("the leader was in the other namespace after %.1f s", time.Since(start).Seconds())
 	eventually(t, time.Minute, func(ctx context.Context) error {
-		return onLeader(ctx, there, "INSERT INTO public.ledger VALUES ('standby', 0, 2)")
+		_, err := primary(ctx, there, "INSERT INTO public.ledger VALUES ('standby', 0, 2)")
+		return err
 	})
 	hasRows(t, namespace, "t", 2)
 }
@@ -66,20 +67,14 @@ func hasRows(t *testing.T, namespace, recovers string, rows int) {
 	})
 }
 
-func onLeader(ctx context.Context, namespace, sql string) error {
-	_, err := primary(ctx, namespace, sql)
-	return err
-}
-
 // primary asks who leads a cluster, if only others that follow another one.
 func primary(ctx context.Context, namespace, sql string) (string, error) {
-	name, err := attempt(ctx, "", "kubectl", "--namespace", namespace, "get", "configmap", release+"-leader", "--output=jsonpath={.metadata.annotations.leader}")
+	name, err := holderIn(ctx, namespace)
 	if err == nil && name == "" {
 		err = errors.New("nobody leads")
 	}
 	if err != nil {
 		return "", err
 	}
-	return attempt(ctx, "", "kubectl", "--namespace", namespace, "exec", name, "--container=postgres", "--", "psql", "-XAtqv", "ON_ERROR_STOP=1",
-		"-h", "/run/postgresql", "-U", "postgres", "-d", database, "-c", sql)
+	return askIn(ctx, namespace, name, database, sql)
 }

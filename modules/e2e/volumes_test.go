@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,9 +65,10 @@ func removeDisks(ctx context.Context) {
 func fill(t *testing.T, members ...string) (free func()) {
 	t.Helper()
 	var filled []string
-	for _, member := range members {
-		i := strings.TrimPrefix(member, release+"-")
-		filled = append(filled, fmt.Sprintf("/var/tmp/%s-disk-%s", namespace, i))
+	for i := range instances {
+		if slices.Contains(members, fmt.Sprintf("%s-%d", release, i)) {
+			filled = append(filled, disk(i))
+		}
 	}
 	on := func(ctx context.Context, command string) error {
 		var all []string
@@ -125,8 +127,7 @@ func writeFull(t *testing.T, leader string) (free func()) {
 	return func() {
 		now, err := holder(context.Background())
 		if err == nil {
-			_, err = inMember(context.Background(), now, "psql", "-XAtqv", "ON_ERROR_STOP=1", "-h", "/run/postgresql", "-U", "postgres", "-d", database,
-				"-c", "SET default_transaction_read_only = off", "-c", "DROP TABLE public.bulk")
+			_, err = ask(context.Background(), now, database, "SET default_transaction_read_only = off", "DROP TABLE public.bulk")
 		}
 		if err != nil {
 			t.Error(err)

@@ -202,18 +202,23 @@ func (c *client) read(ctx context.Context, ready func(), end <-chan struct{}) {
 func (c *client) ask(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	if conn == nil {
-		var err error
-		if conn, err = pgx.Connect(ctx, c.connection); err != nil {
-			return nil, err
-		}
-	}
-	_, err := conn.Exec(ctx, `SELECT * FROM public.ledger LIMIT 1`)
+	conn, err := c.connected(ctx, conn)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Exec(ctx, `SELECT * FROM public.ledger LIMIT 1`); err != nil {
 		hangUp(ctx, conn)
 		return nil, err
 	}
 	return conn, nil
+}
+
+// connected connects, unless that was done before.
+func (c *client) connected(ctx context.Context, conn *pgx.Conn) (*pgx.Conn, error) {
+	if conn != nil {
+		return conn, nil
+	}
+	return pgx.Connect(ctx, c.connection)
 }
 
 // hangUp closes a connection on which nobody may answer.
@@ -227,11 +232,9 @@ func hangUp(ctx context.Context, conn *pgx.Conn) {
 func (c *client) attempt(ctx context.Context, conn *pgx.Conn, n int64) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	if conn == nil {
-		var err error
-		if conn, err = pgx.Connect(ctx, c.connection); err != nil {
-			return nil, err
-		}
+	conn, err := c.connected(ctx, conn)
+	if err != nil {
+		return nil, err
 	}
 	newest, timeline := c.timeline.Load(), int64(0)
 	const insertSQL = `INSERT INTO public.ledger (run, client, n) VALUES ($1, $2, $3)
