@@ -15,15 +15,17 @@ const module = "github.com/longyi-brownie/terraform-provider-brownie"
 // arrows says which other packages of the project a package may import; "internal/" is left out. Domains never import each other.
 var arrows = map[string]string{
 	"main":                     "provider",
-	"provider":                 "provider/tenancy provider/access provider/cluster provider/migrate provider/pki provider/tf postgres",
+	"provider":                 "provider/tenancy provider/access provider/backup provider/cluster provider/migrate provider/pki provider/tf postgres",
 	"provider/tenancy":         "tenancy provider/tf postgres problem",
 	"provider/access":          "access provider/tf postgres problem",
+	"provider/backup":          "backup problem",
 	"provider/cluster":         "cluster provider/tf postgres problem",
 	"provider/migrate":         "migrate provider/tf postgres problem",
 	"provider/pki":             "pki provider/tf problem",
 	"provider/tf":              "postgres problem identity document",
 	"tenancy":                  "postgres patience problem document",
 	"access":                   "postgres patience problem identity",
+	"backup":                   "problem",
 	"cluster":                  "postgres problem",
 	"patience":                 "problem",
 	"migrate":                  "postgres problem migrations",

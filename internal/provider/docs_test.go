@@ -50,6 +50,17 @@ func TestEverythingIsDescribedAndHasAnExample(t *testing.T) {
 		described(t, "ephemeral resource "+name, schema.Block.Attributes)
 		exists(t, filepath.Join(examples, "ephemeral-resources", name, "ephemeral-resource.tf"))
 	}
+	for name, function := range schemas.Functions {
+		if function.Summary == "" || function.Description == "" {
+			t.Errorf("function %s is not described", name)
+		}
+		for _, parameter := range function.Parameters {
+			if parameter.Description == "" {
+				t.Errorf("function %s: parameter %s is not described", name, parameter.Name)
+			}
+		}
+		exists(t, filepath.Join(examples, "functions", name, "function.tf"))
+	}
 }
 
 func described(t *testing.T, where string, attributes []*tfprotov6.SchemaAttribute) {

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/access"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/cluster"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/pki"
@@ -31,7 +33,10 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/tf"
 )
 
-var _ provider.ProviderWithEphemeralResources = (*brownieProvider)(nil)
+var (
+	_ provider.ProviderWithEphemeralResources = (*brownieProvider)(nil)
+	_ provider.ProviderWithFunctions          = (*brownieProvider)(nil)
+)
 
 type brownieProvider struct{ version string }
 
@@ -235,6 +240,10 @@ func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataS
 
 func (p *brownieProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
 	return pki.EphemeralResources()
+}
+
+func (p *brownieProvider) Functions(context.Context) []func() function.Function {
+	return backup.Functions()
 }
 
 // Close ends what the providers of this process have opened. Terraform waits two seconds for it.
