@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,28 @@ func TestAccChartAccess(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOwnImages: a chart takes our own program, which its arguments belong to, in the chart's own version, and so does its module.
+func TestOwnImages(t *testing.T) {
+	t.Parallel()
+	for module := range charts {
+		version := regexp.MustCompile(`(?m)^version: (\S+)$`)
+		chart, err := os.ReadFile(filepath.Join(module, "chart", "Chart.yaml"))
+		if err != nil || !version.Match(chart) {
+			t.Fatalf("%s: the chart has no version: %v", module, err)
+		}
+		is := regexp.QuoteMeta(string(version.FindSubmatch(chart)[1]))
+		for file, image := range map[string]string{
+			"chart/values.yaml": `/brownie-[a-z]+\n +tag: "` + is + `"\n`,
+			"variables.tf":      `/brownie-[a-z]+"\)\n +tag += optional\(string, "` + is + `"\)\n`,
+		} {
+			text, err := os.ReadFile(filepath.Join(module, file))
+			if err != nil || !regexp.MustCompile(image).Match(text) {
+				t.Errorf("%s/%s: the image of our program has another tag than the chart's version: %v", module, file, err)
+			}
+		}
 	}
 }
 

@@ -152,7 +152,7 @@ variable "image" {
 variable "leader_image" {
   type = object({
     repository = optional(string, "ghcr.io/longyi-brownie/brownie-leader")
-    tag        = optional(string, "latest")
+    tag        = optional(string, "0.1.0")
     digest     = optional(string)
   })
   default     = {}

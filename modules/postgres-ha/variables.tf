@@ -475,7 +475,7 @@ variable "revocation" {
   type = object({
     image = optional(object({
       repository = optional(string, "ghcr.io/longyi-brownie/brownie-crl")
-      tag        = optional(string, "latest")
+      tag        = optional(string, "0.1.0")
       digest     = optional(string)
     }), {})
     mounts             = optional(list(string), [])
