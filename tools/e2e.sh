@@ -3,7 +3,7 @@
 # row. Called by `make e2e`. FAULT=<name> runs one part, which is that of all tests whose names begin so: Chart, Install, Switchover, Kill,
 # DoubleKill, Delete, ForceDelete, Evict, Freeze, Rolling, Standby, Replica, AllKilled, VolumeLost, Starved, Lock, Forbidden,
 # TooManyRequests, BrokenServer, Unreachable (OUTAGE=10m), NoNames, CutOff, DiskFull, Growth, Pooler, Alone, Quorum, Scale, EvictEach,
-# LockedRole, StandbyCluster, Reload, Authority, Expired, Revocation, Upgrade (UPGRADE_MIB=1024), Module, Compose, Random.
+# Autoscaling, LockedRole, StandbyCluster, Reload, Authority, Expired, Revocation, Upgrade (UPGRADE_MIB=1024), Module, Compose, Random.
 # RUNS=<n> repeats a fault; RECORD=<file> keeps its figures in a table; E2E_ANY_GAP=1 does not judge them.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and
