@@ -4,7 +4,7 @@
 # DoubleKill, Delete, ForceDelete, Evict, Freeze, Rolling, Standby, Replica, AllKilled, VolumeLost, Starved, Lock, Forbidden,
 # TooManyRequests, BrokenServer, Unreachable (OUTAGE=10m), NoNames, CutOff, DiskFull, Growth, Pooler, Alone, Quorum, Scale, EvictEach,
 # Autoscaling, LockedRole, StandbyCluster, Reload, Authority, Expired, Revocation, Upgrade (UPGRADE_MIB=1024), Module, Compose, Random.
-# RUNS=<n> repeats a fault; RECORD=<file> keeps its figures in a table; E2E_ANY_GAP=1 does not judge them.
+# HELM_VERSION=v4.3.1 takes another Helm. RUNS=<n> repeats a fault; RECORD=<file> keeps its figures in a table; E2E_ANY_GAP=1 does not judge them.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and
 # E2E_TAG name those of images/ and of modules/e2e/ledger; E2E_NODE, such as `ssh node1`, runs a command as root on its one node, without
@@ -50,13 +50,18 @@ elif [[ -z ${E2E_IMAGES:-} || -z ${E2E_TAG:-} ]]; then
 	exit 3
 fi
 
-# Helm's own program, built from its module once.
-helm_version=v3.22.0
+# Helm's own program and kubeconform, built from their modules once.
+helm_version=${HELM_VERSION:-v3.22.0}
+kubeconform_version=v0.8.0
 cache=${BROWNIE_CACHE_DIR:-$([[ $EUID == 0 ]] && echo /var/cache || echo "${XDG_CACHE_HOME:-$HOME/.cache}")/terraform-provider-brownie}
-export HELM=$cache/helm-$helm_version/helm
+export HELM=$cache/helm-$helm_version/helm KUBECONFORM=$cache/kubeconform-$kubeconform_version/kubeconform
 if [[ ! -x $HELM ]]; then
 	echo "==> Helm $helm_version"
-	GOBIN=${HELM%/*} go install "helm.sh/helm/v3/cmd/helm@$helm_version"
+	GOBIN=${HELM%/*} go install "helm.sh/helm/${helm_version%%.*}/cmd/helm@$helm_version"
+fi
+if [[ ! -x $KUBECONFORM && ${FAULT:-Chart} == Chart ]]; then
+	echo "==> kubeconform $kubeconform_version"
+	GOBIN=${KUBECONFORM%/*} go install "github.com/yannh/kubeconform/cmd/kubeconform@$kubeconform_version"
 fi
 
 # What runs examples/compose.

@@ -3,13 +3,18 @@
 package e2e_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// TestChart renders the charts with values of each kind, and has the API server check what comes of them.
+// TestChart renders the charts with values of each kind, and has kubeconform and the API server check what comes of them.
 func TestChart(t *testing.T) {
-	renders(t, "postgres-ha", "StatefulSet", values(t), map[string]string{
+	schemas := schemas(t)
+	renders(t, schemas, "postgres-ha", "StatefulSet", values(t), map[string]string{
 		"instances=5":                                                        "",
 		"postgresql.parameters.work_mem=5M":                                  "",
 		"standby.host=pg-primary.databases.svc":                              "",
@@ -39,7 +44,7 @@ func TestChart(t *testing.T) {
 		"bootstrap.administrator=postgres":                                   "/bootstrap/administrator",
 		"certificates.authorities.configMap=cm,instances=two":                "/instances",
 	})
-	renders(t, "pgbouncer", "Deployment", poolerValues(t), map[string]string{
+	renders(t, schemas, "pgbouncer", "Deployment", poolerValues(t), map[string]string{
 		"instances=3": "",
 		"autoscaling.maximum=4,outside.enabled=true,outside.cidrs={192.0.2.0/24}": "",
 		"networkPolicy.clients=null":                         "",
@@ -62,7 +67,7 @@ func TestChart(t *testing.T) {
 }
 
 // renders gives a chart further values, each with words of what refuses them, or none.
-func renders(t *testing.T, chart, kind string, values object, cases map[string]string) {
+func renders(t *testing.T, schemas, chart, kind string, values object, cases map[string]string) {
 	t.Helper()
 	for set, words := range cases {
 		output, err := attempt(t.Context(), "", setting(t, "HELM"), "template", release, "../"+chart+"/chart", "--kube-version=1.33.0",
@@ -73,6 +78,14 @@ func renders(t *testing.T, chart, kind string, values object, cases map[string]s
 		case words != "" && (err == nil || !strings.Contains(err.Error(), words)):
 			t.Errorf("%s: %s: want %q, got %v", chart, set, words, err)
 		}
+		if words == "" {
+			// Custom resources have no schema there.
+			result, err := attempt(t.Context(), output, setting(t, "KUBECONFORM"), "-strict", "-summary", "-skip=Certificate",
+				"-schema-location="+schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json")
+			if err != nil || !strings.Contains(result, "Invalid: 0, Errors: 0") || strings.Contains(result, "Valid: 0,") {
+				t.Errorf("%s: %s: %s %v", chart, set, result, err)
+			}
+		}
 		// Not every cluster has cert-manager.
 		if words == "" && !strings.Contains(output, "cert-manager.io/v1") {
 			if _, err := attempt(t.Context(), output, "kubectl", "--namespace=default", "create", "--dry-run=server", "--validate=strict", "--filename=-"); err != nil {
@@ -80,4 +93,44 @@ func renders(t *testing.T, chart, kind string, values object, cases map[string]s
 			}
 		}
 	}
+}
+
+// schemas is a folder with what the API server says of its kinds of objects, as JSON schemas that allow no other property.
+func schemas(t *testing.T) string {
+	t.Helper()
+	var api struct{ Definitions map[string]object }
+	if err := json.Unmarshal([]byte(mustKubectl(t, "get", "--raw", "/openapi/v2")), &api); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, schema object) {
+		text, err := json.Marshal(schema)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name+".json"), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, definition := range api.Definitions {
+		// OpenAPI calls them strings; YAML has numbers, too.
+		if definition["format"] == "int-or-string" || strings.HasSuffix(name, ".Quantity") {
+			delete(definition, "type")
+		}
+		if _, ok := definition["properties"]; ok {
+			definition["additionalProperties"] = false
+		}
+		kinds, _ := definition["x-kubernetes-group-version-kind"].([]any)
+		for _, kind := range kinds {
+			is, _ := kind.(map[string]any)
+			group, _, _ := strings.Cut(fmt.Sprint(is["group"]), ".")
+			suffix := fmt.Sprintf("-%s-%s", group, is["version"])
+			if group == "" {
+				suffix = fmt.Sprintf("-%s", is["version"])
+			}
+			write(strings.ToLower(fmt.Sprint(is["kind"]))+suffix, object{"$ref": "definitions.json#/definitions/" + name})
+		}
+	}
+	write("definitions", object{"definitions": api.Definitions})
+	return dir
 }
