@@ -14,13 +14,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/crl"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/program"
 )
 
 const usage = `usage: brownie-crl -ca FILE -mount URL ... -file FILE [flags]
@@ -46,16 +45,6 @@ error, and shows it at /healthz (503) and /metrics (brownie_crl_problem).
 
 `
 
-// texts is a flag that may be given several times.
-type texts []string
-
-func (t *texts) String() string { return strings.Join(*t, ", ") }
-
-func (t *texts) Set(value string) error {
-	*t = append(*t, value)
-	return nil
-}
-
 // settings are what the flags say.
 type settings struct {
 	crl.Settings
@@ -63,18 +52,7 @@ type settings struct {
 	listen, serverCA string
 }
 
-func main() {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "brownie-crl:", err)
-		os.Exit(1) //nolint:gocritic // Nothing is left for the deferred cancel to do.
-	}
-}
+func main() { program.Main("brownie-crl", run) }
 
 // run refreshes the file once, or until the context ends.
 func run(ctx context.Context, arguments []string, getenv func(string) string, log io.Writer) error {
@@ -125,10 +103,11 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	}
 	flags.StringVar(&s.Path, "file", "", "the server's ssl_crl_file, which is replaced")
 	flags.StringVar(&s.Authorities, "ca", "", "PEM file with the authorities that the server trusts, its ssl_ca_file")
-	flags.Var((*texts)(&s.Mounts), "mount", "URL of a PKI mount of Vault's; may be given several times, for all mounts whose "+
-		"issuers sign each other")
-	flags.Var((*texts)(&s.Issuers), "issuers", "where the certificates of authorities below those are, in PEM; may be given several times")
-	flags.Var((*texts)(&s.Lists), "list", "where a revocation list is, in PEM or DER; may be given several times")
+	flags.Func("mount", "URL of a PKI mount of Vault's; may be given several times, for all mounts whose issuers sign each other",
+		program.Texts(&s.Mounts))
+	flags.Func("issuers",
+		"where the certificates of authorities below those are, in PEM; may be given several times", program.Texts(&s.Issuers))
+	flags.Func("list", "where a revocation list is, in PEM or DER; may be given several times", program.Texts(&s.Lists))
 	flags.StringVar(&s.serverCA, "server-ca", "", "PEM file with the authorities that sign the certificates of the sources' servers "+
 		"(default the operating system's)")
 	flags.StringVar(&s.PIDFile, "pidfile", "", "postmaster.pid of a server on this machine, which is told by a signal; the login is "+

@@ -4,17 +4,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/leader"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/program"
 )
 
 const usage = `usage: brownie-leader -cluster NAME -namespace NAME -template FILE -file FILE -pipe FILE [flags]
@@ -32,18 +30,7 @@ The service account may get, list and watch the ConfigMap NAME-leader, and list 
 // serviceAccount is where Kubernetes puts a pod's token.
 const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-func main() {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "brownie-leader:", err)
-		os.Exit(1) //nolint:gocritic // Nothing is left for the deferred cancel to do.
-	}
-}
+func main() { program.Main("brownie-leader", run) }
 
 // run follows the leader until ctx ends.
 func run(ctx context.Context, arguments []string, getenv func(string) string, log io.Writer) error {
@@ -60,10 +47,7 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 	flags.StringVar(&s.File, "file", "", "the pgbouncer.ini to write")
 	flags.StringVar(&s.Pipe, "pipe", "", "the named pipe to make and write to")
 	flags.Func("certificates", "folder of a Secret, after whose renewal PgBouncer must read its files again; may be given several times",
-		func(folder string) error {
-			s.Folders = append(s.Folders, folder)
-			return nil
-		})
+		program.Texts(&s.Folders))
 	flags.Uint64Var(&s.MaxLag, "max-lag", 64<<20, "how many bytes of the write-ahead log a replica may lack")
 	if err := flags.Parse(arguments); err != nil {
 		return err
