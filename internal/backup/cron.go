@@ -39,12 +39,14 @@ func ParseCron(expression, timezone string) (Cron, error) {
 	fields := strings.FieldsFunc(expression, func(r rune) bool { return r == ' ' || r == '\t' })
 	switch n := len(fields); {
 	case strings.HasPrefix(expression, "@"):
-		return Cron{}, cronProblem(expression, "is a nickname that not every cron knows", "Write its five fields: `0 0 * * *` is each midnight")
+		return Cron{}, cronProblem(expression, "is a nickname that not every cron knows",
+			"Write its five fields: `0 0 * * *` is each midnight")
 	case n == 6 || n == 7:
 		return Cron{}, cronProblem(expression, fmt.Sprintf("has %d fields", n), "It takes five: minute, hour, day of month, month, day of "+
 			"week. Leave out the seconds, which some programs put first, and the year, which some put last")
 	case n != 5:
-		return Cron{}, cronProblem(expression, fmt.Sprintf("has %d fields", n), "It takes five: minute, hour, day of month, month, day of week")
+		return Cron{}, cronProblem(expression, fmt.Sprintf("has %d fields", n),
+			"It takes five: minute, hour, day of month, month, day of week")
 	}
 	for i, field := range fields {
 		if !fieldPattern.MatchString(field) {
@@ -54,8 +56,8 @@ func ParseCron(expression, timezone string) (Cron, error) {
 	}
 	parsed, err := cronexpr.Parse(strings.Join(fields, " "))
 	if err != nil {
-		return Cron{}, cronProblem(expression, "cannot be read: "+err.Error(),
-			"Minutes go from 0 to 59, hours to 23, days from 1 to 31, months from 1 to 12, days of the week from 0 (Sunday) to 7 (Sunday, too)").Because(err)
+		return Cron{}, cronProblem(expression, "cannot be read: "+err.Error(), "Minutes go from 0 to 59, hours to 23, days from 1 to 31, "+
+			"months from 1 to 12, days of the week from 0 (Sunday) to 7 (Sunday, too)").Because(err)
 	}
 	c := Cron{
 		expression: parsed, location: location,

@@ -30,18 +30,19 @@ const (
 func (cronNext) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
 	resp.Definition = function.Definition{
 		Summary: "Tells when a cron expression is due next.",
-		MarkdownDescription: "Returns the first time after another one when a schedule is due (RFC 3339, UTC). What daylight saving skips is " +
-			"due at the first moment after, once; what comes twice is due the first time. Where the minute or the hour is `*` or `*/n`, runs " +
-			"follow elapsed time, as with cron since Vixie's.",
+		MarkdownDescription: "Returns the first time after another one when a schedule is due (RFC 3339, UTC). What daylight saving " +
+			"skips is due at the first moment after, once; what comes twice is due the first time. Where the minute or the hour is `*` " +
+			"or `*/n`, runs follow elapsed time, as with cron since Vixie's.",
 		Parameters: []function.Parameter{
 			function.StringParameter{
 				Name: "expr",
-				MarkdownDescription: "Five fields: minute, hour, day of month, month, day of week (0 and 7 are Sunday). When both days are " +
-					"given, either is enough (crontab(5)).",
+				MarkdownDescription: "Five fields: minute, hour, day of month, month, day of week (0 and 7 are Sunday). When both days " +
+					"are given, either is enough (crontab(5)).",
 			},
 			function.StringParameter{Name: "timezone", MarkdownDescription: "Name of the IANA database, such as `UTC` or `Europe/Berlin`."},
 			function.StringParameter{
-				Name: "from", MarkdownDescription: "RFC 3339 time, such as that of `plantimestamp()`. A run that is due then does not count.",
+				Name:                "from",
+				MarkdownDescription: "RFC 3339 time, such as that of `plantimestamp()`. A run that is due then does not count.",
 			},
 		},
 		Return: function.StringReturn{},
