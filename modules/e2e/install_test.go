@@ -218,8 +218,10 @@ func tunnel(t *testing.T, pod string, to int) (port int) {
 func removeNamespace(t *testing.T, name string) {
 	t.Helper()
 	ctx := context.Background()
+	// Nobody shall make new ones.
+	_, _ = attempt(ctx, "", "kubectl", "--namespace", name, "delete", "statefulsets,deployments,jobs", "--all", "--cascade=orphan")
 	_, _ = attempt(ctx, "", "kubectl", "--namespace", name, "delete", "pods", "--all", "--force")
-	if _, err := attempt(ctx, "", "kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=90s"); err != nil {
+	if _, err := attempt(ctx, "", "kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=3m"); err != nil {
 		t.Fatal(err)
 	}
 }
