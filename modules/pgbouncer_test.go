@@ -36,6 +36,8 @@ var pooledValues = []value{
 	{"certificates", `{ server = { secret = "x", issuer = "y" } }`, pemWords},
 	{"certificates", `{ issuer = { name = "x", kind = "Thing" } }`, "certificates.issuer.kind must be"},
 	{"certificates", `{ renew_before = "10d" }`, "certificates.duration and"},
+	{"certificates", `{ csi = true }`, "certificates.csi needs an issuer"},
+	{"certificates", `{ csi = true, client = { issuer = "x" } }`, ""},
 	{"outside", `{ cidrs = ["192.0.2.0/24", "2001:db8::/32"] }`, ""},
 	{"outside", `{ cidrs = [] }`, "outside.cidrs must name"},
 	{"outside", `{ cidrs = ["everybody"] }`, "outside.cidrs must name"},

@@ -14,14 +14,20 @@ import (
 // TestChart renders the charts with values of each kind, and has kubeconform and the API server check what comes of them.
 func TestChart(t *testing.T) {
 	schemas := schemas(t)
+	const brought = "certificates.csi=true,certificates.issuer.name=vault,certificates.server.secret=,certificates.rewind.secret="
 	renders(t, schemas, "postgres-ha", "StatefulSet", values(t), map[string]string{
-		"instances=5":                                                        "",
-		"postgresql.parameters.work_mem=5M":                                  "",
-		"standby.host=pg-primary.databases.svc":                              "",
-		"standby.host=A":                                                     "/standby/host",
-		"wal.enabled=true,spread.host=required,spread.zone=none":             "",
-		"crl.enabled=true,crl.lists={http://lists.example/ca.crl}":           "",
-		"certificates.issuer.name=vault,certificates.server.secret=":         "",
+		"instances=5":                                                                        "",
+		"postgresql.parameters.work_mem=5M":                                                  "",
+		"standby.host=pg-primary.databases.svc":                                              "",
+		"standby.host=A":                                                                     "/standby/host",
+		"wal.enabled=true,spread.host=required,spread.zone=none":                             "",
+		"crl.enabled=true,crl.lists={http://lists.example/ca.crl}":                           "",
+		"certificates.issuer.name=vault,certificates.server.secret=":                         "",
+		"certificates.csi=true,certificates.server.secret=,certificates.server.issuer=vault": "",
+		brought + ",certificates.authorities.configMap=cm,crl.enabled=true,crl.lists={http://lists.example/ca.crl}": "",
+		brought + ",crl.enabled=true,crl.lists={http://lists.example/ca.crl}":                                       "crl.enabled: with certificates of the csi-driver",
+		"certificates.csi=1": "/certificates/csi",
+		"certificates.csi=true,certificates.server.secret=":                  "certificates.server: name a Secret, or an issuer",
 		"networkPolicy.clients[0].cidr=10.0.0.0/8":                           "",
 		"storage.growth.maximum=1Ti,storage.growth.step=50Gi,wal.ballast=0M": "",
 		"storage.growth.step=0%":                                             "/storage/growth/step",
@@ -47,8 +53,10 @@ func TestChart(t *testing.T) {
 	renders(t, schemas, "pgbouncer", "Deployment", poolerValues(t), map[string]string{
 		"instances=3": "",
 		"autoscaling.maximum=4,outside.enabled=true,outside.cidrs={192.0.2.0/24}": "",
-		"networkPolicy.clients=null":                         "",
-		"certificates.issuer.name=vault":                     "",
+		"networkPolicy.clients=null":     "",
+		"certificates.issuer.name=vault": "",
+		"certificates.csi=true,certificates.issuer.name=vault,certificates.client.secret=,certificates.authorities.configMap=cm": "",
+		"certificates.csi=true,certificates.client.secret=":                                                                      "certificates.client: name a Secret, or an issuer",
 		"settings.default_pool_size=40":                      "",
 		"colour=red":                                         "additional properties 'colour' not allowed",
 		"leader.colour=red":                                  "additional properties 'colour' not allowed",

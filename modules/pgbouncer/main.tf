@@ -36,6 +36,7 @@ locals {
         issuer      = var.certificates.issuer == null ? { name = "", kind = "Issuer", group = "cert-manager.io" } : var.certificates.issuer
         duration    = var.certificates.duration
         renewBefore = var.certificates.renew_before
+        csi         = var.certificates.csi
         authorities = {
           configMap = try(var.certificates.authorities.config_map, "")
           key       = try(var.certificates.authorities.key, "ca.crt")

@@ -54,6 +54,7 @@ locals {
         issuer      = var.certificates.issuer == null ? { name = "", kind = "Issuer", group = "cert-manager.io" } : var.certificates.issuer
         duration    = var.certificates.duration
         renewBefore = var.certificates.renew_before
+        csi         = var.certificates.csi
         authorities = {
           configMap = try(var.certificates.authorities.config_map, "")
           key       = try(var.certificates.authorities.key, "ca.crt")
@@ -147,6 +148,12 @@ resource "helm_release" "this" {
     precondition {
       condition     = var.upgrade == null || var.wal == null
       error_message = "upgrade: a write-ahead log on a volume of its own (wal) cannot be upgraded yet."
+    }
+    precondition {
+      condition = var.revocation == null || var.certificates.authorities != null || !var.certificates.csi || (
+        var.certificates.issuer == null ? var.certificates.server.issuer == null : var.certificates.server.secret != null
+      )
+      error_message = "revocation: with certificates.csi it needs certificates.authorities, since brownie-crl does not get the server's key."
     }
   }
   depends_on = [kubernetes_secret_v1.certificate]

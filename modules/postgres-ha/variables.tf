@@ -383,6 +383,7 @@ variable "certificates" {
     }))
     duration     = optional(string, "720h")
     renew_before = optional(string, "240h")
+    csi          = optional(bool, false)
     authorities  = optional(object({ config_map = string, key = optional(string, "ca.crt") }))
     server       = optional(object({ secret = optional(string), issuer = optional(string) }), {})
     replication  = optional(object({ secret = optional(string), issuer = optional(string) }), {})
@@ -404,8 +405,10 @@ variable "certificates" {
 
     - `issuer`: cert-manager's issuer for all kinds without `secret`: `name`, `kind` (`Issuer`; `ClusterIssuer`) and `group`.
     - `duration`, `renew_before`: of certificates that cert-manager makes. Defaults: `720h`, `240h`.
-    - `authorities`: `config_map` and `key` (`ca.crt`) with those who sign clients and servers, instead of each Secret's own
-      `ca.crt`: during a rotation the old and the new ones.
+    - `csi`: cert-manager's csi-driver brings what the issuers sign: each pod has keys of its own, which never leave its node, and no
+      Secret holds one. Default: `false`, cert-manager keeps Secrets.
+    - `authorities`: `config_map` and `key` (`ca.crt`) with those who sign clients and servers, instead of each certificate's own
+      `ca.crt`: during a rotation the old and the new ones. `csi` with `revocation` needs it.
   EOT
 
   validation {
@@ -425,6 +428,12 @@ variable "certificates" {
       for duration in [var.certificates.duration, var.certificates.renew_before] : can(regex(local.duration_pattern, duration))
     ])
     error_message = "certificates.duration and certificates.renew_before must be durations such as \"720h\"."
+  }
+  validation {
+    condition = !var.certificates.csi || var.certificates.issuer != null || anytrue([
+      for kind in [var.certificates.server, var.certificates.replication, var.certificates.rewind, var.certificates.api] : kind.issuer != null
+    ])
+    error_message = "certificates.csi needs an issuer, of all kinds or of one."
   }
 }
 

@@ -66,6 +66,7 @@ run "optional_parts" {
     access      = { common_name = "pool" }
     certificates = {
       issuer = { name = "vault" }
+      csi    = true
       server = { secret = "mine" }
     }
   }
@@ -74,7 +75,7 @@ run "optional_parts" {
       helm_release.this.namespace == "platform" && length(kubernetes_secret_v1.certificate) == 0 &&
       yamldecode(helm_release.this.values[0]).certificates.server == { secret = "mine", issuer = "" } &&
       yamldecode(helm_release.this.values[0]).certificates.client == { secret = "", issuer = "", commonName = "pool" } &&
-      yamldecode(helm_release.this.values[0]).certificates.issuer.name == "vault"
+      yamldecode(helm_release.this.values[0]).certificates.issuer.name == "vault" && yamldecode(helm_release.this.values[0]).certificates.csi
     )
     error_message = "cert-manager is asked for what has no Secret."
   }

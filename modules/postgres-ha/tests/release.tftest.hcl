@@ -59,6 +59,7 @@ run "a_namespace_that_others_use" {
     namespace = { name = "shared", existing = true }
     certificates = {
       issuer = { name = "vault" }
+      csi    = true
       server = { secret = "mine" }
       api    = { issuer = "patroni" }
     }
@@ -73,6 +74,7 @@ run "a_namespace_that_others_use" {
   assert {
     condition = (
       yamldecode(helm_release.this.values[0]).certificates.issuer.name == "vault" &&
+      yamldecode(helm_release.this.values[0]).certificates.csi &&
       yamldecode(helm_release.this.values[0]).certificates.server == { secret = "mine", issuer = "" } &&
       yamldecode(helm_release.this.values[0]).certificates.api == { secret = "", issuer = "patroni" }
     )
@@ -117,6 +119,26 @@ run "an_upgrade_with_a_volume_of_the_log" {
     wal     = {}
   }
   expect_failures = [helm_release.this]
+}
+
+run "revocation_without_authorities" {
+  command = plan
+  variables {
+    certificates = { issuer = { name = "vault" }, csi = true }
+    revocation   = { lists = ["http://lists.example/ca.crl"] }
+  }
+  expect_failures = [helm_release.this]
+}
+
+run "revocation_with_authorities" {
+  variables {
+    certificates = { issuer = { name = "vault" }, csi = true, authorities = { config_map = "authorities" } }
+    revocation   = { lists = ["http://lists.example/ca.crl"] }
+  }
+  assert {
+    condition     = yamldecode(helm_release.this.values[0]).certificates.authorities == { configMap = "authorities", key = "ca.crt" }
+    error_message = "It is passed on."
+  }
 }
 
 run "a_certificate_that_nobody_gives" {

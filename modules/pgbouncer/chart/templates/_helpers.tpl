@@ -2,6 +2,20 @@
 {{- .Values.cluster.namespace | default .Release.Namespace -}}
 {{- end }}
 
+{{/* The certificates of all poolers. */}}
+{{- define "brownie.wanted" -}}
+{{- $name := printf "%s.%s.svc" (include "brownie.name" .) .Release.Namespace -}}
+server: { commonName: {{ $name }}, dnsNames: {{ prepend .Values.outside.dnsNames $name | toJson }}, usages: [server auth] }
+client: { commonName: {{ .Values.certificates.client.commonName | quote }}, usages: [client auth] }
+{{- end }}
+
+{{/* Where a kind's authorities are, if not in its own folder. */}}
+{{- define "pgbouncer.apart" -}}
+{{- range list "server" "client" -}}
+{{- include "brownie.trusted" (dict "root" $ "kind" . "folder" "") -}}
+{{- end -}}
+{{- end }}
+
 {{/* What follows postgres-auth's lines: of settings that are given twice, the last counts. */}}
 {{- define "pgbouncer.settings" -}}
 {{- $ours := dict
@@ -16,6 +30,12 @@
   "dns_max_ttl" 2
   "dns_nxdomain_ttl" 1
 -}}
+{{- range $side := list "client" "server" }}
+{{- $kind := eq $side "client" | ternary "server" "client" }}
+{{- with include "brownie.trusted" (dict "root" $ "kind" $kind "folder" "") }}
+{{- $_ := set $ours (printf "%s_tls_ca_file" $side) (printf "%s/ca.crt" .) }}
+{{- end }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 {{- $_ := set $ours $name $value }}
 {{- end }}

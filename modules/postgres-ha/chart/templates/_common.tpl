@@ -64,21 +64,52 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* The Secret of one of the certificates: dict "root" $ "kind" "server". */}}
-{{- define "brownie.secret" -}}
-{{- $certificate := index .root.Values.certificates .kind -}}
-{{- if $certificate.secret -}}
-{{ $certificate.secret }}
-{{- else if or $certificate.issuer .root.Values.certificates.issuer.name -}}
-{{ include "brownie.name" .root }}-{{ .kind }}
-{{- else -}}
-{{ fail (printf "certificates.%s: name a Secret, or an issuer of cert-manager" .kind) }}
+{{/* Who issues one of the certificates, unless a Secret holds it: dict "root" $ "kind" "server". */}}
+{{- define "brownie.issuer" -}}
+{{- $all := .root.Values.certificates -}}
+{{- $certificate := index $all .kind -}}
+{{- if not $certificate.secret -}}
+{{ required (printf "certificates.%s: name a Secret, or an issuer of cert-manager" .kind) ($certificate.issuer | default $all.issuer.name) }}
 {{- end -}}
 {{- end }}
 
-{{/* A volume with one of the certificates: dict "root" $ "kind" "server". */}}
+{{/* Whether cert-manager's csi-driver brings it. */}}
+{{- define "brownie.csi" -}}
+{{- if and .root.Values.certificates.csi (include "brownie.issuer" .) }}true{{ end -}}
+{{- end }}
+
+{{/* Its Secret, where it has one. */}}
+{{- define "brownie.secret" -}}
+{{ ternary (printf "%s-%s" (include "brownie.name" .root) .kind) (index .root.Values.certificates .kind).secret (ne "" (include "brownie.issuer" .)) }}
+{{- end }}
+
+{{/* A volume with it: dict "root" $ "kind" "server". */}}
 {{- define "brownie.certificate" -}}
+{{- $all := .root.Values.certificates -}}
 name: {{ .kind }}-certificate
+{{- if include "brownie.csi" . }}
+{{- $wanted := index (include "brownie.wanted" .root | fromYaml) .kind }}
+csi:
+  driver: csi.cert-manager.io
+  readOnly: true
+  volumeAttributes:
+    csi.cert-manager.io/issuer-name: {{ include "brownie.issuer" . }}
+    csi.cert-manager.io/issuer-kind: {{ $all.issuer.kind }}
+    csi.cert-manager.io/issuer-group: {{ $all.issuer.group }}
+    {{- if le (len $wanted.commonName) 64 }}
+    csi.cert-manager.io/common-name: {{ $wanted.commonName }}
+    {{- end }}
+    {{- with $wanted.dnsNames }}
+    csi.cert-manager.io/dns-names: {{ join "," . | quote }}
+    {{- end }}
+    csi.cert-manager.io/key-usages: {{ prepend $wanted.usages "digital signature" | join "," }}
+    csi.cert-manager.io/duration: {{ $all.duration }}
+    csi.cert-manager.io/renew-before: {{ $all.renewBefore }}
+    csi.cert-manager.io/key-algorithm: ECDSA
+    csi.cert-manager.io/key-size: "256"
+    # Its files belong to root; the pod's group may read them.
+    csi.cert-manager.io/fs-group: "10001"
+{{- else }}
 projected:
   defaultMode: 0440
   sources:
@@ -88,6 +119,7 @@ projected:
           - { key: tls.crt, path: tls.crt }
           - { key: tls.key, path: tls.key }
     - {{ include "brownie.authorities" . | nindent 6 | trim }}
+{{- end }}
 {{- end }}
 
 {{/* Who signs that kind of certificate. The REST API has an authority of its own. */}}
@@ -100,22 +132,39 @@ projected:
     - { key: {{ $own | ternary "ca.crt" $shared.key }}, path: ca.crt }
 {{- end }}
 
-{{/* What cert-manager is asked for: dict "root" $ "kind" "server" "commonName" … "dnsNames" (list …) "usages" (list …). */}}
+{{/* The folder with ca.crt: dict "root" $ "kind" "server" "folder" "/tls/server". Nothing can be added to a volume of the csi-driver. */}}
+{{- define "brownie.trusted" -}}
+{{- if and .root.Values.certificates.authorities.configMap (ne .kind "api") (include "brownie.csi" .) -}}
+/tls/authorities
+{{- else -}}
+{{ .folder }}
+{{- end -}}
+{{- end }}
+
+{{/* The authorities alone. */}}
+{{- define "brownie.bundle" -}}
+name: authorities
+projected:
+  sources:
+    - {{ include "brownie.authorities" . | nindent 6 | trim }}
+{{- end }}
+
+{{/* What cert-manager is asked to keep in a Secret: dict "root" $ "kind" "server". */}}
 {{- define "brownie.request" -}}
 {{- $all := .root.Values.certificates -}}
-{{- $certificate := index $all .kind -}}
-{{- $issuer := $certificate.issuer | default $all.issuer.name }}
-{{- if and $issuer (not $certificate.secret) }}
+{{- $issuer := include "brownie.issuer" . -}}
+{{- if and $issuer (not $all.csi) }}
+{{- $wanted := index (include "brownie.wanted" .root | fromYaml) .kind }}
 ---
 apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata:
-  name: {{ include "brownie.name" .root }}-{{ .kind }}
+  name: {{ include "brownie.secret" . }}
   labels: {{ include "brownie.labels" .root | nindent 4 }}
 spec:
-  secretName: {{ include "brownie.name" .root }}-{{ .kind }}
-  {{- if le (len .commonName) 64 }}
-  commonName: {{ .commonName }}
+  secretName: {{ include "brownie.secret" . }}
+  {{- if le (len $wanted.commonName) 64 }}
+  commonName: {{ $wanted.commonName }}
   {{- end }}
   duration: {{ $all.duration }}
   renewBefore: {{ $all.renewBefore }}
@@ -126,10 +175,10 @@ spec:
     group: {{ $all.issuer.group }}
   usages:
     - digital signature
-    {{- range .usages }}
+    {{- range $wanted.usages }}
     - {{ . }}
     {{- end }}
-  {{- with .dnsNames }}
+  {{- with $wanted.dnsNames }}
   dnsNames:
     {{- range . }}
     - {{ quote . }}

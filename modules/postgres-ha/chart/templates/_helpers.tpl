@@ -18,6 +18,30 @@ cluster-name: {{ include "brownie.name" . }}
 {{ include "brownie.name" . }}-members.{{ .Release.Namespace }}.svc
 {{- end }}
 
+{{/* The certificates. A Secret is all members'; of the csi-driver's, each member has its own. */}}
+{{- define "brownie.wanted" -}}
+{{- $name := include "brownie.name" . -}}
+{{- $member := printf "%s.%s" (.Values.certificates.csi | ternary "${POD_NAME}" "*") (include "postgres-ha.domain" .) -}}
+server:
+  commonName: {{ $name }}-primary.{{ .Release.Namespace }}.svc
+  dnsNames:
+    - {{ $member | quote }}
+    {{- range list "primary" "replicas" "any" }}
+    - {{ $name }}-{{ . }}.{{ $.Release.Namespace }}.svc
+    {{- end }}
+  usages: [server auth]
+replication: { commonName: replicator, usages: [client auth] }
+rewind: { commonName: rewind, usages: [client auth] }
+api: { commonName: {{ $name }}-api, dnsNames: [{{ $member | quote }}], usages: [server auth, client auth] }
+{{- end }}
+
+{{/* Where a kind's authorities are, if not in its own folder. */}}
+{{- define "postgres-ha.apart" -}}
+{{- range list "server" "replication" "rewind" -}}
+{{- include "brownie.trusted" (dict "root" $ "kind" . "folder" "") -}}
+{{- end -}}
+{{- end }}
+
 {{/* What a schema cannot say. */}}
 {{- define "postgres-ha.check" -}}
 {{- $needed := add .Values.patroni.loopWait (mul 2 .Values.patroni.retryTimeout) -}}
@@ -29,6 +53,9 @@ cluster-name: {{ include "brownie.name" . }}
 {{- end -}}
 {{- if and .Values.upgrade.from .Values.wal.enabled -}}
 {{- fail "upgrade.from: a write-ahead log on a volume of its own cannot be upgraded yet" -}}
+{{- end -}}
+{{- if and .Values.crl.enabled (not .Values.certificates.authorities.configMap) (include "brownie.csi" (dict "root" . "kind" "server")) -}}
+{{- fail "crl.enabled: with certificates of the csi-driver, name those who sign them in certificates.authorities" -}}
 {{- end -}}
 {{- if gt (len (include "brownie.name" .)) 40 -}}
 {{- fail "the release's name is longer than 40 characters: give a shorter one in fullnameOverride" -}}

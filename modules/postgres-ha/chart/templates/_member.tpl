@@ -16,6 +16,12 @@
 - { name: PATRONI_RESTAPI_CONNECT_ADDRESS, value: "$(POD_NAME).$(DOMAIN):8008" }
 - { name: PATRONI_POSTGRESQL_CONNECT_ADDRESS, value: "$(POD_NAME).$(DOMAIN):5432" }
 - { name: PATRONICTL_CONFIG_FILE, value: /etc/patroni/patroni.yml }
+{{- /* Here, since a member that runs reads patroni.yml before it is replaced, and does not have that folder yet. */}}
+{{- range $kind := list "replication" "rewind" }}
+{{- with include "brownie.trusted" (dict "root" $ "kind" $kind "folder" "") }}
+- { name: PATRONI_{{ upper $kind }}_SSLROOTCERT, value: {{ . }}/ca.crt }
+{{- end }}
+{{- end }}
 {{- if .Values.wal.enabled }}
 - { name: PGWAL, value: /var/lib/postgresql-wal/pg_wal }
 {{- end }}
