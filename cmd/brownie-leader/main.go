@@ -46,7 +46,7 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 	flags.StringVar(&s.Template, "template", "", "the pgbouncer.ini to take")
 	flags.StringVar(&s.File, "file", "", "the pgbouncer.ini to write")
 	flags.StringVar(&s.Pipe, "pipe", "", "the named pipe to make and write to")
-	flags.Func("certificates", "folder of a Secret, after whose renewal PgBouncer must read its files again; may be given several times",
+	flags.Func("certificates", "folder of a volume, after whose renewal PgBouncer must read its files again; may be given several times",
 		program.Texts(&s.Folders))
 	flags.Uint64Var(&s.MaxLag, "max-lag", 64<<20, "how many bytes of the write-ahead log a replica may lack")
 	if err := flags.Parse(arguments); err != nil {

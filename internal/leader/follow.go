@@ -177,7 +177,7 @@ func point(template, leader, replica string) string {
 	})
 }
 
-// versions changes when Kubernetes replaces a certificate: it then points the link ..data elsewhere.
+// versions changes when Kubernetes, or the driver of a volume, replaces a certificate: it then points the link ..data elsewhere.
 func (w *writer) versions() (string, error) {
 	var all strings.Builder
 	for _, folder := range w.Folders {

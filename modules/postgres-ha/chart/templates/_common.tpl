@@ -69,7 +69,8 @@ topologySpreadConstraints:
 {{- $all := .root.Values.certificates -}}
 {{- $certificate := index $all .kind -}}
 {{- if not $certificate.secret -}}
-{{ required (printf "certificates.%s: name a Secret, or an issuer of cert-manager" .kind) ($certificate.issuer | default $all.issuer.name) }}
+{{- $missing := printf "certificates.%s: name a Secret, or an issuer of cert-manager" .kind -}}
+{{ $certificate.issuer | default $all.issuer.name | required $missing }}
 {{- end -}}
 {{- end }}
 
@@ -80,7 +81,7 @@ topologySpreadConstraints:
 
 {{/* Its Secret, where it has one. */}}
 {{- define "brownie.secret" -}}
-{{ ternary (printf "%s-%s" (include "brownie.name" .root) .kind) (index .root.Values.certificates .kind).secret (ne "" (include "brownie.issuer" .)) }}
+{{ (index .root.Values.certificates .kind).secret | default (printf "%s-%s" (include "brownie.name" .root) .kind) }}
 {{- end }}
 
 {{/* A volume with it: dict "root" $ "kind" "server". */}}
