@@ -14,7 +14,10 @@ import (
 // TestChart renders the charts with values of each kind, and has kubeconform and the API server check what comes of them.
 func TestChart(t *testing.T) {
 	schemas := schemas(t)
-	const brought = "certificates.csi=true,certificates.issuer.name=vault,certificates.server.secret=,certificates.rewind.secret="
+	const (
+		brought = "certificates.csi=true,certificates.issuer.name=vault,certificates.server.secret=,certificates.rewind.secret="
+		lists   = ",crl.enabled=true,crl.lists={http://lists.example/ca.crl}"
+	)
 	renders(t, schemas, "postgres-ha", "StatefulSet", values(t), map[string]string{
 		"instances=5":                                                                        "",
 		"postgresql.parameters.work_mem=5M":                                                  "",
@@ -24,8 +27,8 @@ func TestChart(t *testing.T) {
 		"crl.enabled=true,crl.lists={http://lists.example/ca.crl}":                           "",
 		"certificates.issuer.name=vault,certificates.server.secret=":                         "",
 		"certificates.csi=true,certificates.server.secret=,certificates.server.issuer=vault": "",
-		brought + ",certificates.authorities.configMap=cm,crl.enabled=true,crl.lists={http://lists.example/ca.crl}": "",
-		brought + ",crl.enabled=true,crl.lists={http://lists.example/ca.crl}":                                       "crl.enabled: with certificates of the csi-driver",
+		brought + lists + ",certificates.authorities.configMap=cm":                           "",
+		brought + lists:      "crl.enabled: with certificates of the csi-driver",
 		"certificates.csi=1": "/certificates/csi",
 		"certificates.csi=true,certificates.server.secret=":                  "certificates.server: name a Secret, or an issuer",
 		"networkPolicy.clients[0].cidr=10.0.0.0/8":                           "",
@@ -55,22 +58,22 @@ func TestChart(t *testing.T) {
 		"autoscaling.maximum=4,outside.enabled=true,outside.cidrs={192.0.2.0/24}": "",
 		"networkPolicy.clients=null":     "",
 		"certificates.issuer.name=vault": "",
-		"certificates.csi=true,certificates.issuer.name=vault,certificates.client.secret=,certificates.authorities.configMap=cm": "",
-		"certificates.csi=true,certificates.client.secret=":                                                                      "certificates.client: name a Secret, or an issuer",
-		"settings.default_pool_size=40":                      "",
-		"colour=red":                                         "additional properties 'colour' not allowed",
-		"leader.colour=red":                                  "additional properties 'colour' not allowed",
-		"autoscaling.maximum=1":                              "autoscaling.maximum must be at least instances",
-		"outside.enabled=true":                               "/outside/cidrs",
-		"outside.cidrs={everybody}":                          "/outside/cidrs/0",
-		"settings.auth_type=trust":                           "invalid propertyName 'auth_type'",
-		"settings.admin_users=me":                            "invalid propertyName 'admin_users'",
-		"certificates.client.secret=":                        "certificates.client: name a Secret, or an issuer",
-		"fullnameOverride=" + strings.Repeat("a", 41):        "/fullnameOverride",
-		"leader.maxLagBytes=-1":                              "/leader/maxLagBytes",
-		"cluster.name=A":                                     "/cluster/name",
-		"networkPolicy.clients[0].podLabels=x":               "/networkPolicy/clients/0/podLabels",
-		"image.tag=,leader.image.digest=" + "sha256:" + "00": "/leader/image/digest",
+		"certificates.csi=true,certificates.issuer.name=vault,certificates.client.secret=": "",
+		"certificates.csi=true,certificates.client.secret=":                                "certificates.client: name a Secret, or an issuer",
+		"settings.default_pool_size=40":                                                    "",
+		"colour=red":                                                                       "additional properties 'colour' not allowed",
+		"leader.colour=red":                                                                "additional properties 'colour' not allowed",
+		"autoscaling.maximum=1":                                                            "autoscaling.maximum must be at least instances",
+		"outside.enabled=true":                                                             "/outside/cidrs",
+		"outside.cidrs={everybody}":                                                        "/outside/cidrs/0",
+		"settings.auth_type=trust":                                                         "invalid propertyName 'auth_type'",
+		"settings.admin_users=me":                                                          "invalid propertyName 'admin_users'",
+		"certificates.client.secret=":                                                      "certificates.client: name a Secret, or an issuer",
+		"fullnameOverride=" + strings.Repeat("a", 41):                                      "/fullnameOverride",
+		"leader.maxLagBytes=-1":                                                            "/leader/maxLagBytes",
+		"cluster.name=A":                                                                   "/cluster/name",
+		"networkPolicy.clients[0].podLabels=x":                                             "/networkPolicy/clients/0/podLabels",
+		"image.tag=,leader.image.digest=" + "sha256:" + "00":                               "/leader/image/digest",
 	})
 }
 

@@ -127,6 +127,12 @@ func TestInstall(t *testing.T) {
 // install makes a namespace that admits restricted pods only, with these objects, the cluster, and the pooler in front of it.
 func install(t *testing.T, values object, objects ...object) {
 	t.Helper()
+	installBoth(t, values, poolerValues(t), objects...)
+}
+
+// installBoth has the pooler's values, too.
+func installBoth(t *testing.T, values, pooling object, objects ...object) {
+	t.Helper()
 	newNamespace(t, namespace)
 	apply(t, objects...)
 	start := time.Now()
@@ -141,7 +147,7 @@ func install(t *testing.T, values object, objects ...object) {
 		GRANT CONNECT ON DATABASE `+database+` TO pgbouncer, "`+writer+`";
 		GRANT SELECT, INSERT ON public.ledger TO "`+writer+`"`)
 	start = time.Now()
-	helm(t, "install", pooler, "../pgbouncer/chart", "--values="+file(t, poolerValues(t)), "--wait", "--timeout=2m")
+	helm(t, "install", pooler, "../pgbouncer/chart", "--values="+file(t, pooling), "--wait", "--timeout=2m")
 	t.Logf("the pooler was installed in %.1f s", time.Since(start).Seconds())
 }
 
@@ -166,8 +172,9 @@ func installOnce(t *testing.T, values object) {
 // migrate gives the database its schema, as the role that the first start made, through a tunnel.
 func migrate(t *testing.T, leader string) {
 	t.Helper()
+	// The end of a tunnel has another name than the member's.
 	config := postgres.Config{
-		Host: "localhost", Port: tunnel(t, leader, 5432), Database: database, Username: administrator, SSLMode: "verify-full",
+		Host: "localhost", Port: tunnel(t, leader, 5432), Database: database, Username: administrator, SSLMode: "verify-ca",
 	}
 	config.SSLRootCert, config.SSLCert, config.SSLKey = pems(t, "administrator")
 	testdb.Migrate(t, config.WithDefaults())
@@ -319,7 +326,7 @@ var (
 func memberSecrets(t *testing.T, namespace string, clients, api *devstack.Authority) []object {
 	t.Helper()
 	members := fmt.Sprintf("*.%s-members.%s.svc", release, namespace)
-	names := []string{members, "localhost"} // the end of a tunnel
+	names := []string{members}
 	for _, service := range []string{"primary", "replicas", "any"} {
 		names = append(names, fmt.Sprintf("%s-%s.%s.svc", release, service, namespace))
 	}
