@@ -17,9 +17,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/cmd/internal/program"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/crl"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/program"
 )
 
 const usage = `usage: brownie-crl -ca FILE -mount URL ... -file FILE [flags]

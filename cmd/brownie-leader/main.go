@@ -11,8 +11,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/cmd/internal/program"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/leader"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/program"
 )
 
 const usage = `usage: brownie-leader -cluster NAME -namespace NAME -template FILE -file FILE -pipe FILE [flags]
