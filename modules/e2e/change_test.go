@@ -124,12 +124,13 @@ func TestStarved(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			fault{what: what, tooLong: 60, lasts: 80 * time.Second, inject: func(t *testing.T, _ string) {
 				t.Helper()
-				before := untouched(t, "cluster-name="+release)
+				const all = "app.kubernetes.io/instance in (" + release + "," + pooler + ")"
+				before := untouched(t, all)
 				if err := onNode(t.Context(), starve); err != nil {
 					t.Error(err)
 				}
-				if after := untouched(t, "cluster-name="+release); after != before {
-					t.Errorf("members were restarted: %s before, %s after", before, after)
+				if after := untouched(t, all); after != before {
+					t.Errorf("members or poolers were restarted: %s before, %s after", before, after)
 				}
 			}}.run(t)
 		})
