@@ -26,9 +26,12 @@ type Cron struct {
 // fieldNames are the fields of an expression, in order.
 var fieldNames = []string{"minute", "hour", "day of month", "month", "day of week"}
 
-// fieldPattern is one field: lists of numbers or names, ranges, and steps of a range or of `*`. What else libraries understand is no cron.
-var fieldPattern = regexp.MustCompile(`^(?:(?:\*|[0-9]+-[0-9]+|[A-Za-z]{3}-[A-Za-z]{3})(?:/[0-9]+)?|[0-9]+|[A-Za-z]{3})` +
-	`(?:,(?:(?:\*|[0-9]+-[0-9]+|[A-Za-z]{3}-[A-Za-z]{3})(?:/[0-9]+)?|[0-9]+|[A-Za-z]{3}))*$`)
+const fiveFields = "It takes five: minute, hour, day of month, month, day of week"
+
+// element is one of a field's list: a number or a name, a range, or steps of a range or of `*`. What else libraries understand is no cron.
+const element = `(?:(?:\*|[0-9]+-[0-9]+|[A-Za-z]{3}-[A-Za-z]{3})(?:/[0-9]+)?|[0-9]+|[A-Za-z]{3})`
+
+var fieldPattern = regexp.MustCompile(`^` + element + `(?:,` + element + `)*$`)
 
 // ParseCron reads an expression of five fields, and the IANA name of a time zone. A problem is on `cron` or on `timezone`.
 func ParseCron(expression, timezone string) (Cron, error) {
@@ -42,11 +45,10 @@ func ParseCron(expression, timezone string) (Cron, error) {
 		return Cron{}, cronProblem(expression, "is a nickname that not every cron knows",
 			"Write its five fields: `0 0 * * *` is each midnight")
 	case n == 6 || n == 7:
-		return Cron{}, cronProblem(expression, fmt.Sprintf("has %d fields", n), "It takes five: minute, hour, day of month, month, day of "+
-			"week. Leave out the seconds, which some programs put first, and the year, which some put last")
+		return Cron{}, cronProblem(expression, fmt.Sprintf("has %d fields", n), fiveFields+
+			". Leave out the seconds, which some programs put first, and the year, which some put last")
 	case n != 5:
-		return Cron{}, cronProblem(expression, fmt.Sprintf("has %d fields", n),
-			"It takes five: minute, hour, day of month, month, day of week")
+		return Cron{}, cronProblem(expression, fmt.Sprintf("has %d fields", n), fiveFields)
 	}
 	for i, field := range fields {
 		if !fieldPattern.MatchString(field) {

@@ -103,19 +103,17 @@ func watched(after time.Time, hour, minute int, location *time.Location) time.Ti
 	// A day before, so that what was due already is known.
 	seen := map[string]bool{}
 	for t := after.Add(-49 * time.Hour).Truncate(time.Minute); ; t = t.Add(time.Minute) {
-		for wall := of(t.Add(-time.Minute)).Add(time.Minute); !wall.After(of(t)); wall = wall.Add(time.Minute) {
+		wall, now := of(t.Add(-time.Minute)).Add(time.Minute), of(t)
+		// Clocks that were set back show it again.
+		if wall.After(now) {
+			wall = now
+		}
+		for ; !wall.After(now); wall = wall.Add(time.Minute) {
 			if day := wall.Format(time.DateOnly); wall.Hour() == hour && wall.Minute() == minute && !seen[day] {
 				seen[day] = true
 				if t.After(after) {
 					return t
 				}
-			}
-		}
-		// Clocks that were set back show it again.
-		if wall := of(t); wall.Hour() == hour && wall.Minute() == minute && !seen[wall.Format(time.DateOnly)] {
-			seen[wall.Format(time.DateOnly)] = true
-			if t.After(after) {
-				return t
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func use(t *testing.T, share float64) {
 			Spec struct{ Containers, InitContainers []container }
 		}
 	}
-	if err := json.Unmarshal([]byte(mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/name=pgbouncer", "--output=json")), &pods); err != nil {
+	if err := json.Unmarshal([]byte(mustKubectl(t, "get", "pods", "--selector="+poolerPods, "--output=json")), &pods); err != nil {
 		t.Fatal(err)
 	}
 	var all []object

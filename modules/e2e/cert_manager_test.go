@@ -30,7 +30,7 @@ func TestCertManager(t *testing.T) {
 	t.Run("Secrets", func(t *testing.T) {
 		v := newAuthorities(t, true)
 		members, poolers := v.values(t, object{})
-		installBoth(t, members, poolers, v.objects(t)...)
+		installBoth(t, unnamed, members, poolers, v.objects(t)...)
 		helm(t, "test", release, "--timeout=1m")
 		v.renews(t, func() {
 			// cert-manager makes anew what is to be different.
@@ -44,7 +44,7 @@ func TestCertManager(t *testing.T) {
 		v := newAuthorities(t, false)
 		// The driver renews by itself, every other minute.
 		members, poolers := v.values(t, object{"csi": true, "duration": "5m", "renewBefore": "3m"})
-		installBoth(t, members, poolers, append(v.objects(t), bundle(v.trusted))...)
+		installBoth(t, unnamed, members, poolers, append(v.objects(t), bundle(v.trusted))...)
 		helm(t, "test", release, "--timeout=1m")
 		t.Run("keys", testKeys)
 		v.renews(t, func() {})
@@ -93,6 +93,9 @@ func TestCertManager(t *testing.T) {
 		})
 	})
 }
+
+// unnamed: the chart asks for no certificate that names the end of a tunnel.
+const unnamed = "verify-ca"
 
 // upgrade changes one value of all certificates.
 func upgrade(t *testing.T, members, poolers object, name string, value any) {
@@ -282,8 +285,7 @@ func (v authorities) renews(t *testing.T, renew func()) {
 // places are where servers show a certificate: a member and its port, or the address of a pooler.
 func (authorities) places(t *testing.T) []string {
 	t.Helper()
-	const poolers = "--selector=app.kubernetes.io/name=pgbouncer"
-	all := strings.Fields(mustKubectl(t, "get", "pods", poolers, "--output=jsonpath={.items[*].status.podIP}"))
+	all := strings.Fields(mustKubectl(t, "get", "pods", "--selector="+poolerPods, "--output=jsonpath={.items[*].status.podIP}"))
 	for _, name := range others("") {
 		all = append(all, name+" 5432 -starttls postgres", name+" 8008")
 	}

@@ -132,7 +132,7 @@ func TestStarved(t *testing.T) {
 				if after := untouched(t, all); after != before {
 					t.Errorf("members or poolers were restarted: %s before, %s after", before, after)
 				}
-			}}.run(t)
+			}, expect: stayed}.run(t)
 		})
 	}
 }

@@ -89,16 +89,17 @@ func renders(t *testing.T, schemas, chart, kind string, values object, cases map
 		case words != "" && (err == nil || !strings.Contains(err.Error(), words)):
 			t.Errorf("%s: %s: want %q, got %v", chart, set, words, err)
 		}
-		if words == "" {
-			// Custom resources have no schema there.
-			result, err := attempt(t.Context(), output, setting(t, "KUBECONFORM"), "-strict", "-summary", "-skip=Certificate",
-				"-schema-location="+schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json")
-			if err != nil || !strings.Contains(result, "Invalid: 0, Errors: 0") || strings.Contains(result, "Valid: 0,") {
-				t.Errorf("%s: %s: %s %v", chart, set, result, err)
-			}
+		if words != "" {
+			continue
+		}
+		// Custom resources have no schema there.
+		result, err := attempt(t.Context(), output, setting(t, "KUBECONFORM"), "-strict", "-summary", "-skip=Certificate",
+			"-schema-location="+schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json")
+		if err != nil || !strings.Contains(result, "Invalid: 0, Errors: 0") || strings.Contains(result, "Valid: 0,") {
+			t.Errorf("%s: %s: %s %v", chart, set, result, err)
 		}
 		// Not every cluster has cert-manager.
-		if words == "" && !strings.Contains(output, "cert-manager.io/v1") {
+		if !strings.Contains(output, "cert-manager.io/v1") {
 			if _, err := attempt(t.Context(), output, "kubectl", "--namespace=default", "create", "--dry-run=server", "--validate=strict", "--filename=-"); err != nil {
 				t.Errorf("%s: %s: %v", chart, set, err)
 			}
@@ -134,12 +135,11 @@ func schemas(t *testing.T) string {
 		kinds, _ := definition["x-kubernetes-group-version-kind"].([]any)
 		for _, kind := range kinds {
 			is, _ := kind.(map[string]any)
-			group, _, _ := strings.Cut(fmt.Sprint(is["group"]), ".")
-			suffix := fmt.Sprintf("-%s-%s", group, is["version"])
-			if group == "" {
-				suffix = fmt.Sprintf("-%s", is["version"])
+			file := strings.ToLower(fmt.Sprint(is["kind"]))
+			if group, _, _ := strings.Cut(fmt.Sprint(is["group"]), "."); group != "" {
+				file += "-" + group
 			}
-			write(strings.ToLower(fmt.Sprint(is["kind"]))+suffix, object{"$ref": "definitions.json#/definitions/" + name})
+			write(fmt.Sprintf("%s-%s", file, is["version"]), object{"$ref": "definitions.json#/definitions/" + name})
 		}
 	}
 	write("definitions", object{"definitions": api.Definitions})

@@ -24,6 +24,8 @@ const (
 	database = "brownie_metadata"
 	// instances is how many members the tests run.
 	instances = 3
+	// poolerPods selects them.
+	poolerPods = "app.kubernetes.io/name=pgbouncer"
 )
 
 var (

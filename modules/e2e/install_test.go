@@ -127,11 +127,11 @@ func TestInstall(t *testing.T) {
 // install makes a namespace that admits restricted pods only, with these objects, the cluster, and the pooler in front of it.
 func install(t *testing.T, values object, objects ...object) {
 	t.Helper()
-	installBoth(t, values, poolerValues(t), objects...)
+	installBoth(t, "verify-full", values, poolerValues(t), objects...)
 }
 
-// installBoth has the pooler's values, too.
-func installBoth(t *testing.T, values, pooling object, objects ...object) {
+// installBoth has the pooler's values, too, and how much of the members' certificates holds at the end of a tunnel.
+func installBoth(t *testing.T, sslmode string, values, pooling object, objects ...object) {
 	t.Helper()
 	newNamespace(t, namespace)
 	apply(t, objects...)
@@ -140,7 +140,7 @@ func installBoth(t *testing.T, values, pooling object, objects ...object) {
 	t.Logf("installed in %.1f s", time.Since(start).Seconds())
 	first := leader(t)
 	t.Logf("whole after %.1f s", time.Since(start).Seconds())
-	migrate(t, first)
+	migrate(t, first, sslmode)
 	mustAsk(t, first, database, `CREATE ROLE pgbouncer LOGIN IN ROLE brownie_pooler;
 		CREATE ROLE "`+writer+`" LOGIN IN ROLE brownie_pooled;
 		CREATE TABLE public.ledger (run text, client int, n bigint, PRIMARY KEY (run, client, n));
@@ -170,11 +170,10 @@ func installOnce(t *testing.T, values object) {
 }
 
 // migrate gives the database its schema, as the role that the first start made, through a tunnel.
-func migrate(t *testing.T, leader string) {
+func migrate(t *testing.T, leader, sslmode string) {
 	t.Helper()
-	// The end of a tunnel has another name than the member's.
 	config := postgres.Config{
-		Host: "localhost", Port: tunnel(t, leader, 5432), Database: database, Username: administrator, SSLMode: "verify-ca",
+		Host: "localhost", Port: tunnel(t, leader, 5432), Database: database, Username: administrator, SSLMode: sslmode,
 	}
 	config.SSLRootCert, config.SSLCert, config.SSLKey = pems(t, "administrator")
 	testdb.Migrate(t, config.WithDefaults())
@@ -228,7 +227,7 @@ func removeNamespace(t *testing.T, name string) {
 	// Nobody shall make new ones.
 	_, _ = attempt(ctx, "", "kubectl", "--namespace", name, "delete", "statefulsets,deployments,jobs", "--all", "--cascade=orphan")
 	_, _ = attempt(ctx, "", "kubectl", "--namespace", name, "delete", "pods", "--all", "--force")
-	if _, err := attempt(ctx, "", "kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=3m"); err != nil {
+	if _, err := attempt(ctx, "", "kubectl", "delete", "namespace", name, "--ignore-not-found", "--timeout=90s"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -326,7 +325,7 @@ var (
 func memberSecrets(t *testing.T, namespace string, clients, api *devstack.Authority) []object {
 	t.Helper()
 	members := fmt.Sprintf("*.%s-members.%s.svc", release, namespace)
-	names := []string{members}
+	names := []string{members, "localhost"} // the end of a tunnel
 	for _, service := range []string{"primary", "replicas", "any"} {
 		names = append(names, fmt.Sprintf("%s-%s.%s.svc", release, service, namespace))
 	}

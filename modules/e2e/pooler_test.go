@@ -66,7 +66,7 @@ func TestPooler(t *testing.T) {
 // poolerDeleted ends one pooler of two.
 var poolerDeleted = fault{what: "one pooler's pod deleted", tooLong: 2, inject: func(t *testing.T, _ string) {
 	t.Helper()
-	name := mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/name=pgbouncer", "--output=jsonpath={.items[0].metadata.name}")
+	name := mustKubectl(t, "get", "pods", "--selector="+poolerPods, "--output=jsonpath={.items[0].metadata.name}")
 	mustKubectl(t, "delete", "pod", name, "--wait=false")
 }, expect: stayed}
 
@@ -76,8 +76,7 @@ func TestPoolerDeleted(t *testing.T) { poolerDeleted.run(t) }
 func TestPoolerReload(t *testing.T) {
 	clients := authority(t)
 	install(t, values(t), secretsOf(t, clients, authority(t))...)
-	const poolers = "app.kubernetes.io/name=pgbouncer"
-	before := untouched(t, poolers)
+	before := untouched(t, poolerPods)
 	ledger := startLedger(t, "pooler-reload", 30*time.Second)
 	for _, o := range secretsOf(t, clients, authority(t)) {
 		if name, _ := o["metadata"].(object)["name"].(string); strings.HasPrefix(name, "pooler-") {
@@ -87,7 +86,7 @@ func TestPoolerReload(t *testing.T) {
 	with := poolerValues(t)
 	with["settings"] = object{"default_pool_size": 7}
 	helm(t, "upgrade", pooler, "../pgbouncer/chart", "--values="+file(t, with))
-	mustKubectl(t, "annotate", "pods", "--selector=app.kubernetes.io/name=pgbouncer", "e2e=reload", "--overwrite")
+	mustKubectl(t, "annotate", "pods", "--selector="+poolerPods, "e2e=reload", "--overwrite")
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		output, err := kubectl(ctx, "exec", "deployment/"+pooler, "--container=pgbouncer", "--", "grep", "-c", "default_pool_size = 7", "/run/pgbouncer/pgbouncer.ini")
 		if err == nil && output != "1" {
@@ -98,7 +97,7 @@ func TestPoolerReload(t *testing.T) {
 	if got := ledger(t); got.Lost != 0 || len(got.Failures) != 0 {
 		t.Errorf("clients failed: %+v", got)
 	}
-	if after := untouched(t, poolers); after != before {
+	if after := untouched(t, poolerPods); after != before {
 		t.Errorf("poolers were replaced or restarted: %s before, %s after", before, after)
 	}
 }

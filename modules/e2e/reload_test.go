@@ -201,7 +201,7 @@ func trusts(t *testing.T, objects []object) {
 	for _, name := range others("") {
 		pods[name] = files
 	}
-	for name := range strings.FieldsSeq(mustKubectl(t, "get", "pods", "--selector=app.kubernetes.io/name=pgbouncer", "--output=jsonpath={.items[*].metadata.name}")) {
+	for name := range strings.FieldsSeq(mustKubectl(t, "get", "pods", "--selector="+poolerPods, "--output=jsonpath={.items[*].metadata.name}")) {
 		pods[name] = map[string]string{"/tls/server/": "pooler-server", "/tls/client/": "pooler-client"}
 	}
 	for pod, files := range pods {

@@ -133,12 +133,17 @@ projected:
     - { key: {{ $own | ternary "ca.crt" $shared.key }}, path: ca.crt }
 {{- end }}
 
-{{/* The folder with ca.crt: dict "root" $ "kind" "server" "folder" "/tls/server". Nothing can be added to a volume of the csi-driver. */}}
+{{/* The folder with ca.crt, if not the certificate's own: nothing can be added to a volume of the csi-driver. */}}
 {{- define "brownie.trusted" -}}
 {{- if and .root.Values.certificates.authorities.configMap (ne .kind "api") (include "brownie.csi" .) -}}
 /tls/authorities
-{{- else -}}
-{{ .folder }}
+{{- end -}}
+{{- end }}
+
+{{/* Whether that is so of any certificate. */}}
+{{- define "brownie.apart" -}}
+{{- range $kind, $_ := include "brownie.wanted" . | fromYaml -}}
+{{- include "brownie.trusted" (dict "root" $ "kind" $kind) -}}
 {{- end -}}
 {{- end }}
 

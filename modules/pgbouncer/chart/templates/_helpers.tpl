@@ -9,13 +9,6 @@ server: { commonName: {{ $name }}, dnsNames: {{ prepend .Values.outside.dnsNames
 client: { commonName: {{ .Values.certificates.client.commonName | quote }}, usages: [client auth] }
 {{- end }}
 
-{{/* Where a kind's authorities are, if not in its own folder. */}}
-{{- define "pgbouncer.apart" -}}
-{{- range list "server" "client" -}}
-{{- include "brownie.trusted" (dict "root" $ "kind" . "folder" "") -}}
-{{- end -}}
-{{- end }}
-
 {{/* What follows postgres-auth's lines: of settings that are given twice, the last counts. */}}
 {{- define "pgbouncer.settings" -}}
 {{- $ours := dict
@@ -32,7 +25,7 @@ client: { commonName: {{ .Values.certificates.client.commonName | quote }}, usag
 -}}
 {{- range $side := list "client" "server" }}
 {{- $kind := eq $side "client" | ternary "server" "client" }}
-{{- with include "brownie.trusted" (dict "root" $ "kind" $kind "folder" "") }}
+{{- with include "brownie.trusted" (dict "root" $ "kind" $kind) }}
 {{- $_ := set $ours (printf "%s_tls_ca_file" $side) (printf "%s/ca.crt" .) }}
 {{- end }}
 {{- end }}

@@ -35,13 +35,6 @@ rewind: { commonName: rewind, usages: [client auth] }
 api: { commonName: {{ $name }}-api, dnsNames: [{{ $member | quote }}], usages: [server auth, client auth] }
 {{- end }}
 
-{{/* Where a kind's authorities are, if not in its own folder. */}}
-{{- define "postgres-ha.apart" -}}
-{{- range list "server" "replication" "rewind" -}}
-{{- include "brownie.trusted" (dict "root" $ "kind" . "folder" "") -}}
-{{- end -}}
-{{- end }}
-
 {{/* What a schema cannot say. */}}
 {{- define "postgres-ha.check" -}}
 {{- $needed := add .Values.patroni.loopWait (mul 2 .Values.patroni.retryTimeout) -}}

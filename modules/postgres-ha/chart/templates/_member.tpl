@@ -18,7 +18,7 @@
 - { name: PATRONICTL_CONFIG_FILE, value: /etc/patroni/patroni.yml }
 {{- /* Here, since a member that runs reads patroni.yml before it is replaced, and does not have that folder yet. */}}
 {{- range $kind := list "replication" "rewind" }}
-{{- with include "brownie.trusted" (dict "root" $ "kind" $kind "folder" "") }}
+{{- with include "brownie.trusted" (dict "root" $ "kind" $kind) }}
 - { name: PATRONI_{{ upper $kind }}_SSLROOTCERT, value: {{ . }}/ca.crt }
 {{- end }}
 {{- end }}

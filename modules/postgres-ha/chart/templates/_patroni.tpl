@@ -62,7 +62,7 @@ track_commit_timestamp wal_keep_size wal_level
 {{- if .Values.crl.enabled -}}
 {{- $_ := set $ours "ssl_crl_file" "/var/lib/postgresql/crl/crl.pem" -}}
 {{- end -}}
-{{- with include "brownie.trusted" (dict "root" . "kind" "server" "folder" "") -}}
+{{- with include "brownie.trusted" (dict "root" . "kind" "server") -}}
 {{- $_ := set $ours "ssl_ca_file" (printf "%s/ca.crt" .) -}}
 {{- end -}}
 {{- $defaults := dict "wal_sender_timeout" "5s" "wal_receiver_timeout" "5s" "wal_retrieve_retry_interval" "200ms" -}}
