@@ -21,6 +21,9 @@ type Options struct {
 	Settings []string
 	// PoolSize is how many connections a pooler keeps per role and database. Zero means the usual 20.
 	PoolSize int
+	// Major is the major version of PostgreSQL: "16", "17" or "18". Empty means that of BROWNIE_PG_VERSION. BROWNIE_POSTGRES_URL is
+	// not used when it is set.
+	Major string
 }
 
 func (o Options) log(format string, args ...any) {

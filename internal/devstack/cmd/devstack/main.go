@@ -15,6 +15,7 @@ import (
 
 const usage = `usage:
   devstack fetch                fetch the server programs that tests need
+  devstack client-tools         print the folder of PostgreSQL's client programs that tests use, or fail
   devstack up [-vault none|build] DIR CLIENT...
                                 run PostgreSQL, PgBouncer and, if one is at hand, Vault, with certificates for the clients;
                                 DIR/servers.env then has their settings for a shell, and they run until it is removed
@@ -35,6 +36,12 @@ func run(ctx context.Context, arguments []string) error {
 	switch {
 	case len(arguments) == 1 && arguments[0] == "fetch":
 		return devstack.Fetch(ctx, options)
+	case len(arguments) == 1 && arguments[0] == "client-tools":
+		folder, err := devstack.ClientTools(ctx)
+		if err == nil {
+			fmt.Println(folder)
+		}
+		return err
 	case len(arguments) >= 2 && arguments[0] == "up":
 		flags := flag.NewFlagSet("up", flag.ContinueOnError)
 		vault := flags.String("vault", "", `"none", or "build" to build one if none is at hand`)
