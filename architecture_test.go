@@ -18,14 +18,14 @@ var arrows = map[string]string{
 	"provider":                 "provider/tenancy provider/access provider/backup provider/cluster provider/migrate provider/pki provider/tf postgres",
 	"provider/tenancy":         "tenancy provider/tf postgres problem",
 	"provider/access":          "access provider/tf postgres problem",
-	"provider/backup":          "backup problem",
+	"provider/backup":          "backup provider/tf postgres problem",
 	"provider/cluster":         "cluster provider/tf postgres problem",
 	"provider/migrate":         "migrate provider/tf postgres problem",
 	"provider/pki":             "pki provider/tf problem",
 	"provider/tf":              "postgres problem identity document",
 	"tenancy":                  "postgres patience problem document",
 	"access":                   "postgres patience problem identity",
-	"backup":                   "problem",
+	"backup":                   "postgres problem",
 	"cluster":                  "postgres problem",
 	"patience":                 "problem",
 	"migrate":                  "postgres problem migrations",
@@ -66,7 +66,7 @@ var owners = map[string]string{
 	"github.com/hashicorp/terraform-plugin-testing":                  "provider/acctest",
 	"github.com/hashicorp/vault":                                     "pki devstack",
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates
-	"github.com/jackc/pgx/v5": "postgres tenancy access cluster migrate devstack bench provider/acctest examples " +
+	"github.com/jackc/pgx/v5": "postgres tenancy access backup cluster migrate devstack bench provider/acctest examples " +
 		"modules/e2e",
 	"github.com/jackc/pgx/v5/pgxpool": "postgres", // so that max_connections holds
 	"database/sql":                    "",

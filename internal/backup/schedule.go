@@ -3,6 +3,7 @@ package backup
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -107,40 +108,82 @@ var (
 
 // Validate checks what a plan can know. A problem is on the guilty attribute.
 func (s Schedule) Validate() error {
-	if !namePattern.MatchString(s.Name) {
-		return problem.New(fmt.Sprintf("the name %q cannot be part of an object's key", s.Name), "Use at most 63 lower-case letters, "+
-			"digits, hyphens and underscores, and begin and end with a letter or digit").On("name")
+	if problems := s.Problems(nil); len(problems) > 0 {
+		return problems[0]
 	}
-	if _, err := ParseCron(s.Cron, s.Timezone); err != nil {
-		return err
-	}
-	if s.VerifyCron != nil {
-		if err := s.validateVerifyCron(); err != nil {
-			return err
+	return nil
+}
+
+// Problems are all that is wrong, without what depends on arguments that are not known yet.
+func (s Schedule) Problems(unknown map[string]bool) (problems []error) {
+	for _, rule := range []struct {
+		arguments []string
+		check     func() error
+	}{
+		{[]string{"name"}, s.validateName},
+		{[]string{"timezone"}, func() error { return lastOf(parseTimezone(s.Timezone)) }},
+		{[]string{"cron"}, func() error { return lastOf(ParseCron(s.Cron, "UTC")) }},
+		{[]string{"verify_cron", "verify"}, s.validateVerifyCron},
+		{[]string{"engine", "type"}, s.validateType},
+		{[]string{"destinations"}, func() error { return validateDestinations(s.Destinations) }},
+		{[]string{"retention"}, s.Retention.validate},
+		{[]string{"max_restore_seconds", "verify"}, s.validateMaxRestoreSeconds},
+		{[]string{"timeout"}, s.validateTimeout},
+		{[]string{"encryption"}, func() error { return validateRecipients(s.Recipients) }},
+	} {
+		if slices.ContainsFunc(rule.arguments, func(argument string) bool { return unknown[argument] }) {
+			continue
+		}
+		if err := rule.check(); err != nil {
+			problems = append(problems, err)
 		}
 	}
-	if s.Engine == PgDump && s.Type != "full" {
-		return problem.New(fmt.Sprintf("engine pg_dump makes no backups of type %q", s.Type),
-			"Each of its backups is a full one; use `full`, or engine pgbackrest").On("type")
+	return problems
+}
+
+func lastOf[T any](_ T, err error) error { return err }
+
+func (s Schedule) validateName() error {
+	if namePattern.MatchString(s.Name) {
+		return nil
 	}
-	if err := validateDestinations(s.Destinations); err != nil {
-		return err
+	return problem.New(fmt.Sprintf("the name %q cannot be part of an object's key", s.Name), "Use at most 63 lower-case letters, "+
+		"digits, hyphens and underscores, and begin and end with a letter or digit").On("name")
+}
+
+func (s Schedule) validateType() error {
+	if s.Engine != PgDump || s.Type == "full" {
+		return nil
 	}
-	if err := s.Retention.validate(); err != nil {
-		return err
+	return problem.New(fmt.Sprintf("engine pg_dump makes no backups of type %q", s.Type),
+		"Each of its backups is a full one; use `full`, or engine pgbackrest").On("type")
+}
+
+func (s Schedule) validateMaxRestoreSeconds() error {
+	if s.MaxRestoreSeconds == nil || s.Verify == Restore {
+		return nil
 	}
-	if s.MaxRestoreSeconds != nil && s.Verify != Restore {
-		return problem.New("nothing is restored that could take too long", "Use `verify = \"restore\"`, or leave this out").On("max_restore_seconds")
+	return problem.New("nothing is restored that could take too long", "Use `verify = \"restore\"`, or leave this out").
+		On("max_restore_seconds")
+}
+
+func (s Schedule) validateTimeout() error {
+	if d, err := time.ParseDuration(s.Timeout); err == nil && d > 0 {
+		return nil
 	}
-	return validateRecipients(s.Recipients)
+	return problem.New(fmt.Sprintf("the timeout %q is no positive duration with a unit", s.Timeout), "Use one such as `1h` or `90m`").
+		On("timeout")
 }
 
 func (s Schedule) validateVerifyCron() error {
+	if s.VerifyCron == nil {
+		return nil
+	}
 	if s.Verify == None {
 		return problem.New("nothing is verified, so that it has no time", "Leave it out, or use another `verify`").On("verify_cron")
 	}
-	_, err := ParseCron(*s.VerifyCron, s.Timezone)
-	if found, ok := err.(*problem.Problem); ok && found.Attribute() == "cron" { //nolint:errorlint // ParseCron's own
+	_, err := ParseCron(*s.VerifyCron, "UTC")
+	if found, ok := errors.AsType[*problem.Problem](err); ok {
 		return found.On("verify_cron")
 	}
 	return err

@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,12 +54,12 @@ func (r scheduleRow) schedule() (Schedule, error) {
 			RestorableUntil: r.RestorableUntil, LastRestoreSeconds: r.LastRestore,
 		},
 	}
-	for column, part := range map[string]struct {
-		text string
-		into any
-	}{"destinations": {r.Destinations, &s.Destinations}, "retention": {r.Retention, &s.Retention}, "recipients": {r.Recipients, &s.Recipients}} {
-		if err := json.Unmarshal([]byte(part.text), part.into); err != nil {
-			return s, problem.New(fmt.Sprintf("column %s of backup schedule %q cannot be read: %s", column, r.Name, err),
+	for _, column := range []struct {
+		name, text string
+		into       any
+	}{{"destinations", r.Destinations, &s.Destinations}, {"retention", r.Retention, &s.Retention}, {"recipients", r.Recipients, &s.Recipients}} {
+		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
+			return s, problem.New(fmt.Sprintf("column %s of backup schedule %q holds JSON of another form", column.name, r.Name),
 				"Somebody else wrote it; correct it in brownie.backup_schedules, or delete the row and apply again").Because(err)
 		}
 	}
@@ -92,18 +93,23 @@ const schedulesSQL = `
 		WHERE b.schedule_name = s.name AND v.succeeded ORDER BY v.ended_at DESC LIMIT 1
 	) AS v ON true `
 
+// schedules returns those that can be read, and one error for each that cannot.
 func (s *Store) schedules(ctx context.Context, condition string, args ...any) ([]Schedule, error) {
 	rows, err := postgres.Query[scheduleRow](ctx, s.db, schedulesSQL+condition, args...)
 	if err != nil {
 		return nil, err
 	}
-	found := make([]Schedule, len(rows))
-	for i, row := range rows {
-		if found[i], err = row.schedule(); err != nil {
-			return nil, err
+	found := make([]Schedule, 0, len(rows))
+	var unreadable []error
+	for _, row := range rows {
+		schedule, err := row.schedule()
+		if err != nil {
+			unreadable = append(unreadable, err)
+			continue
 		}
+		found = append(found, schedule)
 	}
-	return found, nil
+	return found, errors.Join(unreadable...)
 }
 
 func one(found []Schedule, err error) (Schedule, error) {
@@ -116,7 +122,7 @@ func one(found []Schedule, err error) (Schedule, error) {
 	return found[0], nil
 }
 
-// Schedules returns all schedules, by name.
+// Schedules returns all schedules, by name. One that cannot be read is an error, with which the others are returned all the same.
 func (s *Store) Schedules(ctx context.Context) ([]Schedule, error) {
 	return s.schedules(ctx, `ORDER BY s.name`)
 }

@@ -172,7 +172,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		tenants := tenancy.Backend(readable, walk)
 		return tf.Backends{
 			tenants, tenancy.Plans(tenants, walk), access.Backend(db, readable, config, walk), vaultBackend,
-			migrate.Backend(readable, p.version), cluster.Backend(db),
+			migrate.Backend(readable, p.version), cluster.Backend(db), backup.Backend(readable),
 		}
 	}
 	resp.ResourceData = backends(db)
@@ -231,11 +231,12 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 }
 
 func (p *brownieProvider) Resources(context.Context) []func() resource.Resource {
-	return slices.Concat(migrate.Resources(), tenancy.Resources(), access.Resources(), pki.Resources())
+	return slices.Concat(migrate.Resources(), tenancy.Resources(), access.Resources(), pki.Resources(), backup.Resources())
 }
 
 func (p *brownieProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return slices.Concat(migrate.DataSources(), tenancy.DataSources(), access.DataSources(), cluster.DataSources(), pki.DataSources())
+	return slices.Concat(migrate.DataSources(), tenancy.DataSources(), access.DataSources(), cluster.DataSources(), pki.DataSources(),
+		backup.DataSources())
 }
 
 func (p *brownieProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {

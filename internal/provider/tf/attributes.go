@@ -135,6 +135,16 @@ func Readable(attributes map[string]schema.Attribute, arguments ...string) map[s
 			read[name] = datasourceschema.SetAttribute{
 				Computed: true, ElementType: a.ElementType, MarkdownDescription: described(a.MarkdownDescription),
 			}
+		case schema.Float64Attribute:
+			read[name] = datasourceschema.Float64Attribute{Computed: true, MarkdownDescription: described(a.MarkdownDescription)}
+		case schema.ListAttribute:
+			read[name] = datasourceschema.ListAttribute{
+				Computed: true, ElementType: a.ElementType, MarkdownDescription: described(a.MarkdownDescription),
+			}
+		case schema.SingleNestedAttribute:
+			read[name] = datasourceschema.SingleNestedAttribute{
+				Computed: true, Attributes: Readable(a.Attributes), MarkdownDescription: described(a.MarkdownDescription),
+			}
 		case schema.ListNestedAttribute:
 			read[name] = ListOf(described(a.MarkdownDescription), a.NestedObject.Attributes)
 		}

@@ -1,0 +1,5 @@
+terraform {
+  required_providers {
+    brownie = { source = "longyi-brownie/brownie" }
+  }
+}

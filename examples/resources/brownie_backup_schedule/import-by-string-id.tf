@@ -1,0 +1,4 @@
+import {
+  to = brownie_backup_schedule.nightly
+  id = "nightly"
+}
