@@ -40,7 +40,9 @@ var arrows = map[string]string{
 	"devstack":                 "identity postgres modules/postgres-auth",
 	"devstack/cmd/devstack":    "devstack",
 	"devstack/testdb":          "devstack migrate postgres",
-	"devstack/testvault":       "devstack",
+	"devstack/testserver":      "devstack",
+	"devstack/teststore":       "devstack devstack/testserver",
+	"devstack/testvault":       "devstack devstack/testserver",
 	"provider/acctest":         "provider devstack devstack/testdb devstack/testvault",
 	"bench/internal/benchmark": "devstack",
 	"bench/isolation":          "bench/internal/benchmark devstack access migrate postgres migrations",
@@ -70,7 +72,7 @@ var owners = map[string]string{
 		"modules/e2e",
 	"github.com/jackc/pgx/v5/pgxpool": "postgres", // so that max_connections holds
 	"database/sql":                    "",
-	"testing":                         "devstack/testdb devstack/testvault provider/acctest bench",
+	"testing":                         "devstack/testdb devstack/testserver devstack/teststore devstack/testvault provider/acctest bench",
 	"net/http/httptest":               "devstack/testvault",
 }
 
@@ -107,7 +109,7 @@ func TestArrows(t *testing.T) {
 
 // testsMayImport: libraries are theirs to choose, but Terraform, Vault and the pool of connections have one owner there, too.
 func testsMayImport(name, imported string) bool {
-	const servers = " devstack devstack/testdb devstack/testvault "
+	const servers = " devstack devstack/testdb devstack/teststore devstack/testvault "
 	ofProvider := name == "provider" || strings.HasPrefix(name, "provider/")
 	switch {
 	case strings.HasPrefix(imported, module):

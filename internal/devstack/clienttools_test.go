@@ -3,11 +3,13 @@ package devstack_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 )
 
 // clientPrograms are scripts that say they are PostgreSQL's client programs of a version.
@@ -75,14 +77,55 @@ func TestClientToolsTooOld(t *testing.T) {
 	}
 }
 
-// PostgreSQL's real ones, where they are. A folder's version is what servers to restore into are started with.
-func TestClientToolsMajor(t *testing.T) {
+// What the tools dump can be restored on a server of their own version.
+func TestServersOfMajor(t *testing.T) {
 	own(t)
-	folder := programs(t, clientPrograms("17.6"))
-	if major, err := devstack.ClientToolsMajor(t.Context(), folder); err != nil || major != "17" {
-		t.Errorf("got %q, %v", major, err)
+	tools := testdb.ClientTools(t)
+	major, err := devstack.ClientToolsMajor(t.Context(), tools)
+	if err != nil {
+		t.Fatal(err)
 	}
+	server := start(t, devstack.Options{Major: major, Log: t.Logf})
+	if got := query(t, server.URL("postgres"), `SELECT current_setting('server_version_num')::int / 10000 || ''`); got != major {
+		t.Errorf("the server is a PostgreSQL %s, want %s", got, major)
+	}
+	for _, database := range []string{"from", "into"} {
+		if err := server.CreateDatabase(t.Context(), database, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(database, program string, arguments ...string) {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), filepath.Join(tools, program), arguments...)
+		command.Env = append(os.Environ(), server.Env(database)...)
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %s\n%s", program, err, output)
+		}
+	}
+	dump := filepath.Join(t.TempDir(), "dump")
+	run("from", "psql", "--no-psqlrc", "--command=CREATE TABLE kept AS SELECT 'kept' AS what")
+	run("from", "pg_dump", "--format=custom", "--file="+dump)
+	run("into", "pg_restore", "--exit-on-error", "--dbname=into", dump)
+	if got := query(t, server.URL("into"), `SELECT what FROM kept`); got != "kept" {
+		t.Errorf("restored: %q", got)
+	}
+
 	if _, err := devstack.ClientToolsMajor(t.Context(), t.TempDir()); err == nil {
 		t.Error("an empty folder has a version")
+	}
+}
+
+func TestServerPrograms(t *testing.T) {
+	folder, err := devstack.ServerPrograms(t.Context(), devstack.Options{Log: t.Logf}, "16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{"initdb", "postgres", "pg_ctl"} {
+		if info, err := os.Stat(filepath.Join(folder, program)); err != nil || info.Mode()&0o001 == 0 {
+			t.Errorf("not everybody can run %s: %v", program, err)
+		}
+	}
+	if _, err := devstack.ServerPrograms(t.Context(), devstack.Options{}, "15"); err == nil || !strings.Contains(err.Error(), `"15"; it must be 16, 17 or 18`) {
+		t.Errorf("got %v", err)
 	}
 }

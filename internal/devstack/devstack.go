@@ -1,7 +1,8 @@
 // Package devstack starts real, throw-away servers for the demo, tests and benchmarks, and leaves nothing of them behind.
 //
 // PostgreSQL is the server that BROWNIE_POSTGRES_URL names, a container, or the programs of an npm package. PgBouncer is the
-// machine's own. Vault is the server that VAULT_ADDR names, the machine's own, or one that is built once from its source.
+// machine's own. Vault is the server that VAULT_ADDR names, the machine's own, or one that is built once from its source. So is the
+// object store.
 package devstack
 
 import (
@@ -32,7 +33,7 @@ func (o Options) log(format string, args ...any) {
 	}
 }
 
-// Fetch makes sure that what [StartVault], [StartPostgres] and [Postgres.StartPooler] start is on this machine.
+// Fetch makes sure that what [StartVault], [StartObjectStore], [StartPostgres] and [Postgres.StartPooler] start is on this machine.
 func Fetch(ctx context.Context, o Options) error {
 	if os.Getenv("BROWNIE_POSTGRES_URL") == "" {
 		if _, err := findSource(ctx, o); err != nil {
@@ -42,9 +43,11 @@ func Fetch(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	if os.Getenv("VAULT_ADDR") != "" {
-		return nil
+	if os.Getenv("VAULT_ADDR") == "" {
+		if _, err := vaultProgram(ctx, o); err != nil {
+			return err
+		}
 	}
-	_, err := vaultProgram(ctx, o)
+	_, err := builtObjectStore.path(ctx, o)
 	return err
 }

@@ -81,6 +81,21 @@ func (p *process) stop(ctx context.Context) error {
 	return p.removeRemains()
 }
 
+// kill ends the server at once, as a crash would. Its folder stays, and start starts it again.
+func (p *process) kill(ctx context.Context) error {
+	if err := p.tell("kill"); err != nil {
+		return err
+	}
+	for !p.ended() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(poll):
+		}
+	}
+	return nil
+}
+
 // removeRemains cleans up after a watchdog that was killed. After any other there is nothing to do.
 func (p *process) removeRemains() error {
 	for deadline := time.Now().Add(10 * time.Second); exists(p.dir); <-time.After(poll) {
@@ -111,7 +126,10 @@ func (p *process) logTail() string {
 
 // start starts the server, and stops it again if it does not come to answer.
 func (p *process) start(ctx context.Context, o Options, what string, answers func(context.Context) error) error {
-	err := p.tell("start")
+	err := os.RemoveAll(filepath.Join(p.dir, "ended")) // A kill left it, which must not be taken for the end of what starts now.
+	if err == nil {
+		err = p.tell("start")
+	}
 	if err == nil {
 		err = withProgress(o, "Starting "+what, func() error { return p.await(ctx, what, answers) })
 	}

@@ -61,12 +61,26 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// Test binaries that start at the same time fetch once. Scripts stand in for npm and node, and for the absence of Docker.
+// Test binaries that start at the same time fetch once. Scripts stand in for npm, node and Go, and for the absence of Docker.
 func TestFetchOnce(t *testing.T) {
 	own(t)
 	platform := runtime.GOOS + "-" + strings.Replace(runtime.GOARCH, "amd64", "x64", 1)
-	calls := filepath.Join(t.TempDir(), "calls")
+	calls, builds := filepath.Join(t.TempDir(), "calls"), filepath.Join(t.TempDir(), "builds")
+	checkout, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	programs(t, map[string]string{
+		"go": fmt.Sprintf(`
+case $1 in
+list) echo %s ;;
+build)
+	echo "$@" >>%s
+	until [ "$1" = -o ]; do shift; done
+	sleep 0.5
+	: >"$2"
+	;;
+esac`, checkout, builds),
 		"docker":    "exit 1",
 		"pgbouncer": "exit 0",
 		"vault":     "exit 0",
@@ -92,6 +106,9 @@ func TestFetchOnce(t *testing.T) {
 	text := read(t, calls)
 	if strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "ci --ignore-scripts") {
 		t.Errorf("npm was called with:\n%s", text)
+	}
+	if text := read(t, builds); strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "/versitygw\n") {
+		t.Errorf("Go was called with:\n%s", text)
 	}
 	if left, _ := filepath.Glob(filepath.Join(cache, "*unfinished*")); len(left) > 0 {
 		t.Errorf("left in the cache: %v", left)

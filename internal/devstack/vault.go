@@ -42,24 +42,18 @@ func StartVault(ctx context.Context, o Options) (*Vault, error) {
 	return onFreePort(func(port int) (*Vault, error) { return startVault(ctx, o, program, port) })
 }
 
+// builtVault is what is built where none is installed. The tag leaves out the plugins for clouds.
+var builtVault = builtProgram{
+	what: "Vault", module: "vault", program: "github.com/hashicorp/vault", flags: []string{"-tags=minimal"},
+	instead: "install vault or bao, or name an existing server in VAULT_ADDR and VAULT_TOKEN",
+}
+
 // vaultProgram finds the program, or builds it.
 func vaultProgram(ctx context.Context, o Options) (string, error) {
 	if path := vaultOnPath(); path != "" {
 		return path, nil
 	}
-	source, name, err := vaultSource(ctx)
-	if err != nil {
-		return "", err
-	}
-	return cached(ctx, o, name, "Building Vault from its source, once", func(unfinished string) error {
-		// The tag leaves out the plugins for clouds.
-		err := runIn(ctx, source, "go", "build", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "-o", unfinished,
-			"github.com/hashicorp/vault")
-		if err != nil {
-			return fmt.Errorf("vault could not be built: %w", err)
-		}
-		return nil
-	})
+	return builtVault.path(ctx, o)
 }
 
 func vaultOnPath() string {
@@ -73,24 +67,7 @@ func vaultOnPath() string {
 
 // VaultAtHand tells whether [StartVault] needs no build.
 func VaultAtHand(ctx context.Context) bool {
-	if os.Getenv("VAULT_ADDR") != "" || vaultOnPath() != "" {
-		return true
-	}
-	_, name, err := vaultSource(ctx)
-	cache, cacheErr := cacheDir()
-	return err == nil && cacheErr == nil && exists(filepath.Join(cache, name))
-}
-
-// vaultSource is the folder of the module that Vault is built in, and the name of what is built in the cache.
-func vaultSource(ctx context.Context) (folder, name string, err error) {
-	const module = "github.com/longyi-brownie/terraform-provider-brownie"
-	output, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
-	if err != nil {
-		return "", "", errors.New("no Vault can be had: install vault or bao, or name an existing server in VAULT_ADDR and VAULT_TOKEN")
-	}
-	folder = filepath.Join(strings.TrimSpace(string(output)), "internal", "devstack", "vault")
-	manifest, err := os.ReadFile(filepath.Join(folder, "go.mod"))
-	return folder, "vault-" + digest(manifest), err
+	return os.Getenv("VAULT_ADDR") != "" || vaultOnPath() != "" || builtVault.isBuilt(ctx)
 }
 
 func startVault(ctx context.Context, o Options, program string, port int) (*Vault, error) {

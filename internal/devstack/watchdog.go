@@ -5,8 +5,8 @@ package devstack
 // Its first argument is the server's folder, the others belong to the functions run, crash and end, which stand in front
 // of it: see [programsServer], [containerServer] and [plainProgram].
 //
-// Its input is lines. "start" starts the server; "restart" crashes it and starts it again. The end of the input stops the
-// server and removes the folder.
+// Its input is lines. "start" starts the server; "kill" crashes it, after which "start" starts it again; "restart" does both. The
+// end of the input stops the server and removes the folder.
 // The file "ended" appears when the server ends other than by "restart".
 const watchdog = `
 folder=$1
@@ -19,15 +19,21 @@ start() {
 	{ run "$@" </dev/null >>log 2>&1; [ -e crashing ] || : >ended; } &
 	keeper=$!
 }
+halt() {
+	[ ! -e ended ] || return 0
+	: >crashing
+	crash
+	wait $keeper
+}
 while read -r line; do
 	case $line in
 	start) start "$@" ;;
+	kill)
+		halt
+		: >ended
+		;;
 	restart)
-		if [ ! -e ended ]; then
-			: >crashing
-			crash
-			wait $keeper
-		fi
+		halt
 		start "$@"
 		;;
 	esac

@@ -13,51 +13,24 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testserver"
 )
 
 var (
-	server = sync.OnceValues(func() (*devstack.Vault, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute) // It may have to be built.
-		defer cancel()
-		v, err := devstack.StartVault(ctx, options())
-		used.Store(err == nil)
-		return v, err
-	})
-	used   atomic.Bool
+	server = testserver.New("Vault", devstack.StartVault)
 	number atomic.Int64
 )
 
-func options() devstack.Options {
-	return devstack.Options{Log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
-}
-
 // Stop stops the server, if a test has used it. Call it from TestMain.
-func Stop() error {
-	if !used.Load() {
-		return nil
-	}
-	v, err := server()
-	if err != nil {
-		return err
-	}
-	return v.Stop(context.Background())
-}
+func Stop() error { return server.Stop() }
 
 // Main runs a package's tests, and stops the server.
-func Main(m *testing.M) {
-	code := m.Run()
-	if err := Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "cannot stop the test server:", err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
-}
+func Main(m *testing.M) { testserver.Main(m, Stop) }
 
 // Mounts are a test's own secrets engines. They are removed when it ends.
 type Mounts struct {
@@ -72,11 +45,7 @@ type Mounts struct {
 // New makes mounts on the common server.
 func New(t testing.TB) *Mounts {
 	t.Helper()
-	v, err := server()
-	if err != nil {
-		t.Fatalf("no Vault to test with: %s", err)
-	}
-	return on(t, v)
+	return on(t, server.Common(t))
 }
 
 // Own makes mounts on a server of the test's own, which it may seal and stop. With VAULT_ADDR there is none, and the test
@@ -86,12 +55,7 @@ func Own(t testing.TB) *Mounts {
 	if os.Getenv("VAULT_ADDR") != "" {
 		t.Skip("VAULT_ADDR names a server that is not ours to stop")
 	}
-	v, err := devstack.StartVault(context.Background(), options())
-	if err != nil {
-		t.Fatalf("no Vault to test with: %s", err)
-	}
-	t.Cleanup(func() { _ = v.Stop(context.Background()) })
-	return on(t, v)
+	return on(t, server.Own(t))
 }
 
 func on(t testing.TB, v *devstack.Vault) *Mounts {

@@ -1,0 +1,112 @@
+package devstack
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// region is what the server says it is in.
+const region = "us-east-1"
+
+// ObjectStore is a running server that talks like Amazon S3. Buckets are named in the path.
+type ObjectStore struct {
+	// Endpoint is its URL.
+	Endpoint    string
+	key, secret string
+	process     *process
+}
+
+// builtObjectStore is the program.
+var builtObjectStore = builtProgram{
+	what: "object store", module: "objectstore", program: "github.com/versity/versitygw/cmd/versitygw",
+	instead: "it is built in this project's checkout, with Go",
+}
+
+// StartObjectStore starts a server that keeps objects as files. It is built once from its source, which takes a minute or more.
+func StartObjectStore(ctx context.Context, o Options) (*ObjectStore, error) {
+	program, err := builtObjectStore.path(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return onFreePort(func(port int) (*ObjectStore, error) { return startObjectStore(ctx, o, program, port) })
+}
+
+func startObjectStore(ctx context.Context, o Options, program string, port int) (*ObjectStore, error) {
+	f, err := newFolder("brownie-objects-", nil)
+	if err != nil {
+		return nil, err
+	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
+	s := &ObjectStore{Endpoint: "http://" + address, key: rand.Text(), secret: rand.Text()}
+	in := func(name string) string { return filepath.Join(f.dir, name) }
+	s.process, err = watch(f, port, command{
+		functions: plainProgram,
+		// Attributes are files, too, since not every file system has its own.
+		arguments: []string{
+			program, "--quiet", "--region=" + region, "--port=" + address, "posix", "--versioning-dir=" + in("versions"),
+			"--sidecar=" + in("attributes"), in("files"),
+		},
+		// The environment hides the key from the list of processes. Two names that are not the program's alone could make it talk.
+		environment: []string{"ROOT_ACCESS_KEY=" + s.key, "ROOT_SECRET_KEY=" + s.secret, "LOGFILE=", "WEBHOOK="},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.write("files", nil), f.write("versions", nil), f.write("attributes", nil)); err != nil {
+		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+	}
+	return s, s.Start(ctx, o)
+}
+
+// Start starts the server again after [ObjectStore.Kill], with its objects, key and port.
+func (s *ObjectStore) Start(ctx context.Context, o Options) error {
+	return s.process.start(ctx, o, "object store", func(ctx context.Context) error {
+		_, err := s.client().ListBuckets(ctx, &s3.ListBucketsInput{})
+		return err
+	})
+}
+
+// Kill ends the server at once, as a crash would. Its objects stay.
+func (s *ObjectStore) Kill(ctx context.Context) error { return s.process.kill(ctx) }
+
+// Stop ends the server and removes everything of it. It may be called again.
+func (s *ObjectStore) Stop(ctx context.Context) error { return s.process.stop(ctx) }
+
+// Env is the administrator's login, as the environment variables that Amazon's libraries read.
+func (s *ObjectStore) Env() []string {
+	return []string{"AWS_ACCESS_KEY_ID=" + s.key, "AWS_SECRET_ACCESS_KEY=" + s.secret, "AWS_REGION=" + region}
+}
+
+// Folder is where a bucket's objects are files of the same names, so that a test can damage them.
+func (s *ObjectStore) Folder(bucket string) string {
+	return filepath.Join(s.process.dir, "files", bucket)
+}
+
+// CreateBucket makes a bucket. With lock, it keeps versions, and objects can be locked until a time.
+func (s *ObjectStore) CreateBucket(ctx context.Context, name string, lock bool) error {
+	input := &s3.CreateBucketInput{Bucket: &name}
+	if lock {
+		input.ObjectLockEnabledForBucket = &lock
+	}
+	if _, err := s.client().CreateBucket(ctx, input); err != nil {
+		return fmt.Errorf("the object store made no bucket %s: %w", name, err)
+	}
+	return nil
+}
+
+// client tries once: who waits for the server has a pace of its own.
+func (s *ObjectStore) client() *s3.Client {
+	return s3.New(s3.Options{
+		BaseEndpoint: &s.Endpoint, UsePathStyle: true, Region: region, RetryMaxAttempts: 1,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: s.key, SecretAccessKey: s.secret}, nil
+		}),
+	})
+}
