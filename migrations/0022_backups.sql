@@ -67,6 +67,19 @@ GRANT SELECT ON brownie.backup_schedules, brownie.backups, brownie.backup_verifi
 GRANT INSERT, UPDATE ON brownie.backups TO brownie_backup;
 GRANT INSERT ON brownie.backup_verifications TO brownie_backup;
 
+-- Whoever owns the schema owns what belongs to it.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'brownie');
+BEGIN
+    EXECUTE format('ALTER TABLE brownie.backup_schedules OWNER TO %I', owner);
+    EXECUTE format('ALTER TABLE brownie.backups OWNER TO %I', owner);
+    EXECUTE format('ALTER TABLE brownie.backup_verifications OWNER TO %I', owner);
+END
+$$;
+-- +goose StatementEnd
+
 -- +goose Down
 -- brownie:locks ACCESS EXCLUSIVE brownie.backup_schedules, brownie.backups, brownie.backup_verifications
 DROP TABLE brownie.backup_verifications;

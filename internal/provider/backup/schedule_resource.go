@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"time"
 
@@ -203,10 +204,15 @@ func (r *scheduleResource) ValidateConfig(ctx context.Context, req resource.Vali
 	}
 }
 
-// addInvalid names the attribute in the summary, as validators of single attributes do.
+// addInvalid names the attribute in the summary, as validators of single attributes do. A wrong recipient may be a secret: Terraform
+// shows the line of an argument, but of what is inside of one only that of the resource.
 func addInvalid(diags *diag.Diagnostics, name string, err error) {
 	told, _ := errors.AsType[problem.Error](err)
-	diags.AddAttributeError(path.Root(told.Attribute()), "Invalid "+told.Attribute(), noun+" \""+name+"\": "+err.Error()+".")
+	at := path.Root(told.Attribute())
+	if told.Attribute() == "encryption" {
+		at = at.AtName("recipients")
+	}
+	diags.AddAttributeError(at, "Invalid "+at.String(), noun+" \""+name+"\": "+err.Error()+".")
 }
 
 // knownOf makes arguments null that are not known yet, and names them.
@@ -215,7 +221,7 @@ func knownOf(config tfsdk.Config) (known tfsdk.Config, unknown map[string]bool) 
 	if config.Raw.As(&values) != nil {
 		return config, nil // It is an object of the schema.
 	}
-	unknown = map[string]bool{}
+	values, unknown = maps.Clone(values), map[string]bool{} // The configuration itself stays as it is.
 	for name, value := range values {
 		if !value.IsFullyKnown() {
 			values[name], unknown[name] = tftypes.NewValue(value.Type(), nil), true
