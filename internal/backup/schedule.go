@@ -308,7 +308,7 @@ func (r Retention) Prunable(backups []Kept, location *time.Location, now time.Ti
 	var prunable []string
 	good, verified := false, false
 	for _, b := range newestFirst {
-		keep := !good || b.Verified && !verified || b.At.After(now.AddDate(0, 0, -r.KeepDays))
+		keep := !good || b.Good && b.Verified && !verified || b.At.After(now.AddDate(0, 0, -r.KeepDays))
 		good, verified = good || b.Good, verified || b.Good && b.Verified
 		for i, rule := range rules {
 			if !b.Good {
