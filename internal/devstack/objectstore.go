@@ -62,15 +62,18 @@ func startObjectStore(ctx context.Context, o Options, program string, port int) 
 	if err := errors.Join(f.write("files", nil), f.write("versions", nil), f.write("attributes", nil)); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
-	return s, s.Start(ctx, o)
+	return s, s.process.start(ctx, o, "object store", s.answers)
 }
 
 // Start starts the server again after [ObjectStore.Kill], with its objects, key and port.
 func (s *ObjectStore) Start(ctx context.Context, o Options) error {
-	return s.process.start(ctx, o, "object store", func(ctx context.Context) error {
-		_, err := s.client().ListBuckets(ctx, &s3.ListBucketsInput{})
-		return err
-	})
+	return s.process.start(ctx, o, "object store", s.answers)
+}
+
+// answers tells whether the server knows the administrator.
+func (s *ObjectStore) answers(ctx context.Context) error {
+	_, err := s.client().ListBuckets(ctx, &s3.ListBucketsInput{})
+	return err
 }
 
 // Kill ends the server at once, as a crash would. Its objects stay.
