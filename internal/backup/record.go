@@ -217,7 +217,8 @@ func (s *Store) LoseBackups(ctx context.Context, schedule string) (ids []string,
 // PruneBackup records that a backup is no more.
 func (s *Store) PruneBackup(ctx context.Context, id string) error {
 	_, err := postgres.Change[changed](ctx, s.db, postgres.Statement{
-		SQL: `UPDATE brownie.backups SET pruned_at = statement_timestamp() WHERE id = $1 AND pruned_at IS NULL RETURNING id`, Args: []any{id},
+		SQL:  `UPDATE brownie.backups SET pruned_at = statement_timestamp() WHERE id = $1 AND pruned_at IS NULL RETURNING id`,
+		Args: []any{id},
 	})
 	return err
 }

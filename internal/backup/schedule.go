@@ -239,12 +239,14 @@ func destinationProblem(d Destination, what, remedy string) error {
 func validateRecipients(recipients []string) error {
 	if len(recipients) == 0 {
 		return problem.New("nobody could read the backups",
-			"Name the public keys of age whose owners can (`age-keygen` makes a pair, of which the line `public key` is meant)").On("encryption")
+			"Name the public keys of age whose owners can (`age-keygen` makes a pair, of which the line `public key` is meant)").
+			On("encryption")
 	}
 	for i, text := range recipients {
 		if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY-") {
-			return problem.New(fmt.Sprintf("recipient %d is a secret key", i+1), "It belongs into no configuration, and is now known to whoever "+
-				"read this one: make another pair with `age-keygen`, and give its public key, which begins with age1").On("encryption")
+			return problem.New(fmt.Sprintf("recipient %d is a secret key", i+1), "It belongs into no configuration, and is now known to "+
+				"whoever read this one: make another pair with `age-keygen`, and give its public key, which begins with age1").
+				On("encryption")
 		}
 		if found, err := age.ParseRecipients(strings.NewReader(text)); err != nil || len(found) != 1 {
 			return problem.New(fmt.Sprintf("recipient %d is no public key of age", i+1),
@@ -288,8 +290,8 @@ type Kept struct {
 	Verified bool
 }
 
-// Prunable returns which backups no rule keeps. The days are those of a time zone. Of each day, week (ISO 8601), month or year the last good
-// one counts. The last good one and the last verified one always stay, and so does what is younger than the last good one.
+// Prunable returns which backups no rule keeps. The days are those of a time zone. Of each day, week (ISO 8601), month or year the last
+// good one counts. The last good one and the last verified one always stay, and so does what is younger than the last good one.
 func (r Retention) Prunable(backups []Kept, location *time.Location, now time.Time) []string {
 	newestFirst := slices.SortedFunc(slices.Values(backups), func(a, b Kept) int {
 		return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID))

@@ -57,7 +57,11 @@ func (r scheduleRow) schedule() (Schedule, error) {
 	for _, column := range []struct {
 		name, text string
 		into       any
-	}{{"destinations", r.Destinations, &s.Destinations}, {"retention", r.Retention, &s.Retention}, {"recipients", r.Recipients, &s.Recipients}} {
+	}{
+		{"destinations", r.Destinations, &s.Destinations},
+		{"retention", r.Retention, &s.Retention},
+		{"recipients", r.Recipients, &s.Recipients},
+	} {
 		if err := json.Unmarshal([]byte(column.text), column.into); err != nil {
 			return s, problem.New(fmt.Sprintf("column %s of backup schedule %q holds JSON of another form", column.name, r.Name),
 				"Somebody else wrote it; correct it in brownie.backup_schedules, or delete the row and apply again").Because(err)
@@ -140,8 +144,8 @@ func (s *Store) ScheduleByName(ctx context.Context, name string) (Schedule, erro
 const createScheduleSQL = `
 	INSERT INTO brownie.backup_schedules (id, name, cron, timezone, engine, type, destinations, retention, recipients, verify, verify_cron,
 		max_restore_seconds, timeout, enabled)
-	VALUES (@id::uuid, @name, @cron, @timezone, @engine, @type, @destinations::text::jsonb, @retention::text::jsonb, @recipients::text::jsonb,
-		@verify, @verify_cron, @max_restore_seconds, @timeout, @enabled) RETURNING id`
+	VALUES (@id::uuid, @name, @cron, @timezone, @engine, @type, @destinations::text::jsonb, @retention::text::jsonb,
+		@recipients::text::jsonb, @verify, @verify_cron, @max_restore_seconds, @timeout, @enabled) RETURNING id`
 
 type changed struct {
 	ID string `db:"id"`

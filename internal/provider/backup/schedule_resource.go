@@ -200,7 +200,8 @@ func (r *scheduleResource) ValidateConfig(ctx context.Context, req resource.Vali
 	}
 	if schedule.Engine == backup.PgBackRest && !unknown["engine"] {
 		resp.Diagnostics.AddAttributeWarning(path.Root("engine"), "Nothing runs pgbackrest yet",
-			"The program brownie-backup of this version does not run engine \"pgbackrest\": each run of this schedule fails. Use \"pg_dump\".")
+			"The program brownie-backup of this version does not run engine \"pgbackrest\": each run of this schedule fails. Use "+
+				"\"pg_dump\".")
 	}
 }
 
@@ -249,7 +250,9 @@ func (r *scheduleResource) ModifyPlan(ctx context.Context, req resource.ModifyPl
 	}
 	// Backups are found by the schedule's name.
 	if !changes("name") {
-		for _, name := range []string{"last_success_at", "last_verified_at", "restorable_from", "restorable_until", "last_restore_seconds"} {
+		for _, name := range []string{
+			"last_success_at", "last_verified_at", "restorable_from", "restorable_until", "last_restore_seconds",
+		} {
 			plan[name] = state[name]
 		}
 	}
