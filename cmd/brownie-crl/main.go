@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -74,7 +73,7 @@ func run(ctx context.Context, arguments []string, getenv func(string) string, lo
 		return k.Update(ctx)
 	}
 	if s.listen != "" {
-		stop, err := serve(ctx, s.listen, k.Handler(), s.Log)
+		stop, err := program.Serve(ctx, s.listen, k.Handler(), s.Log)
 		if err != nil {
 			return err
 		}
@@ -155,16 +154,4 @@ func (s *settings) makeClient() error {
 	}
 	s.Client = &http.Client{Transport: transport, Timeout: 30 * time.Second}
 	return nil
-}
-
-// serve shows the state until the returned function is called.
-func serve(ctx context.Context, address string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }() // It ends when the listener is closed.
-	log.Info("Listening", "address", listener.Addr().String())
-	return func() { _ = server.Close() }, nil
 }

@@ -17,6 +17,8 @@ type Level struct {
 	OfTenants bool
 	// AllTenants sees every tenant's rows when it is not of one organization.
 	AllTenants bool
+	// OwnPolicy is for who sees them by a policy of the level's group: what the others' reads, pg_dump lets nobody read.
+	OwnPolicy bool
 	// AboveTenants is not confined by the policies, so that the proof of isolation does not attack as it.
 	AboveTenants bool
 	// Direct uses the pooler only when it is asked for: it needs a session of its own, or more rights than should be reached
@@ -49,7 +51,7 @@ var Levels = []Level{
 	},
 	{Name: "migrator", Meaning: "owns the schema", AboveTenants: true, Direct: true, Unexpiring: true, Becomes: true},
 	{Name: "monitor", Meaning: "reads statistics and the schema's version and no tenant's rows", Direct: true, Unexpiring: true},
-	{Name: "backup", Meaning: "reads everything", AllTenants: true, AboveTenants: true, Direct: true},
+	{Name: "backup", Meaning: "reads everything", AllTenants: true, AboveTenants: true, Direct: true, OwnPolicy: true},
 	{Name: "pooler", Meaning: "is what PgBouncer looks up roles with", Direct: true, Pooler: true},
 }
 
@@ -104,7 +106,7 @@ func groupsToBecome() []string { return groupsOf(func(l Level) bool { return l.B
 func (r Role) Groups() []string {
 	level := LevelOf(r.Access)
 	groups := []string{level.Group()}
-	if r.OrganizationID == nil && level.AllTenants {
+	if r.OrganizationID == nil && level.AllTenants && !level.OwnPolicy {
 		groups = append(groups, allTenantsGroup)
 	}
 	if r.Pooled {

@@ -141,6 +141,26 @@ func TestUnreadableJSONIsAnErrorOfItsSchedule(t *testing.T) {
 	}
 }
 
+// What is in the tables is nobody's but the owner's and those who make backups.
+func TestOnlyWhoMakesBackupsSeesThem(t *testing.T) {
+	t.Parallel()
+	_, database := newStore(t)
+	const others = `SELECT coalesce(string_agg(role || ' ' || p || ' ' || name, ', ' ORDER BY (role || p || name) COLLATE "C"), '')
+		FROM unnest(ARRAY['backup_schedules', 'backups', 'backup_verifications']) AS name,
+			unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p,
+			(SELECT 'public' UNION SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'brownie_') AND rolname <> 'brownie_migrator') AS r (role)
+		WHERE has_table_privilege(role, 'brownie.' || name, p)`
+	const want = "brownie_backup INSERT backup_verifications, brownie_backup INSERT backups, " +
+		"brownie_backup SELECT backup_schedules, brownie_backup SELECT backup_verifications, brownie_backup SELECT backups, brownie_backup UPDATE backups"
+	if got := testdb.Value[string](t, database, others); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if strangers := testdb.Value[int64](t, database, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'brownie' AND c.relname LIKE 'backup%' AND c.relowner <> n.nspowner`); strangers > 0 {
+		t.Errorf("%d of the tables, indexes and sequences do not belong to the schema's owner", strangers)
+	}
+}
+
 // The runner's own records.
 func TestRunsAreRecorded(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ BEGIN
 		SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.relname) FILTER (WHERE NOT visible),
 			string_agg(narrowing, ', ' ORDER BY c.relname) FILTER (WHERE strpos(statement.sql, c.relname) > 0) INTO cause, policies
 		FROM pg_class c, LATERAL (
-			SELECT coalesce(bool_or(qual = 'true' OR polname = 'all_tenants_read' AND (SELECT all_tenants FROM brownie.current_binding))
+			SELECT coalesce(bool_or(qual = 'true' OR polname IN ('all_tenants_read', 'backup') AND (SELECT all_tenants FROM brownie.current_binding))
 					FILTER (WHERE polpermissive), false) AS visible,
 				-- What others have made hides rows, and so does what they have changed of the migrations' own.
 				string_agg(format('%I of %s', polname, c.oid::regclass), ', ' ORDER BY polname) FILTER (WHERE NOT polpermissive AND NOT (qual = 'true'

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/cmd/internal/program"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
+)
+
+func (s *settings) serveCommand() *cobra.Command {
+	listen := ""
+	c := &cobra.Command{
+		Use: "serve", Short: "Runs schedules when they are due, until it is told to stop", Args: cobra.NoArgs,
+		Long: "Runs schedules when they are due, until it is told to stop. Several may run: each schedule is one's at a time.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				server := runner.NewServer(r)
+				if listen != "" {
+					stop, err := program.Serve(ctx, listen, server.Handler(), r.Log)
+					if err != nil {
+						return err
+					}
+					defer stop()
+				}
+				return server.Serve(ctx)
+			})
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", "", "address of /metrics (Prometheus) and /healthz, such as :9645")
+	return c
+}
+
+func (s *settings) backupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup NAME", Short: "Runs a schedule now", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, arguments []string) error {
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				r.Progress = s.progress()
+				made, err := r.Backup(ctx, arguments[0], nil)
+				if made.ID == "" {
+					return err
+				}
+				return errors.Join(err, s.showBackups([]backup.Backup{made}))
+			})
+		},
+	}
+}
+
+// progress is for a terminal: what was sent, how fast, and how long it may still take by what the last backup had.
+func (s *settings) progress() func(sent, last int64) {
+	if s.output != "text" || !term.IsTerminal(int(os.Stderr.Fd())) {
+		return nil
+	}
+	start := time.Now()
+	return func(sent, last int64) {
+		rate := float64(sent) / time.Since(start).Seconds()
+		line := fmt.Sprintf("%s, %s/s", humanize.IBytes(uint64(sent)), humanize.IBytes(uint64(rate)))
+		if last > sent && rate > 0 {
+			line += fmt.Sprintf(", about %s to go", (time.Duration(float64(last-sent)/rate) * time.Second).String())
+		}
+		_, _ = fmt.Fprintf(s.stderr, "\r\033[K%s\r", line)
+	}
+}
+
+func (s *settings) listCommand() *cobra.Command {
+	var filter backup.Filter
+	status, limit := "", 0
+	c := &cobra.Command{
+		Use: "list", Short: "Lists backups, newest first", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				filter.Status, filter.Limit = backup.Status(status), limit
+				found, err := backup.New(r.DB).Backups(ctx, filter)
+				if err != nil {
+					return err
+				}
+				return s.showBackups(found)
+			})
+		},
+	}
+	c.Flags().StringVar(&filter.Schedule, "schedule", "", "only those of one schedule")
+	c.Flags().StringVar(&status, "status", "", "only those that are "+strings.Join(backup.Statuses, ", "))
+	c.Flags().BoolVar(&filter.Present, "present", false, "only those that are not pruned")
+	c.Flags().IntVar(&limit, "limit", 50, "how many; 0 is all")
+	return c
+}
+
+func (s *settings) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Tells of each schedule what came of it", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				all, err := backup.New(r.DB).Schedules(ctx)
+				if err != nil {
+					return err
+				}
+				return s.showSchedules(all)
+			})
+		},
+	}
+}
+
+func (s *settings) verifyCommand() *cobra.Command {
+	method := ""
+	c := &cobra.Command{
+		Use: "verify ID", Short: "Proves that a backup restores, and records it", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, arguments []string) error {
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				proof, err := r.Verify(ctx, arguments[0], backup.Verification(method))
+				if err != nil {
+					return err
+				}
+				return s.show(proof, func(w *tabwriter.Writer) {
+					_, _ = fmt.Fprintf(w, "BACKUP\tMETHOD\tRESTORED IN\n%s\t%s\t%s\n", proof.BackupID, proof.Method, seconds(proof.RestoreSeconds))
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&method, "method", "", "restore or checksum (default the schedule's)")
+	return c
+}
+
+func (s *settings) restoreCommand() *cobra.Command {
+	var target runner.Target
+	c := &cobra.Command{
+		Use: "restore ID --database NAME", Short: "Restores a backup into a new database", Args: cobra.ExactArgs(1),
+		Long: "Restores a backup into a new database of the server that PGHOST names, or of another one with -host. The role has to be one that may " +
+			"create databases and the roles that are missing. When it fails, everything is as it was.",
+		RunE: func(c *cobra.Command, arguments []string) error {
+			if target.Database == "" {
+				return coded{errors.New("name the database with -database"), exitUsage}
+			}
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				config, err := s.config()
+				if err != nil {
+					return err
+				}
+				for _, each := range []struct {
+					flag string
+					into *string
+				}{{"host", &config.Host}, {"username", &config.Username}, {"maintenance-database", &config.Database}} {
+					if value := c.Flag(each.flag).Value.String(); value != "" {
+						*each.into = value
+					}
+				}
+				if config.Database == target.Database {
+					config.Database = "postgres"
+				}
+				target.Server, target.Tools = config, tools(s.bin, config, s.getenv)
+				done, err := r.Restore(ctx, arguments[0], target)
+				if err != nil {
+					return err
+				}
+				return s.show(done, func(w *tabwriter.Writer) {
+					_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n", done.Backup, done.Database, done.Kept, done.Seconds)
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&target.Database, "database", "", "name of the new database")
+	c.Flags().BoolVar(&target.Replace, "force", false, "put it in the place of the database of that name, which is kept under another one")
+	c.Flags().String("host", "", "server to restore into (default PGHOST)")
+	c.Flags().String("username", "", "role to restore as (default PGUSER)")
+	c.Flags().String("maintenance-database", "", "database to connect to meanwhile (default PGDATABASE)")
+	return c
+}
+
+func (s *settings) pruneCommand() *cobra.Command {
+	dryRun := false
+	c := &cobra.Command{
+		Use: "prune NAME", Short: "Removes the backups of a schedule that no rule keeps, and what is left of runs that did not end",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, arguments []string) error {
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				pruned, err := r.Prune(ctx, arguments[0], dryRun)
+				return errors.Join(err, s.show(pruned, func(w *tabwriter.Writer) {
+					_, _ = fmt.Fprintln(w, "BACKUP\tWHERE\tWHY\tRETAINED")
+					for _, p := range pruned {
+						_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%v\n", p.ID, p.Where, p.Why, p.Retained)
+					}
+				}))
+			})
+		},
+	}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only tell")
+	return c
+}
+
+// show writes a value as JSON, or as a person reads it.
+func (s *settings) show(value any, text func(*tabwriter.Writer)) error {
+	if s.output == "json" {
+		encoder := json.NewEncoder(s.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(value)
+	}
+	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
+	text(w)
+	return w.Flush()
+}
+
+func (s *settings) showBackups(all []backup.Backup) error {
+	return s.show(all, func(w *tabwriter.Writer) {
+		_, _ = fmt.Fprintln(w, "BACKUP\tSCHEDULE\tSTATUS\tSTARTED\tTOOK\tSIZE\tVERIFIED\tRESTORED IN\tERROR")
+		for _, b := range all {
+			took, size, verified, restored, failed := "", "", "", "", ""
+			if b.EndedAt != nil {
+				took = b.EndedAt.Sub(b.StartedAt).Round(time.Second / 10).String()
+			}
+			if b.SizeBytes != nil {
+				size = humanize.IBytes(uint64(*b.SizeBytes))
+			}
+			if v := b.Verified; v != nil {
+				verified, restored = map[bool]string{true: "yes", false: "FAILED"}[v.Succeeded], seconds(v.RestoreSeconds)
+			}
+			if b.Error != nil {
+				failed = *b.Error
+			}
+			status := string(b.Status)
+			if b.PrunedAt != nil {
+				status = "pruned"
+			}
+			_, _ = fmt.Fprintln(w, strings.Join([]string{
+				b.ID, b.ScheduleName, status, b.StartedAt.UTC().Format(time.RFC3339), took, size, verified, restored, failed,
+			}, "\t"))
+		}
+	})
+}
+
+func (s *settings) showSchedules(all []backup.Schedule) error {
+	return s.show(all, func(w *tabwriter.Writer) {
+		_, _ = fmt.Fprintln(w, "SCHEDULE\tENGINE\tNEXT RUN\tLAST SUCCESS\tLAST VERIFIED\tRESTORED IN\tRESTORABLE FROM\tUNTIL")
+		at := func(t *time.Time) string {
+			if t == nil {
+				return "never"
+			}
+			return t.UTC().Format(time.RFC3339)
+		}
+		for _, each := range all {
+			next := "disabled"
+			if runs := each.NextRuns(time.Now(), 1); len(runs) > 0 {
+				next = at(&runs[0])
+			}
+			_, _ = fmt.Fprintln(w, strings.Join([]string{
+				each.Name, string(each.Engine), next, at(each.LastSuccessAt), at(each.LastVerifiedAt), seconds(each.LastRestoreSeconds),
+				at(each.RestorableFrom), at(each.RestorableUntil),
+			}, "\t"))
+		}
+	})
+}
+
+func seconds(value *float64) string {
+	if value == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.1f s", *value)
+}

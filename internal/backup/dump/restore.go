@@ -1,0 +1,331 @@
+package dump
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+)
+
+// Restorer restores a backup into a new database.
+type Restorer struct {
+	artifact.Reader
+	// Server is where databases are made. It is connected to as somebody who may make them, and the roles that are missing.
+	Server *postgres.DB
+	// Open connects to another database of the same server.
+	Open func(database string) *postgres.DB
+	Tools
+	// Jobs is how many processes work at the same time.
+	Jobs int
+}
+
+// Contents reads what the backup holds.
+func (r Restorer) Contents(ctx context.Context) (c Contents, err error) {
+	text, err := r.partText(ctx, contentsPart)
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(text, &c)
+}
+
+// partText is for parts that are small.
+func (r Restorer) partText(ctx context.Context, name string) ([]byte, error) {
+	part, err := r.Part(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(part)
+	return text, errors.Join(err, part.Close())
+}
+
+// Restore makes the database and everything in it. When it fails, neither the database nor a role that it made is left.
+func (r Restorer) Restore(ctx context.Context, database string) (err error) {
+	contents, err := r.Contents(ctx)
+	if err != nil {
+		return err
+	}
+	schema, err := r.partText(ctx, schemaPart)
+	if err != nil {
+		return err
+	}
+	if err := r.checkTool(ctx); err != nil {
+		return err
+	}
+	name := pgx.Identifier{database}.Sanitize()
+	if err := r.exec(ctx, r.Server, createDatabase(name, r.Manifest.Database)); err != nil {
+		return err
+	}
+	var made []string
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.undo(context.WithoutCancel(ctx), name, made))
+		}
+	}()
+	if made, err = r.makeRoles(ctx, contents.Roles); err != nil {
+		return err
+	}
+	if err := r.fill(ctx, database, schema); err != nil {
+		return err
+	}
+	for _, s := range contents.Database {
+		if err := r.exec(ctx, r.Server, s.Before+name+s.After); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTool refuses programs that do not know all that is in the backup, and those that say what the server does not know.
+func (r Restorer) checkTool(ctx context.Context) error {
+	tool, major, err := r.version(ctx, "pg_restore")
+	if err != nil {
+		return err
+	}
+	madeBy, _, _ := strings.Cut(strings.TrimPrefix(r.Manifest.Tool, "pg_dump "), ".")
+	if wanted, _ := strconv.Atoi(madeBy); major < wanted { //nolint:errcheck // What is no number is no hindrance.
+		return problem.New(fmt.Sprintf("%s is older than what made the backup, %s", tool, r.Manifest.Tool),
+			"Install the client programs of that major version, or a later one, and name their folder with -bin")
+	}
+	server, err := postgres.QueryOne[struct{ Number int32 }](ctx, r.Server,
+		`SELECT pg_catalog.current_setting('server_version_num')::int AS number`)
+	if err == nil && major > int(server.Number)/10000 {
+		err = problem.New(fmt.Sprintf("%s is newer than the server, which is version %d", tool, server.Number/10000),
+			"It says what that server does not know: restore into a server of its version, or name the folder of older programs with -bin")
+	}
+	return err
+}
+
+// createDatabase gives it the encoding and locale that the rows were written with.
+func createDatabase(name string, d artifact.Database) string {
+	text := func(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }
+	sql := fmt.Sprintf("CREATE DATABASE %s TEMPLATE template0 ENCODING %s LOCALE_PROVIDER %s LC_COLLATE %s LC_CTYPE %s", name,
+		text(d.Encoding), pgx.Identifier{d.LocaleProvider}.Sanitize(), text(d.Collate), text(d.Ctype))
+	if d.Locale != nil {
+		sql += fmt.Sprintf(" %s_LOCALE %s", strings.ToUpper(d.LocaleProvider), text(*d.Locale))
+	}
+	return sql
+}
+
+func (r Restorer) exec(ctx context.Context, db *postgres.DB, sql string) error {
+	return db.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql)
+		return err
+	})
+}
+
+// makeRoles makes those that are missing, with their memberships and settings. Those that are there stay as they are.
+func (r Restorer) makeRoles(ctx context.Context, statements []RoleStatement) (made []string, err error) {
+	existing, err := postgres.Query[struct{ Rolname string }](ctx, r.Server, `SELECT rolname::text FROM pg_catalog.pg_roles`)
+	if err != nil {
+		return nil, err
+	}
+	is := map[string]bool{}
+	for _, role := range existing {
+		is[role.Rolname] = true
+	}
+	for _, s := range statements {
+		if is[s.Role] {
+			continue
+		}
+		if err := r.exec(ctx, r.Server, s.SQL); err != nil {
+			return made, err
+		}
+		if s.Step == 1 {
+			made = append(made, s.Role)
+		}
+	}
+	return made, nil
+}
+
+// undo removes what a restore that failed has made.
+func (r Restorer) undo(ctx context.Context, database string, roles []string) error {
+	failed := []error{r.exec(ctx, r.Server, `DROP DATABASE IF EXISTS `+database+` WITH (FORCE)`)}
+	for _, role := range roles {
+		failed = append(failed, r.exec(ctx, r.Server, `DROP ROLE IF EXISTS `+pgx.Identifier{role}.Sanitize()))
+	}
+	return errors.Join(failed...)
+}
+
+// fill restores schema and rows: keys and indexes come after the rows, as pg_restore has it.
+func (r Restorer) fill(ctx context.Context, database string, schema []byte) error {
+	file, err := inMemory(schema)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	restore := func(ctx context.Context, input io.Reader, arguments ...string) error {
+		p := program{
+			name: "pg_restore", env: []string{"PGDATABASE=" + database}, input: input,
+			arguments: append([]string{"--exit-on-error", "--no-password", "--dbname=" + conninfo(database)}, arguments...),
+		}
+		if input == nil {
+			// A file can be read by several processes at once.
+			p.files, p.arguments = []*os.File{file}, append(p.arguments, "/dev/fd/3")
+		}
+		return r.run(ctx, p)
+	}
+	if err := restore(ctx, nil, "--section=pre-data"); err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(max(r.Jobs, 1))
+	for _, part := range r.Manifest.Parts {
+		if !strings.HasPrefix(part.Name, "rows-") {
+			continue
+		}
+		group.Go(func() error {
+			rows, err := r.Part(groupCtx, part.Name)
+			if err != nil {
+				return err
+			}
+			err = restore(groupCtx, rows, "--section=data")
+			if err == nil {
+				// pg_restore ends at the end of its own format. What is damaged behind that is damaged, too.
+				_, err = io.Copy(io.Discard, rows)
+			}
+			return errors.Join(err, rows.Close())
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return restore(ctx, nil, "--section=post-data", "--jobs="+strconv.Itoa(max(r.Jobs, 1)))
+}
+
+// conninfo names a database that may have any name (PostgreSQL manual, section 32.1.1.1).
+func conninfo(database string) string {
+	return "dbname='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(database) + "'"
+}
+
+// Compare tells in what a restored database is not what the backup says.
+func (r Restorer) Compare(ctx context.Context, database string) error {
+	want, err := r.Contents(ctx)
+	if err != nil {
+		return err
+	}
+	db := r.Open(database)
+	defer db.Close()
+	var differences []string
+	err = db.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
+			return err
+		}
+		all, err := tables(ctx, tx)
+		if err != nil {
+			return err
+		}
+		have, err := read(ctx, tx, all)
+		differences = want.differences(have)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	catalog, err := r.compareSchema(ctx, database)
+	if err != nil {
+		return err
+	}
+	if differences = append(differences, catalog...); len(differences) == 0 {
+		return nil
+	}
+	shown := differences[:min(5, len(differences))]
+	return &Difference{problem.New(fmt.Sprintf("what was restored is not what was backed up, in %d places: %s", len(differences),
+		strings.Join(shown, "; ")), "Do not rely on this backup; look at the ones before it")}
+}
+
+// Difference says in what a restored database is another one.
+type Difference struct{ *problem.Problem }
+
+func (c Contents) differences(have Contents) (found []string) {
+	rows := map[string]Table{}
+	for _, t := range have.Tables {
+		rows[t.Name] = t
+	}
+	for _, t := range c.Tables {
+		got, ok := rows[t.Name]
+		delete(rows, t.Name)
+		switch {
+		case !ok:
+			found = append(found, "table "+t.Name+" is missing")
+		case got.Rows != t.Rows:
+			found = append(found, fmt.Sprintf("table %s has %d rows instead of %d", t.Name, got.Rows, t.Rows))
+		case got.Hash != t.Hash:
+			found = append(found, fmt.Sprintf("table %s has other rows", t.Name))
+		}
+	}
+	for name := range rows {
+		found = append(found, "table "+name+" was not backed up")
+	}
+	return append(found, missing("role", statements(c.Roles), statements(have.Roles))...)
+}
+
+func statements(roles []RoleStatement) (all []string) {
+	for _, r := range roles {
+		all = append(all, r.SQL)
+	}
+	return all
+}
+
+// missing lists the lines that only one of two texts has.
+func missing(what string, want, have []string) (found []string) {
+	left := map[string]int{}
+	for _, line := range have {
+		left[line]++
+	}
+	for _, line := range want {
+		if left[line]--; left[line] < 0 {
+			found = append(found, fmt.Sprintf("%s: missing: %.120s", what, line))
+		}
+	}
+	for line, n := range left {
+		if n > 0 {
+			found = append(found, fmt.Sprintf("%s: not expected: %.120s", what, line))
+		}
+	}
+	return found
+}
+
+// compareSchema compares the catalogs by the statements that would make them: tables, functions, privileges, policies and all else.
+func (r Restorer) compareSchema(ctx context.Context, database string) ([]string, error) {
+	schema, err := r.partText(ctx, schemaPart)
+	if err != nil {
+		return nil, err
+	}
+	var want, have bytes.Buffer
+	err = r.run(ctx, program{name: "pg_restore", arguments: []string{"--file=-"}, input: bytes.NewReader(schema), output: &want})
+	if err != nil {
+		return nil, err
+	}
+	err = r.run(ctx, program{
+		name: "pg_dump", arguments: []string{"--schema-only", "--no-password", "--dbname=" + conninfo(database)}, output: &have,
+	})
+	return missing("catalog", lines(want.String()), lines(have.String())), err
+}
+
+// lines leaves out comments, which tell versions, and the key of \restrict, which is another one each time.
+func lines(text string) (kept []string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "--") && !strings.HasPrefix(line, `\restrict`) && !strings.HasPrefix(line, `\unrestrict`) {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,148 @@
+package dump
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+)
+
+// Tools runs PostgreSQL's programs.
+type Tools struct {
+	// Dir is their folder. Empty means that of PATH.
+	Dir string
+	// Env is how they find the server: libpq's variables (PostgreSQL manual, section 32.15), and nothing of the runner's credentials.
+	Env []string
+	// credential is the user that runs them. nil means the calling one.
+	credential *syscall.Credential
+}
+
+// program is one run of a program.
+type program struct {
+	name      string
+	arguments []string
+	env       []string // added to those of Tools
+	input     io.Reader
+	output    io.Writer
+	files     []*os.File // from descriptor 3 on
+}
+
+func (t Tools) path(name string) (string, error) {
+	if t.Dir != "" {
+		name = filepath.Join(t.Dir, name)
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", problem.New(fmt.Sprintf("there is no program %s", name),
+			"Install PostgreSQL's client programs, or name their folder with -bin").Because(err)
+	}
+	return path, nil
+}
+
+// run runs a program to its end. What it says of an error is part of the error.
+func (t Tools) run(ctx context.Context, p program) error {
+	path, err := t.path(p.name)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, path, p.arguments...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that the server learns of it
+	cmd.WaitDelay = 10 * time.Second
+	said, out, in := &tail{}, &keepError{w: p.output}, &keepReadError{r: p.input}
+	cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}, t.Env...), p.env...)
+	cmd.Stderr, cmd.ExtraFiles = said, p.files
+	if p.output != nil {
+		cmd.Stdout = out
+	}
+	if p.input != nil {
+		cmd.Stdin = in
+	}
+	if t.credential != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: t.credential}
+	}
+	err = cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case in.err != nil: // Why the program failed is that it was given no more.
+		return in.err
+	case out.err != nil:
+		return out.err
+	case err != nil:
+		return &ProgramError{problem.New(fmt.Sprintf("%s failed (%s): %s", p.name, err, said.text()), "").Because(err)}
+	}
+	return nil
+}
+
+// ProgramError is what one of PostgreSQL's programs said.
+type ProgramError struct{ *problem.Problem }
+
+var versionPattern = regexp.MustCompile(`\) (([0-9]+)[^ ]*)`)
+
+// version asks a program for its version.
+func (t Tools) version(ctx context.Context, name string) (text string, major int, err error) {
+	var out bytes.Buffer
+	if err := t.run(ctx, program{name: name, arguments: []string{"--version"}, output: &out}); err != nil {
+		return "", 0, err
+	}
+	found := versionPattern.FindStringSubmatch(out.String())
+	if found == nil {
+		return "", 0, fmt.Errorf("%s --version says %q", name, out.String())
+	}
+	major, err = strconv.Atoi(found[2])
+	return name + " " + found[1], major, err
+}
+
+// tail keeps the last of what a program says.
+type tail struct{ kept []byte }
+
+const tailBytes = 4096
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - tailBytes; over > 0 {
+		t.kept = append([]byte("…"), t.kept[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) text() string { return strings.Join(strings.Fields(string(t.kept)), " ") }
+
+// keepError remembers why nothing could be written, which the program's own end hides.
+type keepError struct {
+	w   io.Writer
+	err error
+}
+
+func (k *keepError) Write(p []byte) (int, error) {
+	n, err := k.w.Write(p)
+	if err != nil && k.err == nil {
+		k.err = err
+	}
+	return n, err
+}
+
+// keepReadError remembers why nothing more could be read.
+type keepReadError struct {
+	r   io.Reader
+	err error
+}
+
+func (k *keepReadError) Read(p []byte) (int, error) {
+	n, err := k.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && k.err == nil {
+		k.err = err
+	}
+	return n, err
+}

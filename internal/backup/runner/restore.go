@@ -1,0 +1,121 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+)
+
+// Target says where a backup is restored.
+type Target struct {
+	// Server is logged in to as somebody who may create databases and the roles that are missing. Its Database exists already.
+	Server postgres.Config
+	Tools  dump.Tools
+	// Database is the new one, or with Replace the one that is there.
+	Database string
+	// Replace puts the new database in the place of one of the same name, which is kept under another name.
+	Replace bool
+}
+
+// Restored tells what a restore made.
+type Restored struct {
+	Backup, Database string
+	// Kept is the name under which the former database was kept, or empty.
+	Kept    string
+	Seconds float64
+}
+
+// Restore restores a backup. When it fails, everything is as it was.
+func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restored, err error) {
+	if len(r.Identities) == 0 {
+		return done, problem.New("backups are encrypted, and there is no identity", "Name the file that holds one with -identity")
+	}
+	b, err := r.Find(ctx, id)
+	if err != nil {
+		return done, err
+	}
+	schedule, err := r.Schedule(ctx, b.ScheduleName)
+	if err != nil {
+		return done, err
+	}
+	all, closeAll, err := r.copies(ctx, schedule, b)
+	if err != nil {
+		return done, err
+	}
+	defer closeAll()
+	reader, err := firstGood(all)
+	if err != nil {
+		return done, err
+	}
+	restorer := restorerOn(t.Server, t.Tools, reader, r.Jobs)
+	defer restorer.Server.Close()
+	exists, err := postgres.QueryOne[struct{ Exists bool }](ctx, restorer.Server,
+		`SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1) AS exists`, t.Database)
+	switch {
+	case err != nil:
+		return done, err
+	case exists.Exists && !t.Replace:
+		return done, problem.New(fmt.Sprintf("there is a database %q already", t.Database),
+			"Name another one with -database, or put the backup in its place with -force and its name")
+	case !exists.Exists && t.Replace:
+		return done, problem.New(fmt.Sprintf("there is no database %q to be replaced", t.Database), "Leave out -force")
+	}
+	start := time.Now()
+	done = Restored{Backup: id, Database: t.Database}
+	name := t.Database
+	if t.Replace {
+		name = fmt.Sprintf("%.40s_restored_%s", t.Database, start.UTC().Format("20060102150405"))
+		done.Kept = fmt.Sprintf("%.40s_before_%s", t.Database, start.UTC().Format("20060102150405"))
+	}
+	if err := restorer.Restore(ctx, name); err != nil {
+		return done, err
+	}
+	if t.Replace {
+		if err := swap(ctx, restorer.Server, t.Database, name, done.Kept); err != nil {
+			return done, err
+		}
+	}
+	done.Seconds = time.Since(start).Seconds()
+	return done, nil
+}
+
+const endSessionsSQL = `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()`
+
+// swap renames both databases in one transaction. Nobody may be connected to either: sessions are ended, and tried again for a while, since
+// clients come back at once.
+func swap(ctx context.Context, server *postgres.DB, database, restored, kept string) error {
+	quoted := func(name string) string { return pgx.Identifier{name}.Sanitize() }
+	var failed error
+	for range 50 {
+		failed = server.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+			if _, err := conn.Exec(ctx, endSessionsSQL, database); err != nil {
+				return err
+			}
+			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+				for _, rename := range [][2]string{{database, kept}, {restored, database}} {
+					sql := fmt.Sprintf(`ALTER DATABASE %s RENAME TO %s`, quoted(rename[0]), quoted(rename[1]))
+					if _, err := tx.Exec(ctx, sql); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+		if failed == nil || ctx.Err() != nil {
+			return failed
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return errors.Join(problem.New(fmt.Sprintf("database %q could not be replaced; the restored one is %q", database, restored),
+		"Keep clients away, then rename both (ALTER DATABASE … RENAME TO …)"), failed)
+}

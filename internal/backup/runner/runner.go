@@ -1,0 +1,324 @@
+// Package runner runs schedules: it makes backups, proves that they restore, and removes those that no rule keeps.
+package runner
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/time/rate"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+)
+
+// Runner runs the schedules of one database.
+type Runner struct {
+	DB *postgres.DB
+	// Name is the version and host of this program, for the record.
+	Name string
+	// Tools are PostgreSQL's client programs.
+	Tools dump.Tools
+	// ServerPrograms is the folder of its server's programs, for verifications. Empty means PATH.
+	ServerPrograms string
+	// ScratchFolder is where verifications keep the database that they restore. Empty means the usual place for temporary files.
+	ScratchFolder string
+	// Identities can read backups. Without them none can be restored.
+	Identities []age.Identity
+	// Jobs is how many processes read or write rows at the same time.
+	Jobs int
+	// BytesPerSecond bounds what is sent to a store; 0 means that nothing does.
+	BytesPerSecond int
+	// Progress hears, now and then, how many bytes were sent, and how many the last backup had. nil means that nobody listens.
+	Progress func(sent, last int64)
+	Log      *slog.Logger
+}
+
+func (r *Runner) store() *backup.Store { return backup.New(r.DB) }
+
+// ErrBusy says that another runner works on the schedule.
+var ErrBusy = errors.New("another runner works on this schedule")
+
+// errLockLost ends a run: another runner may begin one.
+var errLockLost = errors.New("the connection that holds the schedule's lock is lost")
+
+const lockSQL = `SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('brownie-backup ' || $1, 0))`
+
+const unlockSQL = `SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended('brownie-backup ' || $1, 0))`
+
+// alone does something while no other runner works on the schedule. The lock is that of a connection, so that it ends with its holder.
+func (r *Runner) alone(ctx context.Context, schedule string, do func(context.Context) error) error {
+	return r.DB.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+		var got bool
+		if err := conn.QueryRow(ctx, lockSQL, schedule).Scan(&got); err != nil {
+			return err
+		}
+		if !got {
+			return ErrBusy
+		}
+		held, lose := context.WithCancelCause(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				select {
+				case <-held.Done():
+					return
+				case <-time.After(5 * time.Second):
+				}
+				ping, cancel := context.WithTimeout(held, 10*time.Second)
+				if err := conn.Ping(ping); err != nil && held.Err() == nil {
+					lose(errLockLost)
+				}
+				cancel()
+			}
+		}()
+		err := do(held)
+		lose(nil)
+		<-done
+		if _, unlockErr := conn.Exec(context.WithoutCancel(ctx), unlockSQL, schedule); unlockErr != nil {
+			_ = conn.Close(context.WithoutCancel(ctx)) // The lock goes with it.
+		}
+		return err
+	})
+}
+
+// Schedule returns a schedule by its name.
+func (r *Runner) Schedule(ctx context.Context, name string) (backup.Schedule, error) {
+	schedule, err := r.store().ScheduleByName(ctx, name)
+	if errors.Is(err, problem.ErrNotFound) {
+		err = problem.New(fmt.Sprintf("there is no backup schedule %q", name), "`brownie-backup status` lists those that there are").Because(err)
+	}
+	return schedule, err
+}
+
+// Backup runs a schedule now and then does what it asks for afterwards: it verifies the backup, and removes those that no rule keeps. due is
+// when the schedule asked for it, and nil when a person does. The backup is returned, too, when it failed, as it is on record.
+func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b backup.Backup, err error) {
+	schedule, err := r.Schedule(ctx, name)
+	if err != nil {
+		return b, err
+	}
+	err = r.alone(ctx, name, func(ctx context.Context) error {
+		if err := r.lose(ctx, name); err != nil {
+			return err
+		}
+		if due != nil {
+			// Another runner may have been here since somebody looked.
+			last, err := r.lastDue(ctx, name)
+			if err != nil || !last.Before(*due) {
+				return err
+			}
+		}
+		if b, err = r.backup(ctx, schedule, due); err != nil {
+			return err
+		}
+		if schedule.Verify != backup.None && schedule.VerifyCron == nil {
+			if _, err := r.verify(ctx, schedule, b, schedule.Verify); err != nil {
+				return err
+			}
+		}
+		_, err := r.prune(ctx, schedule, false)
+		return err
+	})
+	return b, err
+}
+
+// lose records that runs have ended whose runner did so without a word. The caller holds the lock.
+func (r *Runner) lose(ctx context.Context, schedule string) error {
+	lost, err := r.store().LoseBackups(ctx, schedule)
+	for _, id := range lost {
+		r.Log.Error("A run is lost: its runner ended without a word", "schedule", schedule, "backup", id)
+	}
+	return err
+}
+
+// lastDue is the last time that a run was due at and was begun.
+func (r *Runner) lastDue(ctx context.Context, schedule string) (last time.Time, err error) {
+	all, err := r.store().Backups(ctx, backup.Filter{Schedule: schedule, Limit: 100})
+	for _, b := range all {
+		if b.DueAt != nil && b.DueAt.After(last) {
+			last = *b.DueAt
+		}
+	}
+	return last, err
+}
+
+// backup makes one backup and records what became of it.
+func (r *Runner) backup(ctx context.Context, s backup.Schedule, due *time.Time) (backup.Backup, error) {
+	b := backup.Backup{
+		ID: newID(time.Now()), ScheduleID: &s.ID, ScheduleName: s.Name, Engine: s.Engine, Type: s.Type, DueAt: due, StartedAt: time.Now().UTC(),
+		Status: backup.Running, Runner: r.Name,
+	}
+	if err := r.store().StartBackup(ctx, b); err != nil {
+		return b, err
+	}
+	log := r.Log.With("schedule", s.Name, "backup", b.ID)
+	log.Info("Backup begins")
+	err := r.write(ctx, s, &b)
+	ended := time.Now().UTC()
+	b.EndedAt, b.Status = &ended, backup.Succeeded
+	if err != nil {
+		b.Status, b.Error, b.Retryable = backup.Failed, new(r.DB.Explain(err).Error()), new(Retryable(err))
+	}
+	// A run that was told to stop is on record, too.
+	recorded := r.insist(ctx, func(ctx context.Context) error { return r.store().EndBackup(ctx, b) })
+	if err = errors.Join(err, recorded); err != nil {
+		log.Error("Backup failed", "problem", err, "retryable", Retryable(err), "seconds", ended.Sub(b.StartedAt).Seconds())
+		return b, err
+	}
+	log.Info("Backup succeeded", "bytes", *b.SizeBytes, "seconds", ended.Sub(b.StartedAt).Seconds(), "sha256", *b.SHA256)
+	for _, d := range b.Destinations {
+		if d.Error != "" {
+			log.Error("One destination has no copy", "destination", d.Location, "problem", d.Error)
+		}
+	}
+	return b, nil
+}
+
+// insist tries for a while: a failover takes seconds.
+func (r *Runner) insist(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	for {
+		err := do(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// newID sorts by time.
+func newID(now time.Time) string {
+	return now.UTC().Format("20060102T150405Z") + "-" + strings.ToLower(rand.Text()[:6])
+}
+
+// write writes the backup to all destinations, and notes in it what came of that.
+func (r *Runner) write(ctx context.Context, s backup.Schedule, b *backup.Backup) error {
+	timeout, err := time.ParseDuration(s.Timeout)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, problem.New("it took longer than its timeout, "+s.Timeout,
+		"Raise the schedule's timeout, or give it more jobs"))
+	defer cancel()
+	if s.Engine != backup.PgDump {
+		return problem.New(fmt.Sprintf("this version of brownie-backup does not run engine %s", s.Engine), "Use engine pg_dump")
+	}
+	recipients, err := age.ParseRecipients(strings.NewReader(strings.Join(s.Recipients, "\n")))
+	if err != nil {
+		return err
+	}
+	copies, closeAll := openAll(ctx, s.Destinations)
+	defer closeAll()
+	w := artifact.NewWriter(s.Name, b.ID, recipients, copies)
+	w.Throttle = r.throttle()
+	defer r.watch(ctx, s.Name, w)()
+	m, err := dump.Dumper{DB: r.DB, Tools: r.Tools, Jobs: r.Jobs}.Backup(ctx, w)
+	if err == nil {
+		m.ID, m.Schedule, m.Engine, m.Type, m.Runner = b.ID, s.Name, string(s.Engine), s.Type, r.Name
+		m.StartedAt, m.EndedAt = b.StartedAt, time.Now().UTC()
+		var sum string
+		m, sum, err = w.Commit(ctx, m)
+		b.SHA256, b.SnapshotAt, b.SizeBytes = &sum, &m.SnapshotAt, new(m.Bytes())
+	}
+	for i, c := range copies {
+		stored := backup.Stored{Location: s.Destinations[i].String() + "/" + artifact.Folder(s.Name, b.ID)}
+		switch {
+		case c.Err != nil:
+			stored.Error = c.Err.Error()
+		case err != nil:
+			stored.Error = "the backup failed"
+		}
+		b.Destinations = append(b.Destinations, stored)
+	}
+	if err != nil {
+		b.SHA256, b.SnapshotAt, b.SizeBytes = nil, nil, nil
+	}
+	return err
+}
+
+// openAll opens all destinations. One that cannot be opened is a copy that has failed.
+func openAll(ctx context.Context, destinations []backup.Destination) (copies []*artifact.Copy, closeAll func()) {
+	for _, d := range destinations {
+		store, err := object.Open(ctx, d)
+		copies = append(copies, &artifact.Copy{Store: store, Err: err})
+	}
+	return copies, func() {
+		for _, c := range copies {
+			if c.Store != nil {
+				_ = c.Store.Close()
+			}
+		}
+	}
+}
+
+func (r *Runner) throttle() func(context.Context, int) error {
+	if r.BytesPerSecond <= 0 {
+		return nil
+	}
+	const burst = 1 << 20
+	limit := rate.NewLimiter(rate.Limit(r.BytesPerSecond), burst)
+	return func(ctx context.Context, bytes int) error {
+		for ; bytes > 0; bytes -= burst {
+			if err := limit.WaitN(ctx, min(bytes, burst)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// watch tells the progress once a second, until it is told to stop.
+func (r *Runner) watch(ctx context.Context, schedule string, w *artifact.Writer) (stop func()) {
+	if r.Progress == nil {
+		return func() {}
+	}
+	var last int64
+	if before, err := r.store().Backups(ctx, backup.Filter{Schedule: schedule, Status: backup.Succeeded, Limit: 1}); err == nil && len(before) > 0 {
+		last = *before[0].SizeBytes
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Second):
+				r.Progress(w.Sent(), last)
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// Retryable tells a failure that may pass by itself.
+func Retryable(err error) bool {
+	var failure *object.Failure
+	switch {
+	case errors.As(err, &failure):
+		return failure.Retryable
+	case errors.Is(err, errLockLost), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrBusy):
+		return true
+	}
+	return postgres.Unreachable(err) || postgres.Interrupted(err) || postgres.RolledBack(err)
+}
