@@ -1,10 +1,14 @@
 package backup_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
 )
 
@@ -101,4 +105,33 @@ data "brownie_backups" "after" {
 			},
 		}
 	})
+}
+
+// The example tells when there is no fresh proof, and is silent when there is one.
+func TestAccBackupsExampleAlerts(t *testing.T) {
+	t.Parallel()
+	example, err := os.ReadFile(filepath.Join(testdb.Repository(t), "examples", "data-sources", "brownie_backups", "data-source.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	database := testdb.Migrated(t)
+	w := acctest.NewWorkspace(t, database, string(example))
+	for _, step := range []struct {
+		age    string
+		alerts bool
+	}{{"", true}, {"27 hours", true}, {"25 hours", false}} {
+		if step.age != "" {
+			testdb.Exec(t, database, `
+				WITH made AS (
+					INSERT INTO brownie.backups (id, schedule_name, engine, type, started_at, ended_at, status, snapshot_at, runner)
+					SELECT gen_random_uuid(), 'nightly', 'pg_dump', 'full', at, at, 'succeeded', at, 'r' FROM (SELECT now() - $1::interval) AS v (at)
+					RETURNING id)
+				INSERT INTO brownie.backup_verifications (backup_id, method, started_at, ended_at, succeeded, runner)
+				SELECT id, 'restore', now(), now(), true, 'r' FROM made`, step.age)
+		}
+		output, err := w.Apply()
+		if err != nil || strings.Contains(output, "The last verified backup is older than 26 hours") != step.alerts {
+			t.Errorf("age %q: %v\n%s", step.age, err, output)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timetypes/timetypes"
@@ -70,9 +71,8 @@ func scheduleAttributes() map[string]schema.Attribute {
 			Computed: true, PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 			MarkdownDescription: "UUID of the schedule.",
 		},
-		"name": tf.RequiredString("Name, unique in the database, which keys of the backups begin with: at most 63 lower-case letters, " +
-			"digits, `-` and `_`. Backups are found by it: those that were made under another name stay, and no longer count as this " +
-			"schedule's."),
+		"name": tf.RequiredString("Name, unique in the database: at most 63 lower-case letters, digits, `-` and `_`. Backups are stored " +
+			"and found by it: those that were made under another name stay, and no longer count as this schedule's."),
 		"cron": tf.RequiredString("When backups are made, in five fields: minute, hour, day of month, month, day of week (0 and 7 are " +
 			"Sunday). The function `cron_next` tells what an expression means."),
 		"timezone": withDefault("Name of the IANA database, such as `Europe/Berlin`, whose clock `cron` and `verify_cron` are about, "+
@@ -84,6 +84,7 @@ func scheduleAttributes() map[string]schema.Attribute {
 			"type. Backups of `pg_dump` are `full`.", standardType, backup.Types...),
 		"destinations": schema.ListNestedAttribute{
 			Required: true, NestedObject: schema.NestedAttributeObject{Attributes: destinationAttributes()},
+			Validators:          []validator.List{listvalidator.NoNullValues()},
 			MarkdownDescription: "One to three places, each of which gets every backup. Keys to them are the runner's; none is given here.",
 		},
 		"retention": schema.SingleNestedAttribute{
@@ -216,7 +217,8 @@ func addInvalid(diags *diag.Diagnostics, name string, err error) {
 	diags.AddAttributeError(at, "Invalid "+at.String(), noun+" \""+name+"\": "+err.Error()+".")
 }
 
-// knownOf makes arguments null that are not known yet, and names them.
+// knownOf makes arguments null that are not known yet, and names them. A list with null in it is no list of objects, which its own
+// validator tells.
 func knownOf(config tfsdk.Config) (known tfsdk.Config, unknown map[string]bool) {
 	var values map[string]tftypes.Value
 	if config.Raw.As(&values) != nil {
@@ -224,7 +226,9 @@ func knownOf(config tfsdk.Config) (known tfsdk.Config, unknown map[string]bool) 
 	}
 	values, unknown = maps.Clone(values), map[string]bool{} // The configuration itself stays as it is.
 	for name, value := range values {
-		if !value.IsFullyKnown() {
+		var elements []tftypes.Value
+		hasNull := value.IsKnown() && value.As(&elements) == nil && slices.ContainsFunc(elements, tftypes.Value.IsNull)
+		if hasNull || !value.IsFullyKnown() {
 			values[name], unknown[name] = tftypes.NewValue(value.Type(), nil), true
 		}
 	}

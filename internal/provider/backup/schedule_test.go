@@ -239,6 +239,7 @@ func TestAccBackupScheduleRefused(t *testing.T) {
 		}
 		return append(steps,
 			resource.TestStep{Config: nightly(map[string]string{"max_restore_seconds": "0"}), PlanOnly: true, ExpectError: acctest.Says("max_restore_seconds value must be between 1 and")},
+			resource.TestStep{Config: nightly(map[string]string{"destinations": "[null]"}), PlanOnly: true, ExpectError: acctest.Says("Null List Value")},
 			resource.TestStep{Config: nightly(map[string]string{"engine": `"barman"`}), PlanOnly: true, ExpectError: acctest.Says("engine value must be one of")},
 			resource.TestStep{ // What is not known yet is left for later, all else is not.
 				Config: "resource \"terraform_data\" \"later\" {}\n" + nightly(map[string]string{
