@@ -60,6 +60,16 @@ resource "brownie_role" "app" {
   statement_timeout = "90s"
   valid_until       = "2099-12-31T00:00:00Z"
 }
+resource "brownie_backup_schedule" "nightly" {
+  name         = "nightly-incidents"
+  cron         = "15 2 * * fri"
+  destinations = [{ type = "file", path = "/It's $$i$$ \\ \"I\" é%[2]s" }]
+  retention    = { keep_last = 1 }
+  encryption   = { recipients = ["age136vh6v52chyqneypd0hxlgsrc3e3lgnw23ajppj56edhyq0xyp5snmuf99", "age1gp8egdhvyl764ggffl95v5yu8unmx7pwu20ss45lapjxxdlyd9esk9d5cp"] }
+  enabled      = false
+  depends_on   = [brownie_migration.schema]
+}
+data "brownie_backups" "of_schedule" { schedule = brownie_backup_schedule.nightly.name }
 data "brownie_users" "same_role" {
   role       = %[3]q
   depends_on = [brownie_user.ivy]
@@ -103,6 +113,7 @@ func TestAccKindsOfDatabases(t *testing.T) {
 				"brownie_organization.acme": "acme-industries", "brownie_team.incident": "acme-industries/incident-is-it",
 				"brownie_user.ivy": "IVY.ivy@acme.example", "brownie_agent_config.triage": "acme-industries/incident-is-it/Triage 'i'",
 				"brownie_config.routing": `acme-industries//Routing \`, "brownie_role.app": role,
+				"brownie_backup_schedule.nightly": "nightly-incidents",
 			} {
 				steps = append(steps, resource.TestStep{
 					ResourceName: address, ImportState: true, ImportStateId: key, ImportStateVerify: true,
