@@ -114,7 +114,8 @@ func (s Schedule) Validate() error {
 	return nil
 }
 
-// Problems are all that is wrong, without what depends on arguments that are not known yet.
+// Problems are all that is wrong, without what depends on arguments that are not known yet. Where `recipients` is not, the known ones are
+// checked, and the others are empty.
 func (s Schedule) Problems(unknown map[string]bool) (problems []error) {
 	for _, rule := range []struct {
 		arguments []string
@@ -129,7 +130,7 @@ func (s Schedule) Problems(unknown map[string]bool) (problems []error) {
 		{[]string{"retention"}, s.Retention.validate},
 		{[]string{"max_restore_seconds", "verify"}, s.validateMaxRestoreSeconds},
 		{[]string{"timeout"}, s.validateTimeout},
-		{[]string{"encryption"}, func() error { return validateRecipients(s.Recipients) }},
+		{[]string{"encryption"}, func() error { return validateRecipients(s.Recipients, unknown["recipients"]) }},
 	} {
 		if slices.ContainsFunc(rule.arguments, func(argument string) bool { return unknown[argument] }) {
 			continue
@@ -236,13 +237,16 @@ func destinationProblem(d Destination, what, remedy string) error {
 }
 
 // validateRecipients never shows one: it may be a secret that was put into the wrong place.
-func validateRecipients(recipients []string) error {
+func validateRecipients(recipients []string, someUnknown bool) error {
 	if len(recipients) == 0 {
 		return problem.New("nobody could read the backups",
 			"Name the public keys of age whose owners can (`age-keygen` makes a pair, of which the line `public key` is meant)").
 			On("encryption")
 	}
 	for i, text := range recipients {
+		if text == "" && someUnknown {
+			continue
+		}
 		if strings.HasPrefix(strings.ToUpper(text), "AGE-SECRET-KEY-") {
 			return problem.New(fmt.Sprintf("recipient %d is a secret key", i+1), "It belongs into no configuration, and is now known to "+
 				"whoever read this one: make another pair with `age-keygen`, and give its public key, which begins with age1").

@@ -226,6 +226,10 @@ func knownOf(config tfsdk.Config) (known tfsdk.Config, unknown map[string]bool) 
 	}
 	values, unknown = maps.Clone(values), map[string]bool{} // The configuration itself stays as it is.
 	for name, value := range values {
+		if name == "encryption" && !value.IsFullyKnown() {
+			value, unknown["recipients"] = emptyUnknownTexts(value), true
+			values[name] = value
+		}
 		var elements []tftypes.Value
 		hasNull := value.IsKnown() && value.As(&elements) == nil && slices.ContainsFunc(elements, tftypes.Value.IsNull)
 		if hasNull || !value.IsFullyKnown() {
@@ -235,12 +239,27 @@ func knownOf(config tfsdk.Config) (known tfsdk.Config, unknown map[string]bool) 
 	return tfsdk.Config{Raw: tftypes.NewValue(config.Raw.Type(), values), Schema: config.Schema}, unknown
 }
 
+// emptyUnknownTexts leaves those that are known: a plan shows them although their neighbours are not.
+func emptyUnknownTexts(value tftypes.Value) tftypes.Value {
+	changed, err := tftypes.Transform(value, func(_ *tftypes.AttributePath, v tftypes.Value) (tftypes.Value, error) {
+		if v.Type().Is(tftypes.String) && !v.IsKnown() {
+			v = tftypes.NewValue(tftypes.String, "")
+		}
+		return v, nil
+	})
+	if err != nil {
+		return value // Nothing in it fails.
+	}
+	return changed
+}
+
 // ModifyPlan keeps what a change has no part in.
 func (r *scheduleResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	var state, plan map[string]tftypes.Value
 	if req.State.Raw.IsNull() || req.Plan.Raw.IsNull() || req.State.Raw.As(&state) != nil || req.Plan.Raw.As(&plan) != nil {
 		return
 	}
+	plan = maps.Clone(plan)
 	changes := func(arguments ...string) bool {
 		for _, name := range arguments {
 			if !plan[name].Equal(state[name]) {

@@ -258,13 +258,16 @@ func TestAccBackupScheduleRefused(t *testing.T) {
 
 // A secret key in the wrong place is told from what is no key, and shown nowhere, not even as a line of the configuration.
 func TestAccBackupScheduleNeverShowsASecretKey(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t)
 	for name, config := range map[string]string{
 		"variable": "variable \"key\" {\n  default = \"" + secretKey + "\"\n}\n" + nightly(map[string]string{"encryption": `{ recipients = [var.key] }`}),
 		"literal":  nightly(map[string]string{"encryption": `{ recipients = ["` + secretKey + `"] }`}),
-		"lower":    nightly(map[string]string{"encryption": `{ recipients = ["` + strings.ToLower(secretKey) + `"] }`}),
+		"known beside one that is not": "resource \"terraform_data\" \"later\" {\n  input = \"" + offlineKey + "\"\n}\n" +
+			nightly(map[string]string{"encryption": `{ recipients = ["` + secretKey + `", terraform_data.later.output] }`}),
+		"lower": nightly(map[string]string{"encryption": `{ recipients = ["` + strings.ToLower(secretKey) + `"] }`}),
 	} {
-		w := acctest.NewWorkspaceWith(t, nil, config)
-		output, err := w.Run("plan", "-input=false")
+		output, err := acctest.NewWorkspace(t, database, config).Apply()
 		if err == nil || !acctest.Says("recipient 1 is a secret key. It belongs into no configuration").MatchString(output) {
 			t.Errorf("%s: %v\n%s", name, err, output)
 		}
