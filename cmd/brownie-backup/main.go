@@ -130,9 +130,9 @@ func (s *settings) with(ctx context.Context, do func(context.Context, *runner.Ru
 	case ctx.Err() != nil:
 		return coded{errors.New("interrupted"), exitRetryable}
 	case runner.Retryable(err):
-		return coded{db.Explain(err), exitRetryable}
+		return coded{r.Explain(err), exitRetryable}
 	}
-	return db.Explain(err)
+	return r.Explain(err)
 }
 
 func (s *settings) log() *slog.Logger {

@@ -36,7 +36,7 @@ func (r Reader) Part(ctx context.Context, name string) (io.ReadCloser, error) {
 	pieces := &pieceReader{ctx: ctx, r: r, left: part.Pieces}
 	decrypted, err := age.Decrypt(pieces, r.Identities...)
 	if err != nil {
-		return nil, errors.Join(r.explain(part, pieces, err), pieces.Close())
+		return nil, errors.Join(r.explain(ctx, part, pieces, err), pieces.Close())
 	}
 	plain, err := zstd.NewReader(decrypted, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
@@ -45,12 +45,16 @@ func (r Reader) Part(ctx context.Context, name string) (io.ReadCloser, error) {
 	return &partReader{plain, pieces, r, part, 0}, nil
 }
 
-func (r Reader) explain(part Part, pieces *pieceReader, err error) error {
-	var noMatch *age.NoIdentityMatchError
-	switch {
-	case pieces.err != nil:
+func (r Reader) explain(ctx context.Context, part Part, pieces *pieceReader, err error) error {
+	if pieces.err != nil {
 		return pieces.err // It says more than what decryption makes of it.
-	case errors.As(err, &noMatch):
+	}
+	var noMatch *age.NoIdentityMatchError
+	if errors.As(err, &noMatch) {
+		// So it looks, too, where it is damaged.
+		if damage := r.checkPart(ctx, part, nil); damage != nil {
+			return damage
+		}
 		return problem.New(fmt.Sprintf("backup %s is not encrypted for any of the identities at hand", r.Manifest.ID),
 			"Name the file that holds an identity of one of the schedule's recipients at that time").Because(errors.Join(ErrNoIdentity, err))
 	}
@@ -71,7 +75,7 @@ func (p *partReader) Read(content []byte) (int, error) {
 	switch {
 	case err == nil:
 	case !errors.Is(err, io.EOF):
-		err = p.r.explain(p.part, p.pieces, err)
+		err = p.r.explain(p.pieces.ctx, p.part, p.pieces, err)
 	case p.pieces.err != nil:
 		err = p.pieces.err
 	case p.n != p.part.PlainBytes:
@@ -89,18 +93,22 @@ func (p *partReader) Close() error {
 // Check reads all objects of the backup again and compares them with the manifest. It needs no identity.
 func (r Reader) Check(ctx context.Context, progress func(bytes int)) error {
 	for _, part := range r.Manifest.Parts {
-		pieces := &pieceReader{ctx: ctx, r: r, left: part.Pieces}
-		_, err := io.Copy(writerFunc(func(p []byte) (int, error) {
-			if progress != nil {
-				progress(len(p))
-			}
-			return len(p), nil
-		}), pieces)
-		if err := errors.Join(err, pieces.Close()); err != nil {
+		if err := r.checkPart(ctx, part, progress); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (r Reader) checkPart(ctx context.Context, part Part, progress func(bytes int)) error {
+	pieces := &pieceReader{ctx: ctx, r: r, left: part.Pieces}
+	_, err := io.Copy(writerFunc(func(p []byte) (int, error) {
+		if progress != nil {
+			progress(len(p))
+		}
+		return len(p), nil
+	}), pieces)
+	return errors.Join(err, pieces.Close())
 }
 
 type writerFunc func([]byte) (int, error)

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -57,6 +58,16 @@ func (w *Writer) WritePart(ctx context.Context, name string, write func(io.Write
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pieces := &pieceWriter{ctx: ctx, w: w, name: name + ".zst.age"}
+	if err := w.writePart(name, pieces, write); err != nil {
+		cancel()
+		pieces.abandon()
+		// What the stores said is more than what compression and encryption make of it.
+		return cmp.Or(w.noneLeft(), err)
+	}
+	return nil
+}
+
+func (w *Writer) writePart(name string, pieces *pieceWriter, write func(io.Writer) error) error {
 	encrypted, err := age.Encrypt(pieces, w.recipients...)
 	if err != nil {
 		return err
@@ -191,6 +202,7 @@ func (p *pieceWriter) send(content []byte) error {
 	for c, o := range p.open {
 		if _, err := o.Write(content); err != nil {
 			p.w.fail(c, err)
+			_ = o.Close() // It has failed.
 			delete(p.open, c)
 		}
 	}
@@ -209,6 +221,13 @@ func (p *pieceWriter) end() error {
 	p.done = append(p.done, File{Name: p.pieceName(), Bytes: p.n, SHA256: hex.EncodeToString(p.sum.Sum(nil))})
 	p.open, p.sum = nil, nil
 	return p.w.noneLeft()
+}
+
+// abandon lets go of uploads whose context has ended, of which nothing is left.
+func (p *pieceWriter) abandon() {
+	for _, o := range p.open {
+		_ = o.Close()
+	}
 }
 
 // Close ends the last piece. Nothing at all is a piece, too.

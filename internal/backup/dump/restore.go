@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -127,13 +129,9 @@ func (r Restorer) exec(ctx context.Context, db *postgres.DB, sql string) error {
 
 // makeRoles makes those that are missing, with their memberships and settings. Those that are there stay as they are.
 func (r Restorer) makeRoles(ctx context.Context, statements []RoleStatement) (made []string, err error) {
-	existing, err := postgres.Query[struct{ Rolname string }](ctx, r.Server, `SELECT rolname::text FROM pg_catalog.pg_roles`)
+	is, err := names(ctx, r.Server, `SELECT rolname::text AS name FROM pg_catalog.pg_roles`)
 	if err != nil {
 		return nil, err
-	}
-	is := map[string]bool{}
-	for _, role := range existing {
-		is[role.Rolname] = true
 	}
 	for _, s := range statements {
 		if is[s.Role] {
@@ -165,18 +163,21 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte) erro
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	restore := func(ctx context.Context, input io.Reader, arguments ...string) error {
-		p := program{
-			name: "pg_restore", env: []string{"PGDATABASE=" + database}, input: input,
-			arguments: append([]string{"--exit-on-error", "--no-password", "--dbname=" + conninfo(database)}, arguments...),
-		}
-		if input == nil {
-			// A file can be read by several processes at once.
-			p.files, p.arguments = []*os.File{file}, append(p.arguments, "/dev/fd/3")
-		}
+	wanted, err := r.wanted(ctx, schema)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = wanted.Close() }()
+	restore := func(ctx context.Context, p program, arguments ...string) error {
+		p.name, p.arguments = "pg_restore", append([]string{"--exit-on-error", "--no-password", "--dbname=" + conninfo(database)}, arguments...)
 		return r.run(ctx, p)
 	}
-	if err := restore(ctx, nil, "--section=pre-data"); err != nil {
+	// A file, unlike a stream, can be read by several processes at once.
+	ofSchema := func(section string, jobs int) error {
+		return restore(ctx, program{files: []*os.File{file, wanted}}, "--section="+section, fmt.Sprintf("--jobs=%d", jobs),
+			"--use-list=/dev/fd/4", "/dev/fd/3")
+	}
+	if err := ofSchema("pre-data", 1); err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -190,7 +191,7 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte) erro
 			if err != nil {
 				return err
 			}
-			err = restore(groupCtx, rows, "--section=data")
+			err = restore(groupCtx, program{input: rows}, "--section=data")
 			if err == nil {
 				// pg_restore ends at the end of its own format. What is damaged behind that is damaged, too.
 				_, err = io.Copy(io.Discard, rows)
@@ -201,7 +202,44 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte) erro
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return restore(ctx, nil, "--section=post-data", "--jobs="+strconv.Itoa(max(r.Jobs, 1)))
+	return ofSchema("post-data", max(r.Jobs, 1))
+}
+
+// ofCatalog is a privilege on what is PostgreSQL's own, in a list of pg_restore.
+var ofCatalog = regexp.MustCompile(`^\d+; \d+ \d+ ACL pg_catalog ((?:FUNCTION|TABLE) .*) \S+$`)
+
+const catalogSQL = `
+	SELECT 'FUNCTION ' || proname || '(' || pg_catalog.pg_get_function_identity_arguments(oid) || ')' AS name
+	FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+	UNION ALL SELECT 'TABLE ' || relname FROM pg_catalog.pg_class WHERE relnamespace = 'pg_catalog'::pg_catalog.regnamespace`
+
+// wanted lists what is to be restored of the schema: all but privileges on what another major version of PostgreSQL does not have.
+func (r Restorer) wanted(ctx context.Context, schema []byte) (*os.File, error) {
+	var list bytes.Buffer
+	if err := r.run(ctx, program{name: "pg_restore", arguments: []string{"--list"}, input: bytes.NewReader(schema), output: &list}); err != nil {
+		return nil, err
+	}
+	exists, err := names(ctx, r.Server, catalogSQL)
+	if err != nil {
+		return nil, err
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(list.String()) {
+		if found := ofCatalog.FindStringSubmatch(strings.TrimSpace(line)); found == nil || exists[found[1]] {
+			kept.WriteString(line)
+		}
+	}
+	return inMemory([]byte(kept.String()))
+}
+
+// names are those that a query returns.
+func names(ctx context.Context, db *postgres.DB, query string) (map[string]bool, error) {
+	rows, err := postgres.Query[struct{ Name string }](ctx, db, query)
+	found := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		found[row.Name] = true
+	}
+	return found, err
 }
 
 // conninfo names a database that may have any name (PostgreSQL manual, section 32.1.1.1).
@@ -273,12 +311,15 @@ func (c Contents) differences(have Contents) (found []string) {
 	for name := range rows {
 		found = append(found, "table "+name+" was not backed up")
 	}
-	return append(found, missing("role", statements(c.Roles), statements(have.Roles))...)
+	return append(found, missing("role", statements(c.Roles, c.Roles), statements(have.Roles, c.Roles))...)
 }
 
-func statements(roles []RoleStatement) (all []string) {
+// statements leaves out roles that are not among others: the server may have more.
+func statements(roles, among []RoleStatement) (all []string) {
 	for _, r := range roles {
-		all = append(all, r.SQL)
+		if slices.ContainsFunc(among, func(a RoleStatement) bool { return a.Role == r.Role }) {
+			all = append(all, r.SQL)
+		}
 	}
 	return all
 }
@@ -324,8 +365,19 @@ func lines(text string) (kept []string) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line != "" && !strings.HasPrefix(line, "--") && !strings.HasPrefix(line, `\restrict`) && !strings.HasPrefix(line, `\unrestrict`) {
-			kept = append(kept, line)
+			kept = append(kept, policyRoles.ReplaceAllStringFunc(line, sortRoles))
 		}
 	}
 	return kept
+}
+
+// policyRoles are those of a policy, in whatever order.
+var policyRoles = regexp.MustCompile(`^CREATE POLICY .* TO [^()]*?( USING| WITH CHECK|;)`)
+
+func sortRoles(policy string) string {
+	before := strings.LastIndex(policy, " TO ") + len(" TO ")
+	end := strings.TrimRight(policy[before:], ";")
+	roles := strings.Split(strings.TrimSuffix(strings.TrimSuffix(end, " USING"), " WITH CHECK"), ", ")
+	slices.Sort(roles)
+	return policy[:before] + strings.Join(roles, ", ")
 }

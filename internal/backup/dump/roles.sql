@@ -2,7 +2,8 @@
 -- make what is missing and change nothing that is there. Passwords are not read: roles log in with certificates.
 WITH RECURSIVE named AS (
     SELECT r.oid FROM pg_catalog.pg_roles r
-    WHERE r.rolname ~ '^brownie_' OR r.rolname IN (SELECT role_name FROM brownie.role_bindings) OR r.oid IN (
+    -- What belongs to the first superuser, no dependency tells.
+    WHERE r.oid = 10 OR r.rolname ~ '^brownie_' OR r.rolname IN (SELECT role_name FROM brownie.role_bindings) OR r.oid IN (
         SELECT d.refobjid FROM pg_catalog.pg_shdepend d
         WHERE d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
             AND (d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())

@@ -128,8 +128,11 @@ func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b bac
 				return err
 			}
 		}
-		_, err := r.prune(ctx, schedule, false)
-		return err
+		if _, err := r.prune(ctx, schedule, false); err != nil {
+			// The backup is none the worse for it, and the next run tries again.
+			r.Log.Error("Pruning failed", "schedule", name, "problem", err)
+		}
+		return nil
 	})
 	return b, err
 }
@@ -169,7 +172,7 @@ func (r *Runner) backup(ctx context.Context, s backup.Schedule, due *time.Time) 
 	ended := time.Now().UTC()
 	b.EndedAt, b.Status = &ended, backup.Succeeded
 	if err != nil {
-		b.Status, b.Error, b.Retryable = backup.Failed, new(r.DB.Explain(err).Error()), new(Retryable(err))
+		b.Status, b.Error, b.Retryable = backup.Failed, new(r.Explain(err).Error()), new(Retryable(err))
 	}
 	// A run that was told to stop is on record, too.
 	recorded := r.insist(ctx, func(ctx context.Context) error { return r.store().EndBackup(ctx, b) })
@@ -314,11 +317,24 @@ func (r *Runner) watch(ctx context.Context, schedule string, w *artifact.Writer)
 // Retryable tells a failure that may pass by itself.
 func Retryable(err error) bool {
 	var failure *object.Failure
+	var server *postgres.ServerError
+	var told problem.Error
 	switch {
 	case errors.As(err, &failure):
 		return failure.Retryable
 	case errors.Is(err, errLockLost), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrBusy):
 		return true
+	case errors.As(err, &told) && !errors.As(err, &server):
+		return false
 	}
 	return postgres.Unreachable(err) || postgres.Interrupted(err) || postgres.RolledBack(err)
+}
+
+// Explain words an error for people.
+func (r *Runner) Explain(err error) error {
+	var told problem.Error
+	if errors.As(err, &told) || errors.Is(err, ErrBusy) || errors.Is(err, errLockLost) {
+		return err
+	}
+	return r.DB.Explain(err)
 }

@@ -1,7 +1,6 @@
 package runner_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,7 +17,6 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/teststore"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -27,8 +25,14 @@ type house struct {
 	*runner.Runner
 	t        *testing.T
 	database string
+	role     string
 	identity *age.X25519Identity
 	schedule backup.Schedule
+}
+
+func newIdentity(t *testing.T) *age.X25519Identity {
+	t.Helper()
+	return testdb.Must(age.GenerateX25519Identity())(t)
 }
 
 func newHouse(t *testing.T, destinations ...backup.Destination) house {
@@ -36,8 +40,9 @@ func newHouse(t *testing.T, destinations ...backup.Destination) house {
 	t.Parallel()
 	tools := testdb.ClientTools(t)
 	major := testdb.Must(devstack.ClientToolsMajor(t.Context(), tools))(t)
-	h := house{t: t, database: testdb.Migrated(t, testdb.Certificates), identity: testdb.Must(age.GenerateX25519Identity())(t)}
+	h := house{t: t, database: testdb.Migrated(t, testdb.Certificates), identity: newIdentity(t)}
 	role := fmt.Sprintf("backup-%d", time.Now().UnixNano())
+	h.role = role
 	testdb.Must(access.New(testdb.DB(t, h.database)).CreateRole(t.Context(), access.Role{
 		Name: role, Access: "backup", ConnectionLimit: -1,
 	}))(t)
@@ -130,9 +135,3 @@ func TestNobodyReads(t *testing.T) {
 		t.Errorf("%d files: %v", files, err)
 	}
 }
-
-func destination(b teststore.Bucket) backup.Destination {
-	return backup.Destination{Type: "s3", Bucket: b.Name, Path: "brownie/test", Region: "us-east-1", Endpoint: b.Endpoint, PathStyle: true}
-}
-
-var _ = context.Background

@@ -43,7 +43,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for {
 		err := s.look(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.Log.Error("The schedules cannot be read", "problem", s.DB.Explain(err))
+			s.Log.Error("The schedules cannot be read", "problem", s.Explain(err))
 		}
 		s.mu.Lock()
 		s.problem = err
@@ -181,7 +181,7 @@ func (s *Server) begin(ctx context.Context, schedule string, do func(context.Con
 		err := do(ctx)
 		if err != nil && !errors.Is(err, ErrBusy) && ctx.Err() == nil {
 			s.metrics.failed(schedule, Retryable(err))
-			s.Log.Error("A run failed", "schedule", schedule, "problem", s.DB.Explain(err), "retryable", Retryable(err))
+			s.Log.Error("A run failed", "schedule", schedule, "problem", s.Explain(err), "retryable", Retryable(err))
 		}
 	})
 }
@@ -196,7 +196,7 @@ func (s *Server) Handler() http.Handler {
 		s.mu.Unlock()
 		switch {
 		case problem != nil:
-			http.Error(w, s.DB.Explain(problem).Error(), http.StatusServiceUnavailable)
+			http.Error(w, s.Explain(problem).Error(), http.StatusServiceUnavailable)
 		case time.Since(looked) > time.Minute:
 			http.Error(w, "The schedules have not been read for a minute.", http.StatusServiceUnavailable)
 		default:

@@ -65,7 +65,7 @@ func (r *Runner) verify(ctx context.Context, s backup.Schedule, b backup.Backup,
 	}
 	p.EndedAt, p.Succeeded = time.Now().UTC(), err == nil
 	if err != nil {
-		p.Error = new(r.DB.Explain(err).Error())
+		p.Error = new(r.Explain(err).Error())
 	}
 	err = errors.Join(err, r.insist(ctx, func(ctx context.Context) error { return r.store().RecordProof(ctx, p) }))
 	if err != nil {

@@ -1,0 +1,221 @@
+package runner_test
+
+import (
+	"context"
+
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+)
+
+// another starts a server of its own: the roles of a backup are missing there.
+func (h house) another(major string) *dump.Scratch {
+	h.t.Helper()
+	programs := h.ServerPrograms
+	if major != "" {
+		programs = testdb.Must(devstack.ServerPrograms(h.t.Context(), devstack.Options{}, major))(h.t)
+	}
+	server := testdb.Must(dump.StartScratch(h.t.Context(), programs, h.Tools, ""))(h.t)
+	h.t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			h.t.Error(err)
+		}
+	})
+	return server
+}
+
+func on(server *dump.Scratch, database string) runner.Target {
+	return runner.Target{Server: server.Config, Tools: server.Tools, Database: database}
+}
+
+// connect logs in as the administrator of a server.
+func connect(t *testing.T, server *dump.Scratch, database string) *pgx.Conn {
+	t.Helper()
+	conn := testdb.Must(pgx.Connect(t.Context(), fmt.Sprintf("host=%s user=%s dbname=%s", server.Config.Host, server.Config.Username, database)))(t)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// fingerprint tells what is in a database, by other means than the runner's: rows, privileges, policies and roles.
+const fingerprintSQL = `
+	SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+		SELECT 'rows of ' || c.oid::regclass || ': ' || md5(query_to_xml(format('SELECT t::text FROM %s t ORDER BY 1', c.oid::regclass), true, true, '')::text)
+		FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace IN ('public'::regnamespace, 'brownie'::regnamespace)
+			AND c.relname NOT LIKE 'backup%'
+		UNION ALL
+		SELECT c.relkind::text || ' ' || c.oid::regclass || ' of ' || pg_get_userbyid(c.relowner) || ' ' || c.relrowsecurity || c.relforcerowsecurity || ' '
+			|| coalesce((SELECT string_agg(a::text, ' ' ORDER BY a::text COLLATE "C") FROM unnest(coalesce(c.relacl, acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner))) AS a), '')
+		FROM pg_class c WHERE c.relnamespace IN ('public'::regnamespace, 'brownie'::regnamespace)
+		UNION ALL
+		SELECT 'policy ' || polname || ' of ' || polrelid::regclass || polcmd::text || polpermissive || coalesce(pg_get_expr(polqual, polrelid), '')
+			|| (SELECT string_agg(r::regrole::text, ' ' ORDER BY r::regrole::text) FROM unnest(polroles) AS r)
+		FROM pg_policy
+		UNION ALL
+		SELECT 'constraint ' || conname || ' of ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid <> 0
+		UNION ALL
+		SELECT 'function ' || oid::regprocedure || pg_get_userbyid(proowner) || md5(prosrc) || prosecdef || coalesce(proconfig::text, '')
+			|| coalesce((SELECT string_agg(a::text, ' ' ORDER BY a::text COLLATE "C") FROM unnest(coalesce(proacl, acldefault('f', proowner))) AS a), '')
+		FROM pg_proc WHERE pronamespace IN ('public'::regnamespace, 'brownie'::regnamespace)
+		UNION ALL
+		SELECT 'member ' || roleid::regrole || ' ' || member::regrole || admin_option || inherit_option || set_option FROM pg_auth_members
+		WHERE roleid::regrole::text LIKE 'brownie\_%' AND roleid::regrole::text NOT LIKE 'brownie\_connect%'
+			AND EXISTS (SELECT FROM brownie.role_bindings WHERE role_name = pg_get_userbyid(member))
+	) AS lines (line)`
+
+// difference are the lines that the first text has and the second has not.
+func difference(a, b string) (lines []string) {
+	has := map[string]bool{}
+	for line := range strings.Lines(b) {
+		has[strings.TrimSpace(line)] = true
+	}
+	for line := range strings.Lines(a) {
+		if line = strings.TrimSpace(line); !has[line] {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestRestore(t *testing.T) {
+	h := newHouse(t)
+	want := testdb.Value[string](t, h.database, fingerprintSQL)
+	b := h.backup()
+	server := h.another("")
+	done := testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+	var got string
+	if err := connect(t, server, "copy").QueryRow(t.Context(), fingerprintSQL).Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range difference(want, got) {
+		t.Errorf("is missing: %s", line)
+	}
+	for _, line := range difference(got, want) {
+		t.Errorf("was not there: %s", line)
+	}
+	if done.Kept != "" || done.Database != "copy" {
+		t.Errorf("the restore tells %+v", done)
+	}
+
+	t.Run("not over what is there", func(t *testing.T) {
+		if _, err := h.Restore(t.Context(), b.ID, on(server, "copy")); err == nil || !strings.Contains(err.Error(), `there is a database "copy" already`) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+	t.Run("in its place", func(t *testing.T) {
+		held := connect(t, server, "copy") // A client that does not go.
+		if _, err := held.Exec(t.Context(), `DELETE FROM public.organizations`); err != nil {
+			t.Fatal(err)
+		}
+		target := on(server, "copy")
+		target.Replace = true
+		done := testdb.Must(h.Restore(t.Context(), b.ID, target))(t)
+		for database, want := range map[string]int{"copy": 20, done.Kept: 0} {
+			var n int
+			if err := connect(t, server, database).QueryRow(t.Context(), `SELECT count(*) FROM public.organizations`).Scan(&n); err != nil || n != want {
+				t.Errorf("%s has %d organizations: %v", database, n, err)
+			}
+		}
+	})
+}
+
+// TestOtherMajorVersion restores into a server of a later version, which does not know all functions of the former.
+func TestOtherMajorVersion(t *testing.T) {
+	h := newHouse(t)
+	b := h.backup()
+	server := h.another("18")
+	testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+	var n int
+	if err := connect(t, server, "copy").QueryRow(t.Context(), `SELECT count(*) FROM public.organizations`).Scan(&n); err != nil || n != 20 {
+		t.Errorf("there are %d organizations: %v", n, err)
+	}
+}
+
+// files are those of a backup.
+func (h house) files(b backup.Backup) (all []string) {
+	h.t.Helper()
+	err := filepath.WalkDir(filepath.Join(h.schedule.Destinations[0].Path, "nightly", b.ID), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			all = append(all, path)
+		}
+		return err
+	})
+	if err != nil || len(all) < 5 {
+		h.t.Fatalf("%d files: %v", len(all), err)
+	}
+	return all
+}
+
+// TestDamage does each kind of damage to each file. Nothing that is damaged is taken for a backup, and nothing of it is left where it was to
+// be restored.
+func TestDamage(t *testing.T) {
+	h := newHouse(t)
+	b := h.backup()
+	server := h.another("")
+	admin := connect(t, server, "postgres")
+	damages := map[string]func([]byte) []byte{
+		"first bit": func(content []byte) []byte { content[0] ^= 1; return content },
+		"last bit":  func(content []byte) []byte { content[len(content)-1] ^= 128; return content },
+		"some bit":  func(content []byte) []byte { content[rand.IntN(len(content))] ^= 1 << rand.IntN(8); return content },
+		"truncated": func(content []byte) []byte { return content[:len(content)-1] },
+		"appended":  func(content []byte) []byte { return append(content, 0) },
+		"empty":     func([]byte) []byte { return []byte{} },
+		"missing":   func([]byte) []byte { return nil },
+	}
+	for _, path := range h.files(b) {
+		whole := testdb.Must(os.ReadFile(path))(t)
+		for what, damage := range damages {
+			damaged := damage(append([]byte{}, whole...))
+			err := os.WriteFile(path, damaged, 0o600)
+			if damaged == nil {
+				err = os.Remove(path)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.TrimSuffix(filepath.Base(path), ".zst.age.0000")
+			if strings.HasPrefix(name, "manifest-") {
+				name = "manifest"
+			}
+			proof, err := h.Verify(t.Context(), b.ID, backup.Checksum)
+			if err == nil || proof.Succeeded || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s, %s: verified by checksum: %v", filepath.Base(path), what, err)
+			}
+			if name == "roles.sql" {
+				continue // It is for people; a restore does not read it.
+			}
+			if _, err := h.Restore(t.Context(), b.ID, on(server, "copy")); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s, %s: restored: %v", filepath.Base(path), what, err)
+			}
+			var left string
+			err = admin.QueryRow(t.Context(), `SELECT coalesce((SELECT string_agg(datname, ' ') FROM pg_database WHERE datname = 'copy'), '') ||
+				coalesce((SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname ~ '^(brownie|backup)'), '')`).Scan(&left)
+			if err != nil || left != "" {
+				t.Errorf("%s, %s: %s is left: %v", filepath.Base(path), what, left, err)
+			}
+		}
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+
+	t.Run("another's identity", func(t *testing.T) {
+		other := newIdentity(t)
+		h.Identities[0] = other
+		if _, err := h.Restore(t.Context(), b.ID, on(server, "other")); err == nil || !strings.Contains(err.Error(), "not encrypted for any of the identities") {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
