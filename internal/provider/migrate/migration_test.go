@@ -35,6 +35,21 @@ func latest(t *testing.T) string {
 	return strconv.Itoa(len(names))
 }
 
+// downOfLatest is the SQL by which a database comes to lack the last migration.
+func downOfLatest(t *testing.T) string {
+	t.Helper()
+	names, err := fs.Glob(migrations.Files, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := fs.ReadFile(migrations.Files, names[len(names)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, down, _ := strings.Cut(string(text), "\n-- +goose Down\n")
+	return down
+}
+
 func at(version string) resource.TestCheckFunc {
 	return resource.TestCheckResourceAttr(theMigration, "current_version", version)
 }
@@ -121,7 +136,7 @@ func TestAccMigration(t *testing.T) {
 		},
 		{ // somebody restored a database that lacks the last migration
 			PreConfig: acctest.BehindTerraformsBack(t, database,
-				`DROP FUNCTION brownie.hide_statistics; DELETE FROM brownie.goose_db_version WHERE version_id = `+last),
+				downOfLatest(t)+`; DELETE FROM brownie.goose_db_version WHERE version_id = `+last),
 			Config: newest, ConfigPlanChecks: acctest.Planned(theMigration, plancheck.ResourceActionUpdate), Check: at(last),
 		},
 		{ // a newer provider was here
