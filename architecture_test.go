@@ -26,6 +26,11 @@ var arrows = map[string]string{
 	"tenancy":                  "postgres patience problem document",
 	"access":                   "postgres patience problem identity",
 	"backup":                   "postgres problem",
+	"backup/object":            "backup problem",
+	"backup/artifact":          "backup/object problem",
+	"backup/dump":              "backup/artifact postgres problem",
+	"backup/runner":            "backup backup/object backup/artifact backup/dump postgres problem",
+	"cmd/brownie-backup":       "backup backup/runner backup/dump postgres problem cmd/internal/program",
 	"cluster":                  "postgres problem",
 	"patience":                 "problem",
 	"migrate":                  "postgres problem migrations",
@@ -55,6 +60,7 @@ var arrows = map[string]string{
 
 // arrowsOfTests says what the tests of a package may import besides the package itself, what it may import, and test servers.
 var arrowsOfTests = map[string]string{
+	"backup/runner":    "access",
 	"provider":         "access migrate tenancy",
 	"cmd/brownie-crl":  "access pki postgres",
 	"modules/e2e":      "cluster postgres",
@@ -70,7 +76,9 @@ var owners = map[string]string{
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates
 	"github.com/jackc/pgx/v5": "postgres tenancy access backup cluster migrate devstack bench provider/acctest examples " +
 		"modules/e2e",
-	"github.com/jackc/pgx/v5/pgxpool": "postgres", // so that max_connections holds
+	"filippo.io/age":                  "backup cmd/brownie-backup",
+	"gocloud.dev":                     "backup/object", // so that the provider stays small
+	"github.com/jackc/pgx/v5/pgxpool": "postgres",      // so that max_connections holds
 	"database/sql":                    "",
 	"testing":                         "devstack/testdb devstack/testserver devstack/teststore devstack/testvault provider/acctest bench",
 	"net/http/httptest":               "devstack/testvault",

@@ -66,7 +66,7 @@ func (s *settings) progress() func(sent, last int64) {
 	start := time.Now()
 	return func(sent, last int64) {
 		rate := float64(sent) / time.Since(start).Seconds()
-		line := fmt.Sprintf("%s, %s/s", humanize.IBytes(uint64(sent)), humanize.IBytes(uint64(rate)))
+		line := fmt.Sprintf("%s, %s/s", humanize.IBytes(uint64(max(sent, 0))), humanize.IBytes(uint64(rate)))
 		if last > sent && rate > 0 {
 			line += fmt.Sprintf(", about %s to go", (time.Duration(float64(last-sent)/rate) * time.Second).String())
 		}
@@ -123,7 +123,8 @@ func (s *settings) verifyCommand() *cobra.Command {
 					return err
 				}
 				return s.show(proof, func(w *tabwriter.Writer) {
-					_, _ = fmt.Fprintf(w, "BACKUP\tMETHOD\tRESTORED IN\n%s\t%s\t%s\n", proof.BackupID, proof.Method, seconds(proof.RestoreSeconds))
+					_, _ = fmt.Fprintf(w, "BACKUP\tMETHOD\tRESTORED IN\n%s\t%s\t%s\n", proof.BackupID, proof.Method,
+						seconds(proof.RestoreSeconds))
 				})
 			})
 		},
@@ -136,11 +137,11 @@ func (s *settings) restoreCommand() *cobra.Command {
 	var target runner.Target
 	c := &cobra.Command{
 		Use: "restore ID --database NAME", Short: "Restores a backup into a new database", Args: cobra.ExactArgs(1),
-		Long: "Restores a backup into a new database of the server that PGHOST names, or of another one with -host. The role has to be one that may " +
-			"create databases and the roles that are missing. When it fails, everything is as it was.",
+		Long: "Restores a backup into a new database of the server that PGHOST names, or of another one with --host. The role has to be " +
+			"one that may create databases and the roles that are missing. When it fails, everything is as it was.",
 		RunE: func(c *cobra.Command, arguments []string) error {
 			if target.Database == "" {
-				return coded{errors.New("name the database with -database"), exitUsage}
+				return coded{errors.New("name the database with --database"), exitUsage}
 			}
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
 				config, err := s.config()
@@ -164,7 +165,8 @@ func (s *settings) restoreCommand() *cobra.Command {
 					return err
 				}
 				return s.show(done, func(w *tabwriter.Writer) {
-					_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n", done.Backup, done.Database, done.Kept, done.Seconds)
+					_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n",
+						done.Backup, done.Database, done.Kept, done.Seconds)
 				})
 			})
 		},
@@ -219,7 +221,7 @@ func (s *settings) showBackups(all []backup.Backup) error {
 				took = b.EndedAt.Sub(b.StartedAt).Round(time.Second / 10).String()
 			}
 			if b.SizeBytes != nil {
-				size = humanize.IBytes(uint64(*b.SizeBytes))
+				size = humanize.IBytes(uint64(max(*b.SizeBytes, 0)))
 			}
 			if v := b.Verified; v != nil {
 				verified, restored = map[bool]string{true: "yes", false: "FAILED"}[v.Succeeded], seconds(v.RestoreSeconds)

@@ -55,7 +55,7 @@ func (c coded) Unwrap() error { return c.error }
 
 func run(ctx context.Context, arguments []string, getenv func(string) string, stderr io.Writer) error {
 	s := &settings{getenv: getenv, stdout: os.Stdout, stderr: stderr}
-	command := s.command()
+	command := s.command() //nolint:contextcheck // Cobra hands it on.
 	command.SetArgs(arguments)
 	command.SetErr(stderr)
 	return command.ExecuteContext(ctx)
@@ -106,7 +106,7 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 // with runs something by a runner, and gives its error the code that fits.
 func (s *settings) with(ctx context.Context, do func(context.Context, *runner.Runner) error) error {
 	if s.output != "text" && s.output != "json" || s.logFormat != "text" && s.logFormat != "json" {
-		return coded{errors.New("-output and -log-format are text or json"), exitUsage}
+		return coded{errors.New("--output and --log-format are text or json"), exitUsage}
 	}
 	config, err := s.config()
 	if err != nil {
@@ -116,12 +116,13 @@ func (s *settings) with(ctx context.Context, do func(context.Context, *runner.Ru
 	if err != nil {
 		return coded{err, exitUsage}
 	}
-	db := postgres.New(config)
+	db := postgres.New(config) //nolint:contextcheck // Its connections outlive each call.
 	defer db.Close()
-	host, _ := os.Hostname() //nolint:errcheck // Without a name it has none.
+	host, _ := os.Hostname() // Without a name it has none.
 	r := &runner.Runner{
-		DB: db, Name: fmt.Sprintf("brownie-backup %s on %s", version, host), Tools: tools(s.bin, config, s.getenv), ServerPrograms: s.serverBin,
-		ScratchFolder: s.scratch, Identities: identities, Jobs: s.jobs, BytesPerSecond: s.bytesPerSecond, Log: s.log(),
+		DB: db, Name: fmt.Sprintf("brownie-backup %s on %s", version, host), Tools: tools(s.bin, config, s.getenv),
+		ServerPrograms: s.serverBin, ScratchFolder: s.scratch, Identities: identities, Jobs: s.jobs,
+		BytesPerSecond: s.bytesPerSecond, Log: s.log(),
 	}
 	err = do(ctx, r)
 	switch {

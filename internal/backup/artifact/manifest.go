@@ -124,8 +124,8 @@ func isManifest(key string) (sum string, is bool) {
 // maxManifestBytes is far above what any manifest has: a part's piece takes 150 bytes.
 const maxManifestBytes = 16 << 20
 
-// ReadManifest reads the manifest of a backup, and its checksum. With a checksum it reads that one, and else the only one that there is. A backup
-// that has none is [problem.ErrNotFound].
+// ReadManifest reads the manifest of a backup, and its checksum: the one with the wanted checksum, or, without, the only one that there is.
+// A backup that has none is [problem.ErrNotFound].
 func ReadManifest(ctx context.Context, store *object.Store, schedule, id, want string) (m Manifest, sum string, err error) {
 	folder := Folder(schedule, id)
 	listed, err := store.List(ctx, folder+manifestPrefix)
@@ -177,12 +177,12 @@ func ReadManifest(ctx context.Context, store *object.Store, schedule, id, want s
 }
 
 func damaged(key string, store *object.Store, what string) error {
-	return &Damage{problem.New(fmt.Sprintf("%s in %s %s", key, store, what),
+	return &DamageError{problem.New(fmt.Sprintf("%s in %s %s", key, store, what),
 		"The object was damaged or changed: use the copy of another destination, or another backup")}
 }
 
-// Damage says which object is not what it was.
-type Damage struct{ *problem.Problem }
+// DamageError says which object is not what it was.
+type DamageError struct{ *problem.Problem }
 
 // Found is a backup in a store.
 type Found struct {

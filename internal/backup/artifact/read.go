@@ -56,7 +56,8 @@ func (r Reader) explain(ctx context.Context, part Part, pieces *pieceReader, err
 			return damage
 		}
 		return problem.New(fmt.Sprintf("backup %s is not encrypted for any of the identities at hand", r.Manifest.ID),
-			"Name the file that holds an identity of one of the schedule's recipients at that time").Because(errors.Join(ErrNoIdentity, err))
+			"Name the file that holds an identity of one of the schedule's recipients at that time").
+			Because(errors.Join(ErrNoIdentity, err))
 	}
 	return damaged(Folder(r.Manifest.Schedule, r.Manifest.ID)+part.Name, r.Store, "cannot be decrypted: "+err.Error())
 }

@@ -73,7 +73,7 @@ func (w *Writer) writePart(name string, pieces *pieceWriter, write func(io.Write
 		return err
 	}
 	// One goroutine compresses; a window of 4 MiB bounds what it and a reader need.
-	compressed, err := zstd.NewWriter(encrypted, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(4<<20), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	compressed, err := zstd.NewWriter(encrypted, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(4<<20))
 	if err != nil {
 		return err
 	}

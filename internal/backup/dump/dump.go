@@ -157,9 +157,9 @@ func hiddenError(tables *string) error {
 		return nil
 	}
 	return &HiddenRowsError{problem.New("the role of this session may not see all rows of "+*tables+", so that the backup would lack some",
-		"Log in as a role with access `backup` (brownie_role) whose valid_until has not passed. If it is one, apply its brownie_role again, "+
-			"which takes it out of groups that it was in before; policies that the migrations did not make must not be for it. A role with "+
-			"BYPASSRLS sees all, too")}
+		"Log in as a role with access `backup` (brownie_role) whose valid_until has not passed. If it is one, apply its brownie_role "+
+			"again, which takes it out of groups that it was in before; policies that the migrations did not make must not be for it. A "+
+			"role with BYPASSRLS sees all, too")}
 }
 
 func (s snapshot) manifest() (m artifact.Manifest, err error) {
@@ -175,7 +175,7 @@ func (d Dumper) checkVersion(ctx context.Context, server int32, m *artifact.Mani
 	m.Tool = tool
 	if major < int(server)/10000 {
 		return problem.New(fmt.Sprintf("%s is older than the server, which is %s", tool, m.Server),
-			"Install the client programs of the server's major version, or a later one, and name their folder with -bin")
+			"Install the client programs of the server's major version, or a later one, and name their folder with --bin")
 	}
 	return nil
 }
@@ -198,7 +198,8 @@ func tables(ctx context.Context, tx pgx.Tx) ([]Table, error) {
 }
 
 // The name is an identifier that the server has quoted.
-const hashSQL = `SELECT count(*) AS rows, coalesce(sum(pg_catalog.hashtextextended(t::text, 0)::numeric), 0)::text AS hash FROM ONLY %s AS t`
+const hashSQL = `
+	SELECT count(*) AS rows, coalesce(sum(pg_catalog.hashtextextended(t::text, 0)::numeric), 0)::text AS hash FROM ONLY %s AS t`
 
 // count fills in the rows and the hash of each table.
 func count(ctx context.Context, tx pgx.Tx, all []Table) error {

@@ -39,7 +39,8 @@ func (r Restorer) Contents(ctx context.Context) (c Contents, err error) {
 	if err != nil {
 		return c, err
 	}
-	return c, json.Unmarshal(text, &c)
+	err = json.Unmarshal(text, &c)
+	return c, err
 }
 
 // partText is for parts that are small.
@@ -96,15 +97,15 @@ func (r Restorer) checkTool(ctx context.Context) error {
 		return err
 	}
 	madeBy, _, _ := strings.Cut(strings.TrimPrefix(r.Manifest.Tool, "pg_dump "), ".")
-	if wanted, _ := strconv.Atoi(madeBy); major < wanted { //nolint:errcheck // What is no number is no hindrance.
+	if wanted, _ := strconv.Atoi(madeBy); major < wanted {
 		return problem.New(fmt.Sprintf("%s is older than what made the backup, %s", tool, r.Manifest.Tool),
-			"Install the client programs of that major version, or a later one, and name their folder with -bin")
+			"Install the client programs of that major version, or a later one, and name their folder with --bin")
 	}
 	server, err := postgres.QueryOne[struct{ Number int32 }](ctx, r.Server,
 		`SELECT pg_catalog.current_setting('server_version_num')::int AS number`)
 	if err == nil && major > int(server.Number)/10000 {
 		err = problem.New(fmt.Sprintf("%s is newer than the server, which is version %d", tool, server.Number/10000),
-			"It says what that server does not know: restore into a server of its version, or name the folder of older programs with -bin")
+			"It says what that server does not know: restore into a server of its version, or name the folder of older programs with --bin")
 	}
 	return err
 }
@@ -169,7 +170,8 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte) erro
 	}
 	defer func() { _ = wanted.Close() }()
 	restore := func(ctx context.Context, p program, arguments ...string) error {
-		p.name, p.arguments = "pg_restore", append([]string{"--exit-on-error", "--no-password", "--dbname=" + conninfo(database)}, arguments...)
+		p.name = "pg_restore"
+		p.arguments = append([]string{"--exit-on-error", "--no-password", "--dbname=" + conninfo(database)}, arguments...)
 		return r.run(ctx, p)
 	}
 	// A file, unlike a stream, can be read by several processes at once.
@@ -216,7 +218,8 @@ const catalogSQL = `
 // wanted lists what is to be restored of the schema: all but privileges on what another major version of PostgreSQL does not have.
 func (r Restorer) wanted(ctx context.Context, schema []byte) (*os.File, error) {
 	var list bytes.Buffer
-	if err := r.run(ctx, program{name: "pg_restore", arguments: []string{"--list"}, input: bytes.NewReader(schema), output: &list}); err != nil {
+	err := r.run(ctx, program{name: "pg_restore", arguments: []string{"--list"}, input: bytes.NewReader(schema), output: &list})
+	if err != nil {
 		return nil, err
 	}
 	exists, err := names(ctx, r.Server, catalogSQL)
@@ -225,7 +228,7 @@ func (r Restorer) wanted(ctx context.Context, schema []byte) (*os.File, error) {
 	}
 	var kept strings.Builder
 	for line := range strings.Lines(list.String()) {
-		if found := ofCatalog.FindStringSubmatch(strings.TrimSpace(line)); found == nil || exists[found[1]] {
+		if found := ofCatalog.FindStringSubmatch(strings.TrimSpace(line)); len(found) == 0 || exists[found[1]] {
 			kept.WriteString(line)
 		}
 	}
@@ -284,12 +287,12 @@ func (r Restorer) Compare(ctx context.Context, database string) error {
 		return nil
 	}
 	shown := differences[:min(5, len(differences))]
-	return &Difference{problem.New(fmt.Sprintf("what was restored is not what was backed up, in %d places: %s", len(differences),
+	return &DifferenceError{problem.New(fmt.Sprintf("what was restored is not what was backed up, in %d places: %s", len(differences),
 		strings.Join(shown, "; ")), "Do not rely on this backup; look at the ones before it")}
 }
 
-// Difference says in what a restored database is another one.
-type Difference struct{ *problem.Problem }
+// DifferenceError says in what a restored database is another one.
+type DifferenceError struct{ *problem.Problem }
 
 func (c Contents) differences(have Contents) (found []string) {
 	rows := map[string]Table{}
@@ -364,12 +367,14 @@ func (r Restorer) compareSchema(ctx context.Context, database string) ([]string,
 func lines(text string) (kept []string) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, "--") && !strings.HasPrefix(line, `\restrict`) && !strings.HasPrefix(line, `\unrestrict`) {
+		if line != "" && !ofNoMeaning.MatchString(line) {
 			kept = append(kept, policyRoles.ReplaceAllStringFunc(line, sortRoles))
 		}
 	}
 	return kept
 }
+
+var ofNoMeaning = regexp.MustCompile(`^(--|\\(un)?restrict )`)
 
 // policyRoles are those of a policy, in whatever order.
 var policyRoles = regexp.MustCompile(`^CREATE POLICY .* TO [^()]*?( USING| WITH CHECK|;)`)

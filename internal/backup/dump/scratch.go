@@ -30,8 +30,8 @@ type Scratch struct {
 	ended  chan struct{}
 }
 
-// StartScratch starts a server by the programs of a folder; empty means PATH. folder is where it keeps its data, and empty the usual place for
-// temporary files.
+// StartScratch starts a server by the programs of a folder; empty means PATH. folder is where it keeps its data, and empty the usual
+// place for temporary files.
 func StartScratch(ctx context.Context, programs string, clients Tools, folder string) (_ *Scratch, err error) {
 	s := &Scratch{log: &tail{}, ended: make(chan struct{})}
 	if s.folder, err = os.MkdirTemp(folder, "brownie-verify-"); err != nil {
@@ -65,9 +65,15 @@ func StartScratch(ctx context.Context, programs string, clients Tools, folder st
 	if err != nil {
 		return nil, err
 	}
-	s.server = exec.CommandContext(context.WithoutCancel(ctx), path, "-D", data, "-k", s.folder, "-c", "listen_addresses=", "-c", "fsync=off",
-		"-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "archive_mode=off", "-c", "wal_level=minimal", "-c", "max_wal_senders=0",
-		"-c", "max_wal_size=4GB", "-c", "shared_preload_libraries=", "-c", "max_logical_replication_workers=0", "-c", "unix_socket_permissions=0700")
+	arguments := []string{"-D", data, "-k", s.folder}
+	for _, setting := range []string{
+		"listen_addresses=", "unix_socket_permissions=0700", "archive_mode=off", "shared_preload_libraries=",
+		"max_logical_replication_workers=0", "max_wal_senders=0", "wal_level=minimal", "max_wal_size=4GB", "fsync=off", "full_page_writes=off", "synchronous_commit=off",
+	} {
+		arguments = append(arguments, "-c", setting)
+	}
+	// It ends when it is told to, not with the context of who starts it.
+	s.server = exec.CommandContext(context.WithoutCancel(ctx), path, arguments...) //nolint:gosec // the command's own flag says which
 	s.server.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	s.server.Stderr, s.server.Stdout = s.log, s.log
 	s.server.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
@@ -79,15 +85,17 @@ func StartScratch(ctx context.Context, programs string, clients Tools, folder st
 		_ = s.server.Wait()
 		close(s.ended)
 	}()
-	s.Config = postgres.Config{Host: s.folder, Database: "postgres", Username: superuser, SSLMode: "disable", ApplicationName: "brownie-backup"}.
-		WithDefaults()
+	s.Config = postgres.Config{
+		Host: s.folder, Database: "postgres", Username: superuser, SSLMode: "disable", ApplicationName: "brownie-backup",
+	}.WithDefaults()
 	s.Tools = Tools{Dir: clients.Dir, Env: []string{"PGHOST=" + s.folder, "PGUSER=" + superuser, "PGDATABASE=postgres"}}
-	return s, s.wait(ctx)
+	err = s.wait(ctx)
+	return s, err
 }
 
 // wait waits until the server lets people in.
 func (s *Scratch) wait(ctx context.Context) error {
-	db := postgres.New(s.Config)
+	db := postgres.New(s.Config) //nolint:contextcheck // Its connections outlive each call.
 	defer db.Close()
 	for deadline := time.Now().Add(time.Minute); ; {
 		_, err := postgres.QueryOne[struct{ One int32 }](ctx, db, `SELECT 1 AS one`)

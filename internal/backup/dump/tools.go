@@ -45,7 +45,7 @@ func (t Tools) path(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return "", problem.New(fmt.Sprintf("there is no program %s", name),
-			"Install PostgreSQL's client programs, or name their folder with -bin").Because(err)
+			"Install PostgreSQL's client programs, or name their folder with --bin").Because(err)
 	}
 	return path, nil
 }
@@ -56,7 +56,7 @@ func (t Tools) run(ctx context.Context, p program) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, path, p.arguments...)
+	cmd := exec.CommandContext(ctx, path, p.arguments...) //nolint:gosec // The command's own flags say which.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that the server learns of it
 	cmd.WaitDelay = 10 * time.Second
 	said, out, in := &tail{}, &keepError{w: p.output}, &keepReadError{r: p.input}
@@ -88,7 +88,7 @@ func (t Tools) run(ctx context.Context, p program) error {
 // ProgramError is what one of PostgreSQL's programs said.
 type ProgramError struct{ *problem.Problem }
 
-var versionPattern = regexp.MustCompile(`\) (([0-9]+)[^ ]*)`)
+var versionPattern = regexp.MustCompile(`\) ((\d+)[^ ]*)`)
 
 // version asks a program for its version.
 func (t Tools) version(ctx context.Context, name string) (text string, major int, err error) {

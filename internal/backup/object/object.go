@@ -164,8 +164,8 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Failure is what a store answered, in words.
-type Failure struct {
+// StoreError is what a store answered, in words.
+type StoreError struct {
 	*problem.Problem
 	// Retryable tells what may pass by itself.
 	Retryable bool
@@ -181,13 +181,13 @@ func (s *Store) explain(verb, key string, err error) error {
 	code := gcerrors.Code(err)
 	denied := code == gcerrors.PermissionDenied || errors.Is(err, os.ErrPermission)
 	failed := func(what, remedy string, retryable bool) error {
-		return &Failure{problem.New(told+": "+what, remedy).Because(err), retryable, denied}
+		return &StoreError{problem.New(told+": "+what, remedy).Because(err), retryable, denied}
 	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case code == gcerrors.NotFound && verb == "read":
-		return &Failure{problem.New(told+": it is missing", "").Because(errors.Join(problem.ErrNotFound, err)), false, false}
+		return &StoreError{problem.New(told+": it is missing", "").Because(errors.Join(problem.ErrNotFound, err)), false, false}
 	case code == gcerrors.NotFound:
 		return failed("there is no such bucket", "Create it, or correct the schedule's destination", false)
 	case denied:

@@ -79,7 +79,7 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 			}
 			one := Pruned{ID: found.ID, Where: c.Store.String(), Why: why}
 			if !dryRun {
-				var failure *object.Failure
+				var failure *object.StoreError
 				switch err := found.Remove(ctx, c.Store); {
 				case errors.As(err, &failure) && failure.Denied:
 					one.Retained, left[found.ID] = true, true

@@ -35,7 +35,7 @@ type Restored struct {
 // Restore restores a backup. When it fails, everything is as it was.
 func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restored, err error) {
 	if len(r.Identities) == 0 {
-		return done, problem.New("backups are encrypted, and there is no identity", "Name the file that holds one with -identity")
+		return done, problem.New("backups are encrypted, and there is no identity", "Name the file that holds one with --identity")
 	}
 	b, err := r.Find(ctx, id)
 	if err != nil {
@@ -54,7 +54,7 @@ func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restore
 	if err != nil {
 		return done, err
 	}
-	restorer := restorerOn(t.Server, t.Tools, reader, r.Jobs)
+	restorer := restorerOn(t.Server, t.Tools, reader, r.Jobs) //nolint:contextcheck // Its connections outlive each call.
 	defer restorer.Server.Close()
 	exists, err := postgres.QueryOne[struct{ Exists bool }](ctx, restorer.Server,
 		`SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1) AS exists`, t.Database)
@@ -63,9 +63,9 @@ func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restore
 		return done, err
 	case exists.Exists && !t.Replace:
 		return done, problem.New(fmt.Sprintf("there is a database %q already", t.Database),
-			"Name another one with -database, or put the backup in its place with -force and its name")
+			"Name another one with --database, or put the backup in its place with --force and its name")
 	case !exists.Exists && t.Replace:
-		return done, problem.New(fmt.Sprintf("there is no database %q to be replaced", t.Database), "Leave out -force")
+		return done, problem.New(fmt.Sprintf("there is no database %q to be replaced", t.Database), "Leave out --force")
 	}
 	start := time.Now()
 	done = Restored{Backup: id, Database: t.Database}
@@ -86,7 +86,9 @@ func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restore
 	return done, nil
 }
 
-const endSessionsSQL = `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()`
+const endSessionsSQL = `
+	SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+	WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid()`
 
 // swap renames both databases in one transaction. Nobody may be connected to either: sessions are ended, and tried again for a while, since
 // clients come back at once.

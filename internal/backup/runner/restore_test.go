@@ -2,7 +2,6 @@ package runner_test
 
 import (
 	"context"
-
 	"fmt"
 	"io/fs"
 	"math/rand/v2"

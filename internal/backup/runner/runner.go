@@ -97,13 +97,14 @@ func (r *Runner) alone(ctx context.Context, schedule string, do func(context.Con
 func (r *Runner) Schedule(ctx context.Context, name string) (backup.Schedule, error) {
 	schedule, err := r.store().ScheduleByName(ctx, name)
 	if errors.Is(err, problem.ErrNotFound) {
-		err = problem.New(fmt.Sprintf("there is no backup schedule %q", name), "`brownie-backup status` lists those that there are").Because(err)
+		err = problem.New(fmt.Sprintf("there is no backup schedule %q", name), "`brownie-backup status` lists those that there are").
+			Because(err)
 	}
 	return schedule, err
 }
 
-// Backup runs a schedule now and then does what it asks for afterwards: it verifies the backup, and removes those that no rule keeps. due is
-// when the schedule asked for it, and nil when a person does. The backup is returned, too, when it failed, as it is on record.
+// Backup runs a schedule now and then does what it asks for afterwards: it verifies the backup, and removes those that no rule keeps.
+// due is when the schedule asked for it, and nil when a person does. A backup that failed is returned, too, as it is on record.
 func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b backup.Backup, err error) {
 	schedule, err := r.Schedule(ctx, name)
 	if err != nil {
@@ -160,8 +161,8 @@ func (r *Runner) lastDue(ctx context.Context, schedule string) (last time.Time, 
 // backup makes one backup and records what became of it.
 func (r *Runner) backup(ctx context.Context, s backup.Schedule, due *time.Time) (backup.Backup, error) {
 	b := backup.Backup{
-		ID: newID(time.Now()), ScheduleID: &s.ID, ScheduleName: s.Name, Engine: s.Engine, Type: s.Type, DueAt: due, StartedAt: time.Now().UTC(),
-		Status: backup.Running, Runner: r.Name,
+		ID: newID(time.Now()), ScheduleID: &s.ID, ScheduleName: s.Name, Engine: s.Engine, Type: s.Type, DueAt: due,
+		StartedAt: time.Now().UTC(), Status: backup.Running, Runner: r.Name,
 	}
 	if err := r.store().StartBackup(ctx, b); err != nil {
 		return b, err
@@ -293,7 +294,8 @@ func (r *Runner) watch(ctx context.Context, schedule string, w *artifact.Writer)
 		return func() {}
 	}
 	var last int64
-	if before, err := r.store().Backups(ctx, backup.Filter{Schedule: schedule, Status: backup.Succeeded, Limit: 1}); err == nil && len(before) > 0 {
+	before, err := r.store().Backups(ctx, backup.Filter{Schedule: schedule, Status: backup.Succeeded, Limit: 1})
+	if err == nil && len(before) > 0 {
 		last = *before[0].SizeBytes
 	}
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -316,7 +318,7 @@ func (r *Runner) watch(ctx context.Context, schedule string, w *artifact.Writer)
 
 // Retryable tells a failure that may pass by itself.
 func Retryable(err error) bool {
-	var failure *object.Failure
+	var failure *object.StoreError
 	var server *postgres.ServerError
 	var told problem.Error
 	switch {

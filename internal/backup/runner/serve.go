@@ -61,9 +61,10 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // look begins what is due.
 func (s *Server) look(ctx context.Context) error {
-	schedules, err := s.store().Schedules(ctx)
-	if err != nil {
-		return err
+	// One that cannot be read keeps no other from being run.
+	schedules, unreadable := s.store().Schedules(ctx)
+	if unreadable != nil && len(schedules) == 0 {
+		return unreadable
 	}
 	running, err := s.store().Backups(ctx, backup.Filter{Status: backup.Running})
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *Server) look(ctx context.Context) error {
 			return s.alone(ctx, b.ScheduleName, func(ctx context.Context) error { return s.lose(ctx, b.ScheduleName) })
 		})
 	}
-	return nil
+	return unreadable
 }
 
 // due is the last time at which a run should have begun, and nil if one did. However many were missed, one is made up for.

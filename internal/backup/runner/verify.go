@@ -38,9 +38,11 @@ func (r *Runner) Find(ctx context.Context, id string) (backup.Backup, error) {
 	b, err := r.store().Backup(ctx, id)
 	switch {
 	case errors.Is(err, problem.ErrNotFound):
-		return b, problem.New(fmt.Sprintf("there is no backup %q on record", id), "`brownie-backup list` lists those that there are").Because(err)
+		return b, problem.New(fmt.Sprintf("there is no backup %q on record", id), "`brownie-backup list` lists those that there are").
+			Because(err)
 	case err == nil && b.Status != backup.Succeeded:
-		return b, problem.New(fmt.Sprintf("backup %s is %s", id, b.Status), "Use one that succeeded: `brownie-backup list -status succeeded`")
+		return b, problem.New(fmt.Sprintf("backup %s is %s", id, b.Status),
+			"Use one that succeeded: `brownie-backup list --status succeeded`")
 	case err == nil && b.PrunedAt != nil:
 		return b, problem.New(fmt.Sprintf("backup %s was removed at %s", id, b.PrunedAt.Format(time.RFC3339)), "Use a later one")
 	}
@@ -58,7 +60,7 @@ func (r *Runner) verify(ctx context.Context, s backup.Schedule, b backup.Backup,
 	case backup.Restore:
 		p.RestoreSeconds, err = r.verifyRestore(ctx, s, b)
 	default:
-		return p, problem.New(fmt.Sprintf("schedule %q verifies nothing", s.Name), "Name a method: -method restore, or checksum")
+		return p, problem.New(fmt.Sprintf("schedule %q verifies nothing", s.Name), "Name a method: --method restore, or checksum")
 	}
 	if ctx.Err() != nil {
 		return p, context.Cause(ctx) // Nothing is proved by having been told to stop.
@@ -145,7 +147,7 @@ func firstGood(all []*storedCopy) (artifact.Reader, error) {
 func (r *Runner) verifyRestore(ctx context.Context, s backup.Schedule, b backup.Backup) (seconds *float64, err error) {
 	if len(r.Identities) == 0 {
 		return nil, problem.New("nothing was restored, since this runner has no identity",
-			"Name the file that holds one with -identity, or let the schedule verify by checksum")
+			"Name the file that holds one with --identity, or let the schedule verify by checksum")
 	}
 	all, closeAll, err := r.copies(ctx, s, b)
 	if err != nil {
@@ -161,7 +163,7 @@ func (r *Runner) verifyRestore(ctx context.Context, s backup.Schedule, b backup.
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scratch.Stop()) }()
-	restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs)
+	restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs) //nolint:contextcheck // Its connections outlive each call.
 	defer restorer.Server.Close()
 	const database = "restored"
 	start := time.Now()
