@@ -17,6 +17,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/cmd/internal/program"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 func (s *settings) serveCommand() *cobra.Command {
@@ -198,6 +199,54 @@ func (s *settings) pruneCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only tell")
 	return c
+}
+
+// report is a record for auditors.
+type report struct {
+	MadeAt, Since time.Time
+	Database      string
+	By            string
+	Proofs        []backup.ScheduledProof
+}
+
+func (s *settings) reportCommand() *cobra.Command {
+	days := 0
+	c := &cobra.Command{
+		Use: "report", Short: "Writes a dated record of all verifications, for auditors", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				now := time.Now().UTC()
+				made := report{MadeAt: now, Since: now.AddDate(0, 0, -days), By: r.Name}
+				database, err := postgres.QueryOne[struct{ Name string }](ctx, r.DB, `SELECT pg_catalog.current_database()::text AS name`)
+				if err != nil {
+					return err
+				}
+				made.Database = database.Name
+				if made.Proofs, err = backup.New(r.DB).Proofs(ctx, made.Since); err != nil {
+					return err
+				}
+				return s.show(made, made.text)
+			})
+		},
+	}
+	c.Flags().IntVar(&days, "days", 90, "of how many days")
+	return c
+}
+
+func (r report) text(w *tabwriter.Writer) {
+	_, _ = fmt.Fprintf(w, "Verifications of the backups of database %s since %s, as recorded there on %s, told by %s.\n\n",
+		r.Database, r.Since.Format(time.DateOnly), r.MadeAt.Format(time.RFC3339), r.By)
+	_, _ = fmt.Fprintln(w, "STARTED\tENDED\tSCHEDULE\tBACKUP\tMETHOD\tRESULT\tRESTORED IN\tBY\tERROR")
+	for _, p := range r.Proofs {
+		failed := ""
+		if p.Error != nil {
+			failed = *p.Error
+		}
+		_, _ = fmt.Fprintln(w, strings.Join([]string{
+			p.StartedAt.UTC().Format(time.RFC3339), p.EndedAt.UTC().Format(time.RFC3339), p.Schedule, p.BackupID, string(p.Method),
+			map[bool]string{true: "succeeded", false: "FAILED"}[p.Succeeded], seconds(p.RestoreSeconds), p.Runner, failed,
+		}, "\t"))
+	}
 }
 
 // show writes a value as JSON, or as a person reads it.

@@ -85,7 +85,7 @@ func (s *settings) command() *cobra.Command {
 	flags.IntVarP(&s.jobs, "jobs", "j", 2, "how many processes read or write rows at the same time")
 	flags.IntVar(&s.bytesPerSecond, "bytes-per-second", 0, "how much is sent to a store at most; 0 is no limit")
 	root.AddCommand(s.serveCommand(), s.backupCommand(), s.listCommand(), s.statusCommand(), s.verifyCommand(), s.restoreCommand(),
-		s.pruneCommand())
+		s.pruneCommand(), s.reportCommand())
 	for _, each := range root.Commands() {
 		each.DisableFlagsInUseLine = true
 		each.Args = usage(each.Args)

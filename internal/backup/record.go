@@ -235,3 +235,40 @@ func (s *Store) RecordProof(ctx context.Context, p Proof) error {
 	}}})
 	return err
 }
+
+// proofRow is a proof as it is stored.
+type proofRow struct {
+	BackupID       string    `db:"backup_id"`
+	Schedule       string    `db:"schedule_name"`
+	Method         string    `db:"method"`
+	StartedAt      time.Time `db:"started_at"`
+	EndedAt        time.Time `db:"ended_at"`
+	Succeeded      bool      `db:"succeeded"`
+	RestoreSeconds *float64  `db:"restore_seconds"`
+	Error          *string   `db:"error"`
+	Runner         string    `db:"runner"`
+}
+
+const proofsSQL = `
+	SELECT v.backup_id, b.schedule_name, v.method, v.started_at, v.ended_at, v.succeeded, v.restore_seconds, v.error, v.runner
+	FROM brownie.backup_verifications v JOIN brownie.backups b ON b.id = v.backup_id
+	WHERE v.started_at >= $1::timestamptz ORDER BY v.started_at, v.id`
+
+// ScheduledProof is a proof and the schedule whose backup it is about.
+type ScheduledProof struct {
+	Schedule string
+	Proof
+}
+
+// Proofs returns what came of all verifications that began since then, the oldest first.
+func (s *Store) Proofs(ctx context.Context, since time.Time) ([]ScheduledProof, error) {
+	rows, err := postgres.Query[proofRow](ctx, s.db, proofsSQL, since)
+	proofs := make([]ScheduledProof, len(rows))
+	for i, r := range rows {
+		proofs[i] = ScheduledProof{r.Schedule, Proof{
+			BackupID: r.BackupID, Method: Verification(r.Method), StartedAt: r.StartedAt, EndedAt: r.EndedAt, Succeeded: r.Succeeded,
+			RestoreSeconds: r.RestoreSeconds, Error: r.Error, Runner: r.Runner,
+		}}
+	}
+	return proofs, err
+}

@@ -56,7 +56,7 @@ func (t Tools) run(ctx context.Context, p program) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, path, p.arguments...) //nolint:gosec // The command's own flags say which.
+	cmd := exec.CommandContext(ctx, path, p.arguments...)                    //nolint:gosec // The command's own flags say which.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that the server learns of it
 	cmd.WaitDelay = 10 * time.Second
 	said, out, in := &tail{}, &keepError{w: p.output}, &keepReadError{r: p.input}

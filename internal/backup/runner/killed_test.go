@@ -169,8 +169,9 @@ func TestCommand(t *testing.T) {
 	if !proof.Succeeded || proof.RestoreSeconds == nil {
 		t.Errorf("the proof is %+v", proof)
 	}
-	for _, each := range [][]string{{"list"}, {"status"}, {"prune", "nightly", "--dry-run"}} {
-		if output, err := h.command(nil, each...).Output(); err != nil || len(output) == 0 {
+	for _, each := range [][]string{{"list"}, {"status"}, {"prune", "nightly", "--dry-run"}, {"report"}} {
+		output, err := h.command(nil, each...).Output()
+		if err != nil || len(output) == 0 || each[0] == "report" && !strings.Contains(string(output), made[0].ID) {
 			t.Errorf("%v: %v: %s", each, err, output)
 		}
 	}

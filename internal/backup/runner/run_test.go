@@ -207,3 +207,25 @@ func TestPrune(t *testing.T) {
 		t.Error("the record does not say that the first one is gone")
 	}
 }
+
+// TestHiddenRows: a backup that would lack rows is none, whatever hides them.
+func TestHiddenRows(t *testing.T) {
+	for name, hide := range map[string]string{
+		"access has ended":           `UPDATE brownie.role_bindings SET valid_until = now() - interval '1 second' WHERE role_name = 'ROLE'`,
+		"a policy that reads a view": `GRANT brownie_all_tenants TO "ROLE"`,
+		"a policy of somebody else":  `CREATE POLICY mine ON public.teams AS RESTRICTIVE USING (name <> 'secret')`,
+		"a table of somebody else":   `CREATE TABLE public.theirs (n integer); ALTER TABLE public.theirs ENABLE ROW LEVEL SECURITY; GRANT SELECT ON public.theirs TO brownie_backup`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			testdb.Exec(t, h.database, strings.ReplaceAll(hide, "ROLE", h.role))
+			_, err := h.Backup(t.Context(), "nightly", nil)
+			if err == nil || !strings.Contains(err.Error(), "may not see all rows of ") {
+				t.Fatalf("the error is %v", err)
+			}
+			if record := h.records()[0]; record.Status != backup.Failed || *record.Retryable {
+				t.Errorf("on record is %+v", record)
+			}
+		})
+	}
+}
