@@ -58,7 +58,7 @@ func TestATenantThatWorksWorksAfterTheUpgrade(t *testing.T) {
 	}
 	if policies := testdb.Value[string](t, database,
 		`SELECT string_agg(polname, ' ' ORDER BY polname COLLATE "C") FROM pg_policy
-			WHERE polrelid = 'notes'::regclass`); policies != "0_tenant all_tenants_indexes all_tenants_read all_tenants_write owner tenant" {
+			WHERE polrelid = 'notes'::regclass`); policies != "0_tenant all_tenants_indexes all_tenants_read all_tenants_write backup owner tenant" {
 		t.Errorf("the application's table has policies %s", policies)
 	}
 	if definition := testdb.Value[string](t, database,
