@@ -21,9 +21,11 @@ CREATE TABLE brownie.backup_schedules (
     enabled boolean NOT NULL,
     created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    timing_changed_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     CONSTRAINT backup_schedules_dump_is_full CHECK (engine <> 'pg_dump' OR type = 'full')
 );
 COMMENT ON TABLE brownie.backup_schedules IS 'When backups are made, of what kind, and where they go.';
+COMMENT ON COLUMN brownie.backup_schedules.timing_changed_at IS 'What is asked for since then was not asked for before.';
 
 CREATE TABLE brownie.backups (
     id text PRIMARY KEY,
@@ -42,7 +44,10 @@ CREATE TABLE brownie.backups (
     error text,
     retryable boolean,
     runner text NOT NULL,
-    pruned_at timestamptz
+    pruned_at timestamptz,
+    CONSTRAINT backups_due_at CHECK (isfinite(due_at) AND due_at <= started_at),
+    CONSTRAINT backups_succeeded CHECK (status <> 'succeeded' OR ended_at IS NOT NULL AND snapshot_at IS NOT NULL
+        AND size_bytes IS NOT NULL AND sha256 IS NOT NULL)
 );
 CREATE INDEX backups_schedule_name_idx ON brownie.backups (schedule_name, started_at DESC);
 COMMENT ON TABLE brownie.backups IS 'Each run of a schedule and what became of it. The record stays when the backup is pruned.';
@@ -56,16 +61,21 @@ CREATE TABLE brownie.backup_verifications (
     started_at timestamptz NOT NULL,
     ended_at timestamptz NOT NULL,
     succeeded boolean NOT NULL,
+    damaged boolean NOT NULL DEFAULT false,
     restore_seconds double precision,
     error text,
     runner text NOT NULL
 );
 CREATE INDEX backup_verifications_backup_id_idx ON brownie.backup_verifications (backup_id, ended_at DESC);
 COMMENT ON TABLE brownie.backup_verifications IS 'The proof that a backup restores: who tried it when, and what came of it.';
+COMMENT ON COLUMN brownie.backup_verifications.damaged IS 'The backup itself is to blame, in all copies.';
 
 GRANT SELECT ON brownie.backup_schedules, brownie.backups, brownie.backup_verifications TO brownie_backup;
-GRANT INSERT, UPDATE ON brownie.backups TO brownie_backup;
+GRANT INSERT, UPDATE (ended_at, status, snapshot_at, size_bytes, sha256, destinations, error, retryable, pruned_at)
+    ON brownie.backups TO brownie_backup;
 GRANT INSERT ON brownie.backup_verifications TO brownie_backup;
+-- pg_dump reads it, too.
+GRANT SELECT ON SEQUENCE brownie.backup_verifications_id_seq TO brownie_backup;
 
 -- Whoever owns the schema owns what belongs to it.
 -- +goose StatementBegin

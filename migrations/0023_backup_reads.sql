@@ -6,6 +6,7 @@
 -- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
 -- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats
 -- brownie:locks ACCESS EXCLUSIVE brownie.organization_options, brownie.role_bindings
+-- brownie:locks ACCESS EXCLUSIVE brownie.backup_schedules, brownie.backups, brownie.backup_verifications
 
 -- +goose Up
 -- It reads the bindings as their owner, as the view does. Once per statement: the policy asks it in a subquery of its own.
@@ -36,6 +37,14 @@ END
 $$;
 -- +goose StatementEnd
 REVOKE ALL ON FUNCTION brownie.write_policies(regclass, name) FROM PUBLIC;
+
+-- A role whose access has ended no longer writes records either.
+ALTER TABLE brownie.backup_schedules ENABLE ROW LEVEL SECURITY;
+ALTER TABLE brownie.backups ENABLE ROW LEVEL SECURITY;
+ALTER TABLE brownie.backup_verifications ENABLE ROW LEVEL SECURITY;
+CREATE POLICY backup ON brownie.backup_schedules FOR SELECT TO brownie_backup USING ((SELECT brownie.backs_up()));
+CREATE POLICY backup ON brownie.backups TO brownie_backup USING ((SELECT brownie.backs_up()));
+CREATE POLICY backup ON brownie.backup_verifications TO brownie_backup USING ((SELECT brownie.backs_up()));
 
 -- Tables that others isolated get the policy, too.
 -- +goose StatementBegin
@@ -71,6 +80,10 @@ $$;
 -- brownie:locks ACCESS EXCLUSIVE public.organizations, public.teams, public.users, public.agent_configs, public.configs
 -- brownie:locks ACCESS EXCLUSIVE public.incidents, public.stats
 -- brownie:locks ACCESS EXCLUSIVE brownie.organization_options, brownie.role_bindings
+-- brownie:locks ACCESS EXCLUSIVE brownie.backup_schedules, brownie.backups, brownie.backup_verifications
+ALTER TABLE brownie.backup_schedules DISABLE ROW LEVEL SECURITY;
+ALTER TABLE brownie.backups DISABLE ROW LEVEL SECURITY;
+ALTER TABLE brownie.backup_verifications DISABLE ROW LEVEL SECURITY;
 -- +goose StatementBegin
 DO $$
 DECLARE

@@ -82,6 +82,9 @@ func (s *settings) listCommand() *cobra.Command {
 		Use: "list", Short: "Lists backups, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				if err := oneOf("--status", status, append([]string{""}, backup.Statuses...)); err != nil {
+					return err
+				}
 				filter.Status, filter.Limit = backup.Status(status), limit
 				found, err := backup.New(r.DB).Backups(ctx, filter)
 				if err != nil {
@@ -104,10 +107,7 @@ func (s *settings) statusCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
 				all, err := backup.New(r.DB).Schedules(ctx)
-				if err != nil {
-					return err
-				}
-				return s.showSchedules(all)
+				return errors.Join(s.showSchedules(all), err)
 			})
 		},
 	}
@@ -119,6 +119,9 @@ func (s *settings) verifyCommand() *cobra.Command {
 		Use: "verify ID", Short: "Proves that a backup restores, and records it", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, arguments []string) error {
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				if err := oneOf("--method", method, []string{"", string(backup.Restore), string(backup.Checksum)}); err != nil {
+					return err
+				}
 				proof, err := r.Verify(ctx, arguments[0], backup.Verification(method))
 				if err != nil {
 					return err

@@ -9,7 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
+	_ "time/tzdata" // The image that it runs in may have no time zones.
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -84,8 +86,13 @@ func (s *settings) command() *cobra.Command {
 	flags.StringVar(&s.identity, "identity", "", "file with identities of age, which can read backups (BROWNIE_BACKUP_IDENTITY)")
 	flags.IntVarP(&s.jobs, "jobs", "j", 2, "how many processes read or write rows at the same time")
 	flags.IntVar(&s.bytesPerSecond, "bytes-per-second", 0, "how much is sent to a store at most; 0 is no limit")
+	root.Args = cobra.NoArgs
+	root.RunE = func(*cobra.Command, []string) error {
+		return coded{errors.New("name a command; --help lists them"), exitUsage}
+	}
 	root.AddCommand(s.serveCommand(), s.backupCommand(), s.listCommand(), s.statusCommand(), s.verifyCommand(), s.restoreCommand(),
 		s.pruneCommand(), s.reportCommand())
+	root.Args = usage(root.Args)
 	for _, each := range root.Commands() {
 		each.DisableFlagsInUseLine = true
 		each.Args = usage(each.Args)
@@ -105,8 +112,12 @@ func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // with runs something by a runner, and gives its error the code that fits.
 func (s *settings) with(ctx context.Context, do func(context.Context, *runner.Runner) error) error {
-	if s.output != "text" && s.output != "json" || s.logFormat != "text" && s.logFormat != "json" {
-		return coded{errors.New("--output and --log-format are text or json"), exitUsage}
+	formats := []string{"text", "json"}
+	if err := errors.Join(oneOf("--output", s.output, formats), oneOf("--log-format", s.logFormat, formats)); err != nil {
+		return err
+	}
+	if s.jobs < 1 || s.bytesPerSecond < 0 {
+		return coded{errors.New("--jobs is at least 1, and --bytes-per-second not negative"), exitUsage}
 	}
 	config, err := s.config()
 	if err != nil {
@@ -125,15 +136,26 @@ func (s *settings) with(ctx context.Context, do func(context.Context, *runner.Ru
 		BytesPerSecond: s.bytesPerSecond, Log: s.log(),
 	}
 	err = do(ctx, r)
+	var wrong coded
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &wrong):
+		return err
 	case ctx.Err() != nil:
 		return coded{errors.New("interrupted"), exitRetryable}
 	case runner.Retryable(err):
 		return coded{r.Explain(err), exitRetryable}
 	}
 	return r.Explain(err)
+}
+
+// oneOf is a usage error for a value that is none of those that there are.
+func oneOf(flag, value string, allowed []string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return coded{fmt.Errorf("%s is %q; it is one of %s", flag, value, strings.Join(allowed, ", ")), exitUsage}
 }
 
 func (s *settings) log() *slog.Logger {

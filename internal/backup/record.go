@@ -3,11 +3,14 @@ package backup
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Status is what became of a run.
@@ -26,7 +29,8 @@ var Statuses = []string{string(Running), string(Succeeded), string(Failed), stri
 
 // Stored is a backup's copy in one destination.
 type Stored struct {
-	Location string `json:"location"`
+	Destination Destination `json:"destination"`
+	Location    string      `json:"location"`
 	// Error is why there is none, or empty.
 	Error string `json:"error,omitempty"`
 }
@@ -66,6 +70,8 @@ type Proof struct {
 	Method             Verification
 	StartedAt, EndedAt time.Time
 	Succeeded          bool
+	// Damaged means that the backup itself is to blame, in all copies, and not what was needed to verify it.
+	Damaged bool
 	// RestoreSeconds is how long the restore took, without the checks. nil when nothing was restored.
 	RestoreSeconds *float64
 	Error          *string
@@ -95,6 +101,7 @@ type backupRow struct {
 	VerifyStarted  *time.Time `db:"verify_started_at"`
 	VerifyEnded    *time.Time `db:"verify_ended_at"`
 	VerifySucceed  *bool      `db:"verify_succeeded"`
+	VerifyDamaged  *bool      `db:"verify_damaged"`
 	RestoreSeconds *float64   `db:"restore_seconds"`
 	VerifyError    *string    `db:"verify_error"`
 	VerifyRunner   *string    `db:"verify_runner"`
@@ -111,7 +118,7 @@ func (r backupRow) backup() Backup {
 	if r.Method != nil {
 		b.Verified = &Proof{
 			BackupID: r.ID, Method: Verification(*r.Method), StartedAt: *r.VerifyStarted, EndedAt: *r.VerifyEnded,
-			Succeeded: *r.VerifySucceed, RestoreSeconds: r.RestoreSeconds, Error: r.VerifyError, Runner: *r.VerifyRunner,
+			Succeeded: *r.VerifySucceed, Damaged: *r.VerifyDamaged, RestoreSeconds: r.RestoreSeconds, Error: r.VerifyError, Runner: *r.VerifyRunner,
 		}
 	}
 	return b
@@ -127,6 +134,8 @@ type Filter struct {
 	Present bool
 	// StartedAfter is exclusive.
 	StartedAfter *time.Time
+	// DueAt selects the runs that were due then.
+	DueAt *time.Time
 	// Limit is how many of the newest are returned; 0 means all.
 	Limit int
 }
@@ -134,7 +143,8 @@ type Filter struct {
 const backupsSQL = `
 	SELECT b.id, b.schedule_id, b.schedule_name, b.engine, b.type, b.due_at, b.started_at, b.ended_at, b.status, b.snapshot_at,
 		b.size_bytes, b.sha256, b.destinations::text AS destinations, b.error, b.retryable, b.runner, b.pruned_at, v.method,
-		v.started_at AS verify_started_at, v.ended_at AS verify_ended_at, v.succeeded AS verify_succeeded, v.restore_seconds,
+		v.started_at AS verify_started_at, v.ended_at AS verify_ended_at, v.succeeded AS verify_succeeded,
+		v.damaged AS verify_damaged, v.restore_seconds,
 		v.error AS verify_error, v.runner AS verify_runner
 	FROM brownie.backups b LEFT JOIN LATERAL (
 		SELECT v.* FROM brownie.backup_verifications v WHERE v.backup_id = b.id ORDER BY v.ended_at DESC, v.id DESC LIMIT 1
@@ -143,13 +153,14 @@ const backupsSQL = `
 		AND (@status::text = '' OR b.status = @status) AND (@verified::boolean IS NULL OR coalesce(v.succeeded, false) = @verified)
 		AND (NOT @present::boolean OR b.pruned_at IS NULL)
 		AND (@started_after::timestamptz IS NULL OR b.started_at > @started_after)
+		AND (@due_at::timestamptz IS NULL OR b.due_at = @due_at)
 	ORDER BY b.started_at DESC, b.id DESC LIMIT nullif(@limit::bigint, 0)`
 
 // Backups returns the backups that pass the filter, newest first.
 func (s *Store) Backups(ctx context.Context, f Filter) ([]Backup, error) {
 	rows, err := postgres.Query[backupRow](ctx, s.db, backupsSQL, pgx.StrictNamedArgs{
 		"id": f.ID, "schedule": f.Schedule, "status": string(f.Status), "verified": f.Verified, "present": f.Present,
-		"started_after": f.StartedAfter, "limit": f.Limit,
+		"started_after": f.StartedAfter, "due_at": f.DueAt, "limit": f.Limit,
 	})
 	if err != nil {
 		return nil, err
@@ -193,25 +204,28 @@ const endBackupSQL = `
 
 // EndBackup records what became of a run. Sent twice, it changes nothing the second time.
 func (s *Store) EndBackup(ctx context.Context, b Backup) error {
-	_, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: endBackupSQL, Args: []any{pgx.StrictNamedArgs{
+	rows, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: endBackupSQL, Args: []any{pgx.StrictNamedArgs{
 		"id": b.ID, "ended_at": b.EndedAt, "status": string(b.Status), "snapshot_at": b.SnapshotAt, "size_bytes": b.SizeBytes,
 		"sha256": b.SHA256, "destinations": encode(b.Destinations), "error": b.Error, "retryable": b.Retryable,
 	}}})
+	if err != nil || len(rows) > 0 {
+		return err
+	}
+	now, err := s.Backup(ctx, b.ID)
+	switch {
+	case errors.Is(err, postgres.ErrNotFound):
+		return problem.New(fmt.Sprintf("the record of backup %s is gone", b.ID), "Somebody else has put another database in the place of this one")
+	case err == nil && now.Status != b.Status:
+		return problem.New(fmt.Sprintf("backup %s is %s on record by now", b.ID, now.Status), "Another runner took this one for ended")
+	}
 	return err
 }
 
-const loseBackupsSQL = `
-	UPDATE brownie.backups SET status = 'lost', ended_at = statement_timestamp(), retryable = true,
-		error = 'the runner ended without a word: it was killed, or lost its connection'
-	WHERE schedule_name = $1 AND status = 'running' RETURNING id`
-
-// LoseBackups ends the runs of a schedule that nobody works on any more. Only who holds the schedule's lock knows that.
-func (s *Store) LoseBackups(ctx context.Context, schedule string) (ids []string, err error) {
-	rows, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: loseBackupsSQL, Args: []any{schedule}})
-	for _, row := range rows {
-		ids = append(ids, row.ID)
-	}
-	return ids, err
+// LoseBackup ends the run of a backup that nobody works on any more. Only who holds the schedule's lock knows that.
+func (s *Store) LoseBackup(ctx context.Context, b Backup) error {
+	ended, retryable, reason := time.Now().UTC(), true, "the runner ended without a word: it was killed, or lost its connection"
+	b.EndedAt, b.Status, b.Retryable, b.Error = &ended, Lost, &retryable, &reason
+	return s.EndBackup(ctx, b)
 }
 
 // PruneBackup records that a backup is no more.
@@ -224,13 +238,13 @@ func (s *Store) PruneBackup(ctx context.Context, id string) error {
 }
 
 const recordProofSQL = `
-	INSERT INTO brownie.backup_verifications (backup_id, method, started_at, ended_at, succeeded, restore_seconds, error, runner)
-	VALUES (@backup_id, @method, @started_at, @ended_at, @succeeded, @restore_seconds, @error, @runner) RETURNING backup_id AS id`
+	INSERT INTO brownie.backup_verifications (backup_id, method, started_at, ended_at, succeeded, damaged, restore_seconds, error, runner)
+	VALUES (@backup_id, @method, @started_at, @ended_at, @succeeded, @damaged, @restore_seconds, @error, @runner) RETURNING backup_id AS id`
 
 // RecordProof records what came of verifying a backup.
 func (s *Store) RecordProof(ctx context.Context, p Proof) error {
 	_, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: recordProofSQL, Args: []any{pgx.StrictNamedArgs{
-		"backup_id": p.BackupID, "method": string(p.Method), "started_at": p.StartedAt, "ended_at": p.EndedAt, "succeeded": p.Succeeded,
+		"backup_id": p.BackupID, "method": string(p.Method), "started_at": p.StartedAt, "ended_at": p.EndedAt, "succeeded": p.Succeeded, "damaged": p.Damaged,
 		"restore_seconds": p.RestoreSeconds, "error": p.Error, "runner": p.Runner,
 	}}})
 	return err
@@ -271,4 +285,15 @@ func (s *Store) Proofs(ctx context.Context, since time.Time) ([]ScheduledProof, 
 		}}
 	}
 	return proofs, err
+}
+
+// LastDue is the last time at which a run was due that was begun. The zero time means that none was.
+func (s *Store) LastDue(ctx context.Context, schedule string) (time.Time, error) {
+	row, err := postgres.QueryOne[struct {
+		Last *time.Time `db:"last"`
+	}](ctx, s.db, `SELECT max(due_at) AS last FROM brownie.backups WHERE schedule_name = $1`, schedule)
+	if err != nil || row.Last == nil {
+		return time.Time{}, err
+	}
+	return *row.Last, nil
 }

@@ -66,6 +66,8 @@ type Schedule struct {
 	Enabled bool
 
 	UpdatedAt time.Time
+	// TimingChangedAt is since when it asks for runs at these times.
+	TimingChangedAt time.Time
 	Outcome
 }
 

@@ -37,6 +37,7 @@ type scheduleRow struct {
 	Timeout           string     `db:"timeout"`
 	Enabled           bool       `db:"enabled"`
 	UpdatedAt         time.Time  `db:"updated_at"`
+	TimingChangedAt   time.Time  `db:"timing_changed_at"`
 	LastSuccessAt     *time.Time `db:"last_success_at"`
 	LastVerifiedAt    *time.Time `db:"last_verified_at"`
 	RestorableFrom    *time.Time `db:"restorable_from"`
@@ -49,7 +50,7 @@ func (r scheduleRow) schedule() (Schedule, error) {
 	s := Schedule{
 		ID: r.ID, Name: r.Name, Cron: r.Cron, Timezone: r.Timezone, Engine: Engine(r.Engine), Type: r.Type,
 		Verify: Verification(r.Verify), VerifyCron: r.VerifyCron, MaxRestoreSeconds: r.MaxRestoreSeconds, Timeout: r.Timeout,
-		Enabled: r.Enabled, UpdatedAt: r.UpdatedAt, Outcome: Outcome{
+		Enabled: r.Enabled, UpdatedAt: r.UpdatedAt, TimingChangedAt: r.TimingChangedAt, Outcome: Outcome{
 			LastSuccessAt: r.LastSuccessAt, LastVerifiedAt: r.LastVerifiedAt, RestorableFrom: r.RestorableFrom,
 			RestorableUntil: r.RestorableUntil, LastRestoreSeconds: r.LastRestore,
 		},
@@ -83,7 +84,7 @@ func (s Schedule) parameters() pgx.StrictNamedArgs {
 // A backup of a run that has ended well counts until it is pruned.
 const schedulesSQL = `
 	SELECT s.id, s.name, s.cron, s.timezone, s.engine, s.type, s.destinations::text AS destinations, s.retention::text AS retention,
-		s.recipients::text AS recipients, s.verify, s.verify_cron, s.max_restore_seconds, s.timeout, s.enabled, s.updated_at,
+		s.recipients::text AS recipients, s.verify, s.verify_cron, s.max_restore_seconds, s.timeout, s.enabled, s.updated_at, s.timing_changed_at,
 		b.last_success_at, b.restorable_from, b.restorable_until, v.ended_at AS last_verified_at,
 		v.restore_seconds AS last_restore_seconds
 	FROM brownie.backup_schedules s
@@ -190,7 +191,9 @@ const updateScheduleSQL = `
 	UPDATE brownie.backup_schedules SET name = @name, cron = @cron, timezone = @timezone, engine = @engine, type = @type,
 		destinations = @destinations::text::jsonb, retention = @retention::text::jsonb, recipients = @recipients::text::jsonb,
 		verify = @verify, verify_cron = @verify_cron, max_restore_seconds = @max_restore_seconds, timeout = @timeout, enabled = @enabled,
-		updated_at = statement_timestamp()
+		updated_at = statement_timestamp(), timing_changed_at = CASE
+			WHEN (cron, timezone, enabled) IS DISTINCT FROM (@cron::text, @timezone::text, @enabled::boolean) THEN statement_timestamp()
+			ELSE timing_changed_at END
 	WHERE id = @id::uuid AND updated_at = @updated_at RETURNING id`
 
 // UpdateSchedule changes a schedule from what before says. One that somebody else has changed meanwhile is a problem, and stays as it is.

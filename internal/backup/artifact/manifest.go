@@ -37,10 +37,12 @@ type Manifest struct {
 	SystemIdentifier string   `json:"system_identifier"`
 	Database         Database `json:"database"`
 	// SchemaVersion is that of the last migration.
-	SchemaVersion int64     `json:"schema_version"`
-	StartedAt     time.Time `json:"started_at"`
-	SnapshotAt    time.Time `json:"snapshot_at"`
-	EndedAt       time.Time `json:"ended_at"`
+	SchemaVersion int64 `json:"schema_version"`
+	// LargeObjectsLeftOut are those that the role could not read, for which all were left out.
+	LargeObjectsLeftOut int64     `json:"large_objects_left_out,omitempty"`
+	StartedAt           time.Time `json:"started_at"`
+	SnapshotAt          time.Time `json:"snapshot_at"`
+	EndedAt             time.Time `json:"ended_at"`
 	// Parents are the backups without which it does not restore.
 	Parents []string `json:"parents,omitempty"`
 	Parts   []Part   `json:"parts"`

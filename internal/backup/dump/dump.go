@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
@@ -32,7 +33,9 @@ func rowsPart(n int) string { return fmt.Sprintf("rows-%d.dump", n+1) }
 
 // Contents is what a backup holds, to compare a restored database with. Only who can read the backup can read it.
 type Contents struct {
-	Tables   []Table             `json:"tables"`
+	Tables []Table `json:"tables"`
+	// Views are the materialized views that have rows.
+	Views    []string            `json:"views"`
 	Roles    []RoleStatement     `json:"roles"`
 	Database []DatabaseStatement `json:"database"`
 }
@@ -51,12 +54,16 @@ type RoleStatement struct {
 	Step int32  `json:"step" db:"step"`
 	Role string `json:"role" db:"about"`
 	SQL  string `json:"sql" db:"sql"`
+	// Value is a setting as it is stored, which belongs to the end of the statement.
+	Value *string `json:"-" db:"value"`
 }
 
 // DatabaseStatement belongs around the name of a database.
 type DatabaseStatement struct {
 	Before string `json:"before" db:"before"`
 	After  string `json:"after" db:"after"`
+	// Value is a setting as it is stored, which belongs to the end of the statement.
+	Value *string `json:"-" db:"value"`
 }
 
 var (
@@ -75,27 +82,84 @@ type Dumper struct {
 }
 
 // Backup writes all parts of a backup and returns what its manifest says of the database.
-func (d Dumper) Backup(ctx context.Context, w *artifact.Writer) (artifact.Manifest, error) {
-	var m artifact.Manifest
-	err := d.DB.Borrow(ctx, nil, func(conn *pgx.Conn) error {
-		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+func (d Dumper) Backup(ctx context.Context, w *artifact.Writer) (m artifact.Manifest, err error) {
+	err = d.DB.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, settingsSQL); err != nil {
+			return err
+		}
+		defer func() { _, _ = conn.Exec(context.WithoutCancel(ctx), `RESET ALL`) }()
+		tx, s, all, err := begin(ctx, conn)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-		s, err := describe(ctx, tx)
-		if err != nil {
-			return err
-		}
 		if m, err = s.manifest(); err != nil {
 			return err
 		}
 		if err := d.checkVersion(ctx, s.ServerNumber, &m); err != nil {
 			return err
 		}
-		return d.write(ctx, tx, s, w)
+		return d.write(ctx, tx, s, all, w)
 	})
 	return m, err
+}
+
+// begin takes the snapshot, after the locks: TRUNCATE, and ALTER TABLE where it writes a table anew, empty it for older snapshots. A table that is
+// made or dropped meanwhile makes it begin again.
+func begin(ctx context.Context, conn *pgx.Conn) (tx pgx.Tx, s snapshot, all []Table, err error) {
+	for range 10 {
+		before, err := tables(ctx, conn)
+		if err != nil {
+			return nil, s, nil, err
+		}
+		if tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
+			return nil, s, nil, err
+		}
+		s, all, err = snapshotOf(ctx, tx, before)
+		if err == nil && sameNames(before, all) {
+			return tx, s, all, nil
+		}
+		_ = tx.Rollback(context.WithoutCancel(ctx))
+		if err != nil && !isGone(err) {
+			return nil, s, nil, err
+		}
+	}
+	return nil, s, nil, problem.New("tables are made and dropped all the time, so that none can be locked", "Run the backup at another time")
+}
+
+// isGone tells that a table was dropped before it was locked.
+func isGone(err error) bool {
+	var told *pgconn.PgError
+	return errors.As(err, &told) && (told.Code == "42P01" || told.Code == "3F000")
+}
+
+func sameNames(a, b []Table) bool {
+	names := func(all []Table) []string {
+		var found []string
+		for _, t := range all {
+			found = append(found, t.Name)
+		}
+		slices.Sort(found)
+		return found
+	}
+	return slices.Equal(names(a), names(b))
+}
+
+// snapshotOf locks tables, and then takes the snapshot: LOCK takes none.
+func snapshotOf(ctx context.Context, tx pgx.Tx, all []Table) (s snapshot, found []Table, err error) {
+	for _, t := range all {
+		if _, err := tx.Exec(ctx, `LOCK TABLE ONLY `+t.Name+` IN ACCESS SHARE MODE`); err != nil {
+			return s, nil, err
+		}
+	}
+	if s, err = one[snapshot](ctx, tx, snapshotSQL); err != nil {
+		return s, nil, err
+	}
+	if err := hiddenError(s.Hidden); err != nil {
+		return s, nil, err
+	}
+	found, err = tables(ctx, tx)
+	return s, found, err
 }
 
 // snapshot is the moment that is written, and what is there then.
@@ -107,14 +171,18 @@ type snapshot struct {
 	SystemIdentifier string    `db:"system_identifier"`
 	SchemaVersion    int64     `db:"schema_version"`
 	Hidden           *string   `db:"hidden"`
-	Database         string    `db:"database"`
+	// UnreadableObjects are large objects that pg_dump could not read. They are no part of what this project keeps, and whoever may make one must not
+	// thereby end all backups: so all are left out.
+	UnreadableObjects int64  `db:"unreadable_objects"`
+	Database          string `db:"database"`
 }
 
 // A session that must not end while others read with its snapshot, and shows all values as any other does.
 const settingsSQL = `
-	SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0;
-	SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL TimeZone = 'UTC'; SET LOCAL extra_float_digits = 1;
-	SET LOCAL bytea_output = 'hex'; SET LOCAL row_security = on`
+	SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 1; SET bytea_output = 'hex';
+	SET row_security = on;
+	SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
+	WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'transaction_timeout')`
 
 // Tables of which this session, and so pg_dump, may see only some rows. A policy that reads a view of ours counts as one that hides all:
 // pg_dump has the server refuse it.
@@ -136,18 +204,15 @@ const snapshotSQL = `
 		(SELECT system_identifier::text FROM pg_catalog.pg_control_system()) AS system_identifier,
 		(SELECT coalesce(max(version_id), 0) FROM brownie.goose_db_version WHERE is_applied) AS schema_version,
 		(` + hiddenSQL + `) AS hidden,
+		(SELECT count(*) FROM pg_catalog.pg_largeobject_metadata o WHERE NOT pg_catalog.pg_has_role(o.lomowner, 'USAGE')
+			AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)) AS unreadable_objects,
 		(SELECT pg_catalog.json_build_object('name', datname, 'encoding', pg_catalog.pg_encoding_to_char(encoding),
 			'locale_provider', CASE datlocprovider WHEN 'b' THEN 'builtin' WHEN 'i' THEN 'icu' ELSE 'libc' END,
 			'collate', datcollate, 'ctype', datctype, 'locale', coalesce(j->>'datlocale', j->>'daticulocale'))::text
 		FROM pg_catalog.pg_database d, pg_catalog.to_jsonb(d) AS j WHERE datname = pg_catalog.current_database()) AS database`
 
-func describe(ctx context.Context, tx pgx.Tx) (snapshot, error) {
-	if _, err := tx.Exec(ctx, settingsSQL); err != nil {
-		return snapshot{}, err
-	}
-	s, err := one[snapshot](ctx, tx, snapshotSQL)
-	return s, errors.Join(err, hiddenError(s.Hidden))
-}
+// hidden are tables of which rows may be hidden.
+type hidden struct{ Hidden *string }
 
 // HiddenRowsError says that a backup would lack rows.
 type HiddenRowsError struct{ *problem.Problem }
@@ -163,6 +228,7 @@ func hiddenError(tables *string) error {
 }
 
 func (s snapshot) manifest() (m artifact.Manifest, err error) {
+	m.LargeObjectsLeftOut = s.UnreadableObjects
 	m.Server, m.SystemIdentifier, m.SchemaVersion, m.SnapshotAt = s.Server, s.SystemIdentifier, s.SchemaVersion, s.At.UTC()
 	return m, json.Unmarshal([]byte(s.Database), &m.Database)
 }
@@ -189,8 +255,13 @@ const tablesSQL = `
 			WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
 	ORDER BY 2 DESC, 1`
 
-func tables(ctx context.Context, tx pgx.Tx) ([]Table, error) {
-	rows, err := tx.Query(ctx, tablesSQL)
+// querier is a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func tables(ctx context.Context, from querier) ([]Table, error) {
+	rows, err := from.Query(ctx, tablesSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -228,11 +299,7 @@ func spread(all []Table, jobs int) [][]Table {
 	return slices.DeleteFunc(shares, func(share []Table) bool { return len(share) == 0 && len(all) > 0 })
 }
 
-func (d Dumper) write(ctx context.Context, tx pgx.Tx, s snapshot, w *artifact.Writer) error {
-	all, err := tables(ctx, tx)
-	if err != nil {
-		return err
-	}
+func (d Dumper) write(ctx context.Context, tx pgx.Tx, s snapshot, all []Table, w *artifact.Writer) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	dump := func(part string, more ...string) {
 		arguments := append([]string{
@@ -247,6 +314,9 @@ func (d Dumper) write(ctx context.Context, tx pgx.Tx, s snapshot, w *artifact.Wr
 	dump(schemaPart, "--schema-only")
 	// The first one has all that the others have not: sequences, large objects, and what a table made meanwhile would be.
 	first := []string{"--data-only"}
+	if s.UnreadableObjects > 0 {
+		first = append(first, "--no-blobs")
+	}
 	for n, share := range spread(all, d.Jobs) {
 		if n == 0 {
 			continue
@@ -264,9 +334,16 @@ func (d Dumper) write(ctx context.Context, tx pgx.Tx, s snapshot, w *artifact.Wr
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	// A role that has lost its right to see all rows meanwhile has lost it for pg_dump, too.
-	still, err := postgres.QueryOne[struct{ Hidden *string }](ctx, d.DB, `SELECT (`+hiddenSQL+`) AS hidden`)
-	return errors.Join(err, hiddenError(still.Hidden))
+	// A role that has lost its right to see all rows meanwhile has lost it for pg_dump, too: by what holds now, or at the snapshot.
+	now, err := postgres.QueryOne[hidden](ctx, d.DB, `SELECT (`+hiddenSQL+`) AS hidden`)
+	if err != nil {
+		return err
+	}
+	then, err := one[hidden](ctx, tx, `SELECT (`+hiddenSQL+`) AS hidden`)
+	if err != nil {
+		return err
+	}
+	return cmp.Or(hiddenError(now.Hidden), hiddenError(then.Hidden))
 }
 
 // writeContents writes what a restored database is compared with, and the roles as a person would make them.
@@ -299,9 +376,53 @@ func read(ctx context.Context, tx pgx.Tx, all []Table) (c Contents, err error) {
 	if c.Database, err = query[DatabaseStatement](ctx, tx, databaseSQL); err != nil {
 		return c, err
 	}
+	c.complete()
 	err = count(ctx, tx, all)
 	c.Tables = all
+	if err == nil {
+		c.Views, err = views(ctx, tx)
+	}
 	return c, err
+}
+
+const viewsSQL = `
+	SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.relkind = 'm' AND c.relispopulated AND n.nspname !~ '^pg_' ORDER BY 1`
+
+func views(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	rows, err := tx.Query(ctx, viewsSQL)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// complete writes the values of settings into the statements. What means nothing is left out.
+func (c *Contents) complete() {
+	c.Roles = slices.DeleteFunc(c.Roles, func(s RoleStatement) bool {
+		_, ok := settingOf(s.Value)
+		return !ok
+	})
+	for i, s := range c.Roles {
+		sql, _ := settingOf(s.Value)
+		c.Roles[i].SQL += sql
+	}
+	c.Database = slices.DeleteFunc(c.Database, func(s DatabaseStatement) bool {
+		_, ok := settingOf(s.Value)
+		return !ok
+	})
+	for i, s := range c.Database {
+		sql, _ := settingOf(s.Value)
+		c.Database[i].After += sql
+	}
+}
+
+func settingOf(stored *string) (sql string, ok bool) {
+	if stored == nil {
+		return "", true
+	}
+	return settingValue(*stored)
 }
 
 // script is for psql, and for who has none of our programs.

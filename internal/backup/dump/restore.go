@@ -76,10 +76,14 @@ func (r Restorer) Restore(ctx context.Context, database string) (err error) {
 			err = errors.Join(err, r.undo(context.WithoutCancel(ctx), name, made))
 		}
 	}()
+	// Policies come last: until then nobody else may connect.
+	if err := r.exec(ctx, r.Server, "REVOKE ALL ON DATABASE "+name+" FROM PUBLIC"); err != nil {
+		return err
+	}
 	if made, err = r.makeRoles(ctx, contents.Roles); err != nil {
 		return err
 	}
-	if err := r.fill(ctx, database, schema); err != nil {
+	if err := r.fill(ctx, database, schema, contents.Views); err != nil {
 		return err
 	}
 	for _, s := range contents.Database {
@@ -112,18 +116,18 @@ func (r Restorer) checkTool(ctx context.Context) error {
 
 // createDatabase gives it the encoding and locale that the rows were written with.
 func createDatabase(name string, d artifact.Database) string {
-	text := func(value string) string { return "'" + strings.ReplaceAll(value, "'", "''") + "'" }
 	sql := fmt.Sprintf("CREATE DATABASE %s TEMPLATE template0 ENCODING %s LOCALE_PROVIDER %s LC_COLLATE %s LC_CTYPE %s", name,
-		text(d.Encoding), pgx.Identifier{d.LocaleProvider}.Sanitize(), text(d.Collate), text(d.Ctype))
+		literal(d.Encoding), pgx.Identifier{d.LocaleProvider}.Sanitize(), literal(d.Collate), literal(d.Ctype))
 	if d.Locale != nil {
-		sql += fmt.Sprintf(" %s_LOCALE %s", strings.ToUpper(d.LocaleProvider), text(*d.Locale))
+		sql += fmt.Sprintf(" %s_LOCALE %s", strings.ToUpper(d.LocaleProvider), literal(*d.Locale))
 	}
 	return sql
 }
 
+// exec runs one statement. More than one in a text is an error of the extended protocol, so that no text of somebody else's adds any.
 func (r Restorer) exec(ctx context.Context, db *postgres.DB, sql string) error {
 	return db.Borrow(ctx, nil, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, sql)
+		_, err := conn.Exec(ctx, sql, pgx.QueryExecModeExec)
 		return err
 	})
 }
@@ -158,7 +162,7 @@ func (r Restorer) undo(ctx context.Context, database string, roles []string) err
 }
 
 // fill restores schema and rows: keys and indexes come after the rows, as pg_restore has it.
-func (r Restorer) fill(ctx context.Context, database string, schema []byte) error {
+func (r Restorer) fill(ctx context.Context, database string, schema []byte, views []string) error {
 	file, err := inMemory(schema)
 	if err != nil {
 		return err
@@ -193,7 +197,8 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte) erro
 			if err != nil {
 				return err
 			}
-			err = restore(groupCtx, program{input: rows}, "--section=data")
+			// Large objects are made before their content, and are in no other part.
+			err = restore(groupCtx, program{input: rows}, "--section=pre-data", "--section=data")
 			if err == nil {
 				// pg_restore ends at the end of its own format. What is damaged behind that is damaged, too.
 				_, err = io.Copy(io.Discard, rows)
@@ -204,7 +209,30 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte) erro
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return ofSchema("post-data", max(r.Jobs, 1))
+	if err := ofSchema("post-data", max(r.Jobs, 1)); err != nil {
+		return err
+	}
+	return r.refresh(ctx, database, views)
+}
+
+// refresh fills the materialized views that had rows, those before others that read them.
+func (r Restorer) refresh(ctx context.Context, database string, views []string) error {
+	db := r.Open(database)
+	defer db.Close()
+	for len(views) > 0 {
+		var left []string
+		var failed []error
+		for _, view := range views {
+			if err := r.exec(ctx, db, `REFRESH MATERIALIZED VIEW `+view); err != nil {
+				left, failed = append(left, view), append(failed, err)
+			}
+		}
+		if len(left) == len(views) {
+			return errors.Join(failed...)
+		}
+		views = left
+	}
+	return nil
 }
 
 // ofCatalog is a privilege on what is PostgreSQL's own, in a list of pg_restore.
@@ -260,14 +288,14 @@ func (r Restorer) Compare(ctx context.Context, database string) error {
 	defer db.Close()
 	var differences []string
 	err = db.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, settingsSQL); err != nil {
+			return err
+		}
 		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
-			return err
-		}
 		all, err := tables(ctx, tx)
 		if err != nil {
 			return err
@@ -314,7 +342,16 @@ func (c Contents) differences(have Contents) (found []string) {
 	for name := range rows {
 		found = append(found, "table "+name+" was not backed up")
 	}
+	found = append(found, missing("view", c.Views, have.Views)...)
+	found = append(found, missing("database", ofDatabase(c.Database), ofDatabase(have.Database))...)
 	return append(found, missing("role", statements(c.Roles, c.Roles), statements(have.Roles, c.Roles))...)
+}
+
+func ofDatabase(statements []DatabaseStatement) (all []string) {
+	for _, s := range statements {
+		all = append(all, s.Before+"…"+s.After)
+	}
+	return all
 }
 
 // statements leaves out roles that are not among others: the server may have more.

@@ -28,13 +28,21 @@ type Scratch struct {
 	server *exec.Cmd
 	log    *tail
 	ended  chan struct{}
+	// lock tells others that the folder is in use.
+	lock *os.File
 }
 
 // StartScratch starts a server by the programs of a folder; empty means PATH. folder is where it keeps its data, and empty the usual
 // place for temporary files.
 func StartScratch(ctx context.Context, programs string, clients Tools, folder string) (_ *Scratch, err error) {
+	if folder == "" {
+		folder = os.TempDir()
+	}
+	if err := removeLeftovers(folder); err != nil {
+		return nil, err
+	}
 	s := &Scratch{log: &tail{}, ended: make(chan struct{})}
-	if s.folder, err = os.MkdirTemp(folder, "brownie-verify-"); err != nil {
+	if s.folder, err = os.MkdirTemp(folder, scratchPrefix); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -42,6 +50,9 @@ func StartScratch(ctx context.Context, programs string, clients Tools, folder st
 			err = errors.Join(err, s.Stop())
 		}
 	}()
+	if s.lock, err = lockFolder(s.folder); err != nil {
+		return nil, err
+	}
 	credential, err := ordinaryUser()
 	if err != nil {
 		return nil, err
@@ -56,9 +67,12 @@ func StartScratch(ctx context.Context, programs string, clients Tools, folder st
 	server := Tools{Dir: programs, credential: credential}
 	data := filepath.Join(s.folder, "data")
 	err = server.run(ctx, program{name: "initdb", arguments: []string{
-		"--pgdata=" + data, "--username=" + superuser, "--auth=trust", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C",
+		"--pgdata=" + data, "--username=" + superuser, "--auth=peer", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C",
 	}})
 	if err != nil {
+		return nil, err
+	}
+	if err := letIn(data, superuser, credential); err != nil {
 		return nil, err
 	}
 	path, err := server.path("postgres")
@@ -126,7 +140,69 @@ func (s *Scratch) Stop() error {
 			<-s.ended
 		}
 	}
-	return os.RemoveAll(s.folder)
+	err := os.RemoveAll(s.folder)
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+const scratchPrefix = "brownie-verify-"
+
+// removeLeftovers removes the folders of runners that were killed: what is in them was encrypted before.
+func removeLeftovers(folder string) error {
+	all, err := filepath.Glob(filepath.Join(folder, scratchPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, each := range all {
+		about, err := os.Stat(each)
+		if err != nil || time.Since(about.ModTime()) < time.Minute {
+			continue // Somebody may be about to lock it.
+		}
+		lock, err := lockFolder(each)
+		if err != nil {
+			continue // It is in use, or somebody else's.
+		}
+		_ = os.RemoveAll(each) // Another one may be at it, too.
+		_ = lock.Close()
+	}
+	return nil
+}
+
+// lockFolder holds a folder as long as the file is open, and fails when another process does.
+func lockFolder(folder string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// letIn lets in the user of this process, by what the system says of who calls, and nobody else of that server's own user's.
+func letIn(data, superuser string, credential *syscall.Credential) error {
+	us, err := user.Current()
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"pg_hba.conf":   "local all all peer map=scratch\n",
+		"pg_ident.conf": fmt.Sprintf("scratch %q %s\n", us.Username, superuser),
+	} {
+		path := filepath.Join(data, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return err
+		}
+		if credential != nil {
+			if err := os.Chown(path, int(credential.Uid), int(credential.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ordinaryUser is who runs the server where we are root, which it refuses.

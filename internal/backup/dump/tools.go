@@ -56,9 +56,12 @@ func (t Tools) run(ctx context.Context, p program) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, path, p.arguments...)                    //nolint:gosec // The command's own flags say which.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that the server learns of it
-	cmd.WaitDelay = 10 * time.Second
+	cmd := exec.CommandContext(ctx, path, p.arguments...) //nolint:gosec // The command's own flags say which.
+	cmd.Cancel = func() error {
+		// It may still tell the server. No WaitDelay: that would also count from the program's own end, while a slow store takes the rest.
+		time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		return cmd.Process.Signal(syscall.SIGTERM)
+	}
 	said, out, in := &tail{}, &keepError{w: p.output}, &keepReadError{r: p.input}
 	cmd.Env = append(append([]string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}, t.Env...), p.env...)
 	cmd.Stderr, cmd.ExtraFiles = said, p.files
@@ -87,6 +90,12 @@ func (t Tools) run(ctx context.Context, p program) error {
 
 // ProgramError is what one of PostgreSQL's programs said.
 type ProgramError struct{ *problem.Problem }
+
+var lostConnection = regexp.MustCompile(`server closed the connection|connection to server|terminating connection|could not connect|` +
+	`the database system is|SSL connection has been closed`)
+
+// Retryable tells that the server went away.
+func (e *ProgramError) Retryable() bool { return lostConnection.MatchString(e.Text()) }
 
 var versionPattern = regexp.MustCompile(`\) ((\d+)[^ ]*)`)
 
@@ -117,7 +126,24 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) text() string { return strings.Join(strings.Fields(string(t.kept)), " ") }
+// text leaves out what may show rows: DETAIL and CONTEXT of the server, and whatever follows them.
+func (t *tail) text() string {
+	var kept []string
+	said := true
+	for line := range strings.Lines(string(t.kept)) {
+		switch {
+		case strings.HasPrefix(line, "pg_") || strings.HasPrefix(line, "initdb") || strings.Contains(line, "ERROR: ") ||
+			strings.Contains(line, "FATAL: "):
+			said = true
+		case strings.HasPrefix(line, "DETAIL:"), strings.HasPrefix(line, "CONTEXT:"), strings.HasPrefix(line, "Command was:"):
+			said = false
+		}
+		if said {
+			kept = append(kept, strings.Fields(line)...)
+		}
+	}
+	return strings.Join(kept, " ")
+}
 
 // keepError remembers why nothing could be written, which the program's own end hides.
 type keepError struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,6 +34,7 @@ const (
 type Store struct {
 	bucket *blob.Bucket
 	where  string
+	folder string // of type file
 }
 
 // Object is an object in a Store.
@@ -53,15 +55,20 @@ func Open(ctx context.Context, d backup.Destination) (*Store, error) {
 	if d.Type != "file" && d.Path != "" {
 		bucket = blob.PrefixedBucket(bucket, d.Path+"/")
 	}
-	return &Store{bucket, d.String()}, nil
+	store := &Store{bucket: bucket, where: d.String()}
+	if d.Type == "file" {
+		store.folder = d.Path
+	}
+	return store, nil
 }
 
 func open(ctx context.Context, d backup.Destination) (*blob.Bucket, error) {
 	switch d.Type {
 	case "file":
-		// Who may look into the folder sees sizes and names. A temporary file on the same disk is renamed when it is whole.
+		// It has to be there: a folder in its place, on a disk that is not mounted, would be another one. A temporary file on the same disk is
+		// renamed when it is whole.
 		return fileblob.OpenBucket(d.Path, &fileblob.Options{
-			CreateDir: true, DirFileMode: 0o700, NoTempDir: true, Metadata: fileblob.MetadataDontWrite,
+			DirFileMode: 0o700, NoTempDir: true, Metadata: fileblob.MetadataDontWrite,
 		})
 	case "s3":
 		settings, err := config.LoadDefaultConfig(ctx, config.WithRegion(d.Region))
@@ -116,7 +123,26 @@ func (w writer) Write(p []byte) (int, error) {
 	return n, w.store.explain("write", w.key, err)
 }
 
-func (w writer) Close() error { return w.store.explain("write", w.key, w.Writer.Close()) }
+func (w writer) Close() error {
+	err := w.Writer.Close()
+	if err == nil && w.store.folder != "" {
+		err = sync(w.store.folder, w.key)
+	}
+	return w.store.explain("write", w.key, err)
+}
+
+// sync makes a file outlast a loss of power, and its name, and those of the folders above it.
+func sync(folder, key string) error {
+	for name := filepath.FromSlash(key); ; name = filepath.Dir(name) {
+		file, err := os.Open(filepath.Join(folder, name))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(file.Sync(), file.Close()); err != nil || name == "." {
+			return err
+		}
+	}
+}
 
 // Read opens an object. One that is missing is [problem.ErrNotFound].
 func (s *Store) Read(ctx context.Context, key string) (io.ReadCloser, error) {

@@ -59,7 +59,7 @@ func TestKilled(t *testing.T) {
 	}
 	bucket := teststore.Own(t)
 	credentials(t, bucket)
-	h := newHouse(t, destination(bucket))
+	h := newHouseAlone(t, destination(bucket))
 	testdb.Exec(t, h.database, `INSERT INTO public.organizations (id, name, slug, description, is_active, max_teams, max_users_per_team)
 		SELECT gen_random_uuid(), 'More ' || n, 'more-' || n, md5(n::text) || repeat(md5((n + 1)::text), 20), true, 10, 50
 		FROM generate_series(1, 20000) AS n`)

@@ -9,6 +9,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 // Pruned is a backup, or what is left of one, that no rule keeps.
@@ -29,7 +30,7 @@ func (r *Runner) Prune(ctx context.Context, name string, dryRun bool) (pruned []
 		return nil, err
 	}
 	err = r.alone(ctx, name, func(ctx context.Context) error {
-		if err := r.lose(ctx, name); err != nil {
+		if err := r.lose(ctx, schedule); err != nil {
 			return err
 		}
 		pruned, err = r.prune(ctx, schedule, dryRun)
@@ -38,60 +39,52 @@ func (r *Runner) Prune(ctx context.Context, name string, dryRun bool) (pruned []
 	return pruned, err
 }
 
+// here is which database this is, and what time it is there.
+type here struct {
+	SystemIdentifier string    `db:"system_identifier"`
+	Database         string    `db:"database"`
+	Now              time.Time `db:"now"`
+}
+
+// The server's clock counts: several runners have several.
+const hereSQL = `
+	SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) AS system_identifier,
+		pg_catalog.current_database()::text AS database, pg_catalog.clock_timestamp() AS now`
+
 // prune is for who holds the lock, so that nothing is being written.
 func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]Pruned, error) {
+	location, err := time.LoadLocation(s.Timezone)
+	if err != nil {
+		return nil, err
+	}
+	at, err := postgres.QueryOne[here](ctx, r.DB, hereSQL)
+	if err != nil {
+		return nil, err
+	}
 	onRecord, err := r.store().Backups(ctx, backup.Filter{Schedule: s.Name, Present: true})
 	if err != nil {
 		return nil, err
 	}
 	copies, closeAll := openAll(ctx, s.Destinations)
 	defer closeAll()
-	stored := make([][]artifact.Found, len(copies))
-	for i, c := range copies {
-		if c.Err == nil {
-			stored[i], c.Err = artifact.List(ctx, c.Store, s.Name)
-		}
-	}
-	unkept, err := prunable(s, onRecord)
-	if err != nil {
-		return nil, err
-	}
 	var pruned []Pruned
 	var failed []error
-	left := map[string]bool{} // what is still somewhere
+	left := map[backup.Destination]map[string]bool{} // what is still there, of the destinations that could be looked at
 	for i, c := range copies {
-		if c.Err != nil {
+		in := pruning{Runner: r, at: at, store: c.Store, onRecord: onRecord, dryRun: dryRun, left: map[string]bool{}}
+		in.unkept = s.Retention.Prunable(kept(onRecord, &s.Destinations[i]), location, at.Now)
+		if c.Err == nil {
+			c.Err = in.run(ctx, s.Name)
+		}
+		if pruned = append(pruned, in.pruned...); c.Err != nil {
 			failed = append(failed, c.Err)
-			for _, id := range unkept {
-				left[id] = true
-			}
 			continue
 		}
-		for _, found := range stored[i] {
-			why := "retention"
-			switch {
-			case !slices.ContainsFunc(onRecord, func(b backup.Backup) bool { return b.ID == found.ID }):
-				continue // Another database's, or from after the moment that this one was restored to.
-			case !found.Whole:
-				why = "orphan"
-			case !slices.Contains(unkept, found.ID):
-				continue
-			}
-			one := Pruned{ID: found.ID, Where: c.Store.String(), Why: why}
-			if !dryRun {
-				var failure *object.StoreError
-				switch err := found.Remove(ctx, c.Store); {
-				case errors.As(err, &failure) && failure.Denied:
-					one.Retained, left[found.ID] = true, true
-				case err != nil:
-					failed, left[found.ID] = append(failed, err), true
-				}
-			}
-			pruned = append(pruned, one)
-		}
+		left[s.Destinations[i]] = in.left
 	}
+	unkept := s.Retention.Prunable(kept(onRecord, nil), location, at.Now)
 	for _, b := range onRecord {
-		if slices.Contains(unkept, b.ID) && !left[b.ID] && !dryRun {
+		if !dryRun && slices.Contains(unkept, b.ID) && isGone(b, left) {
 			failed = append(failed, r.store().PruneBackup(ctx, b.ID))
 		}
 	}
@@ -101,18 +94,95 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 	return pruned, errors.Join(failed...)
 }
 
-// prunable are the backups on record that no rule keeps.
-func prunable(s backup.Schedule, onRecord []backup.Backup) ([]string, error) {
-	location, err := time.LoadLocation(s.Timezone)
-	if err != nil {
-		return nil, err
+// kept are the backups on record as the retention sees them: those of one destination, which keeps its own last good one, or all. Runs that go on are
+// none of its business.
+func kept(onRecord []backup.Backup, in *backup.Destination) (all []backup.Kept) {
+	for _, b := range onRecord {
+		has := in == nil || slices.ContainsFunc(b.Destinations, func(at backup.Stored) bool { return at.Destination == *in && at.Error == "" })
+		if b.Status == backup.Running || !has {
+			continue
+		}
+		all = append(all, backup.Kept{
+			ID: b.ID, At: b.StartedAt, Good: b.Status == backup.Succeeded && (b.Verified == nil || !b.Verified.Damaged),
+			Verified: b.Verified != nil && b.Verified.Succeeded,
+		})
 	}
-	all := make([]backup.Kept, len(onRecord))
-	for i, b := range onRecord {
-		verified := b.Verified != nil && b.Verified.Succeeded
-		all[i] = backup.Kept{
-			ID: b.ID, At: b.StartedAt, Good: b.Status == backup.Succeeded && (b.Verified == nil || verified), Verified: verified,
+	return all
+}
+
+// isGone tells that a backup is in none of the places that it was written to. One that nobody looked at may still have it.
+func isGone(b backup.Backup, left map[backup.Destination]map[string]bool) bool {
+	for _, at := range b.Destinations {
+		if in, looked := left[at.Destination]; at.Error == "" && (!looked || in[b.ID]) {
+			return false
 		}
 	}
-	return s.Retention.Prunable(all, location, time.Now()), nil
+	return true
+}
+
+// pruning is that of one destination.
+type pruning struct {
+	*Runner
+	at       here
+	store    *object.Store
+	onRecord []backup.Backup
+	unkept   []string
+	dryRun   bool
+
+	pruned []Pruned
+	left   map[string]bool
+}
+
+func (p *pruning) run(ctx context.Context, schedule string) error {
+	all, err := artifact.List(ctx, p.store, schedule)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, found := range all {
+		p.left[found.ID] = true
+		why, err := p.why(ctx, schedule, found)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if why == "" {
+			continue
+		}
+		one := Pruned{ID: found.ID, Where: p.store.String(), Why: why}
+		if !p.dryRun {
+			if err := ctx.Err(); err != nil { // Who has lost the lock must not go on.
+				return errors.Join(append(failed, context.Cause(ctx))...)
+			}
+			var failure *object.StoreError
+			switch err := found.Remove(ctx, p.store); {
+			case errors.As(err, &failure) && failure.Denied:
+				one.Retained = true
+			case err != nil:
+				failed = append(failed, err)
+			default:
+				delete(p.left, found.ID)
+			}
+		}
+		p.pruned = append(p.pruned, one)
+	}
+	return errors.Join(failed...)
+}
+
+// why tells why a backup in the store is to be removed, or nothing. What is not on record is another database's, and so is what another database has
+// made that this one is a copy of.
+func (p *pruning) why(ctx context.Context, schedule string, found artifact.Found) (string, error) {
+	i := slices.IndexFunc(p.onRecord, func(b backup.Backup) bool { return b.ID == found.ID })
+	switch {
+	case i < 0 || p.onRecord[i].Status == backup.Running:
+		return "", nil
+	case !found.Whole:
+		return "orphan", nil
+	case !slices.Contains(p.unkept, found.ID) && p.onRecord[i].Status == backup.Succeeded:
+		return "", nil
+	}
+	m, _, err := artifact.ReadManifest(ctx, p.store, schedule, found.ID, "")
+	if err != nil || m.SystemIdentifier != p.at.SystemIdentifier || m.Database.Name != p.at.Database {
+		return "", err
+	}
+	return "retention", nil
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
@@ -50,10 +52,14 @@ func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restore
 		return done, err
 	}
 	defer closeAll()
-	reader, err := firstGood(all)
-	if err != nil {
-		return done, err
-	}
+	err = firstThatWorks(all, func(reader artifact.Reader) error {
+		done, err = r.restore(ctx, id, t, reader)
+		return err
+	})
+	return done, err
+}
+
+func (r *Runner) restore(ctx context.Context, id string, t Target, reader artifact.Reader) (done Restored, err error) {
 	restorer := restorerOn(t.Server, t.Tools, reader, r.Jobs) //nolint:contextcheck // Its connections outlive each call.
 	defer restorer.Server.Close()
 	exists, err := postgres.QueryOne[struct{ Exists bool }](ctx, restorer.Server,
@@ -71,8 +77,8 @@ func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restore
 	done = Restored{Backup: id, Database: t.Database}
 	name := t.Database
 	if t.Replace {
-		name = fmt.Sprintf("%.40s_restored_%s", t.Database, start.UTC().Format("20060102150405"))
-		done.Kept = fmt.Sprintf("%.40s_before_%s", t.Database, start.UTC().Format("20060102150405"))
+		name = beside(t.Database, "_restored_", start)
+		done.Kept = beside(t.Database, "_before_", start)
 	}
 	if err := restorer.Restore(ctx, name); err != nil {
 		return done, err
@@ -84,6 +90,16 @@ func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restore
 	}
 	done.Seconds = time.Since(start).Seconds()
 	return done, nil
+}
+
+// beside is the name of a database in place of another one. PostgreSQL cuts names after 63 bytes, of which this takes 24.
+func beside(database, what string, at time.Time) string {
+	short := database
+	for len(short) > 39 {
+		_, size := utf8.DecodeLastRuneInString(short)
+		short = short[:len(short)-size]
+	}
+	return short + what + at.UTC().Format("20060102150405")
 }
 
 const endSessionsSQL = `

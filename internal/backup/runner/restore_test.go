@@ -218,3 +218,116 @@ func TestDamage(t *testing.T) {
 		}
 	})
 }
+
+// TestSettingsOfAnybody: any role may give itself any text as a setting. None of it becomes a statement of whoever restores, nor
+// does it keep anybody from restoring.
+func TestSettingsOfAnybody(t *testing.T) {
+	h := newHouse(t)
+	tenant := strings.Replace(h.role, "backup", "tenant", 1)
+	testdb.Exec(t, h.database, `CREATE ROLE "`+tenant+`"`)
+	t.Cleanup(func() { testdb.Exec(t, h.database, `DROP ROLE "`+tenant+`"`) })
+	conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, h.database).URL(h.database)))(t)
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, value := range []string{
+		`x;ALTER/**/ROLE/**/"` + tenant + `"/**/SUPERUSER;`, `x;ALTER/**/ROLE/**/postgres/**/RENAME/**/TO/**/y`, `"a""b", c`,
+	} {
+		for _, statement := range []string{
+			`SELECT set_config('search_path', '` + value + `', false)`,
+			`ALTER ROLE "` + tenant + `" SET search_path FROM CURRENT`,
+			`ALTER ROLE "` + tenant + `" IN DATABASE "` + h.database + `" SET search_path FROM CURRENT`,
+			`ALTER ROLE "` + tenant + `" SET application_name = 'it''s \ "one"'`,
+		} {
+			if _, err := conn.Exec(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		b := h.backup()
+		server := h.another("")
+		testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+		var super bool
+		var settings string
+		if err := connect(t, server, "copy").QueryRow(t.Context(), `SELECT rolsuper, (SELECT coalesce(string_agg(s, ' ' ORDER BY s COLLATE "C"), '') FROM unnest(rolconfig) AS s)
+			FROM pg_roles WHERE rolname = $1`,
+			tenant).Scan(&super, &settings); err != nil || super {
+			t.Errorf("after %s the tenant is a superuser: %v; %v", value, super, err)
+		}
+		want := testdb.Value[string](t, h.database, `SELECT string_agg(s, ' ' ORDER BY s COLLATE "C") FROM pg_roles, unnest(rolconfig) AS s WHERE rolname = $1`, tenant)
+		if strings.HasPrefix(value, `"a`) && settings != want {
+			t.Errorf("the settings are %s, want %s", settings, want)
+		}
+	}
+}
+
+// TestEverythingElse restores what is no row of a table.
+func TestEverythingElse(t *testing.T) {
+	h := newHouse(t)
+	for _, statement := range []string{
+		`CREATE MATERIALIZED VIEW public.summary AS SELECT count(*) AS n FROM public.organizations`,
+		`CREATE MATERIALIZED VIEW public.summary_of_summary AS SELECT n + 1 AS n FROM public.summary`,
+		`CREATE MATERIALIZED VIEW public.empty AS SELECT 1 AS n WITH NO DATA`,
+		`GRANT SELECT ON public.summary, public.summary_of_summary, public.empty TO brownie_backup`,
+		`CREATE SEQUENCE public.tickets; SELECT nextval('public.tickets') FROM generate_series(1, 41); GRANT SELECT ON SEQUENCE public.tickets TO brownie_backup`,
+		`CREATE TABLE public.parted (n integer) PARTITION BY RANGE (n)`,
+		`CREATE TABLE public.parted_1 PARTITION OF public.parted FOR VALUES FROM (1) TO (10)`,
+		`INSERT INTO public.parted VALUES (1), (2); GRANT SELECT ON public.parted, public.parted_1 TO brownie_backup`,
+		`ALTER DATABASE "` + h.database + `" SET work_mem = '5MB'`,
+	} {
+		testdb.Exec(t, h.database, statement)
+	}
+	if _, err := h.Verify(t.Context(), h.backup().ID, backup.Restore); err != nil {
+		t.Fatal(err)
+	}
+	// One that the role can read, and then one that it cannot: whoever may make one must not thereby end all backups.
+	testdb.Exec(t, h.database, `SELECT lo_from_bytea(4711, 'large'); GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC`)
+	b := h.backup()
+	server := h.another("")
+	testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+	conn := connect(t, server, "copy")
+	var n, next, parts int
+	if err := conn.QueryRow(t.Context(), `SELECT (SELECT n FROM public.summary_of_summary), nextval('public.tickets'),
+		(SELECT count(*) FROM public.parted)`).Scan(&n, &next, &parts); err != nil || n != 21 || next != 42 || parts != 2 {
+		t.Errorf("there are %d, %d, %d: %v", n, next, parts, err)
+	}
+	if setting := testdb.Value[string](t, h.database, `SELECT setconfig::text FROM pg_db_role_setting WHERE setrole = 0
+		AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())`); setting != "{work_mem=5MB}" {
+		t.Errorf("the settings are %s", setting)
+	}
+}
+
+// TestSecondCopy restores from the second destination when the first one's copy is damaged.
+func TestSecondCopy(t *testing.T) {
+	first, second := backup.Destination{Type: "file", Path: t.TempDir()}, backup.Destination{Type: "file", Path: t.TempDir()}
+	h := newHouse(t, first, second)
+	b := h.backup()
+	for _, path := range h.files(b) {
+		if strings.Contains(path, "rows-1") {
+			if err := os.Truncate(path, 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	testdb.Must(h.Restore(t.Context(), b.ID, on(h.another(""), "copy")))(t)
+	proof, err := h.Verify(t.Context(), b.ID, backup.Checksum)
+	if err == nil || proof.Succeeded || proof.Damaged {
+		t.Errorf("one of two copies is damaged, and the proof is %+v: %v", proof, err)
+	}
+}
+
+// TestRecordOfItself: in the database that a backup was restored to, the backup is on record as one that goes on. It is a good one.
+func TestRecordOfItself(t *testing.T) {
+	h := newHouse(t)
+	b := h.backup()
+	testdb.Exec(t, h.database, `UPDATE brownie.backups SET status = 'running', ended_at = NULL, snapshot_at = NULL, size_bytes = NULL,
+		sha256 = NULL, destinations = '[]' WHERE id = $1`, b.ID)
+	testdb.Exec(t, h.database, `INSERT INTO brownie.backups (id, schedule_name, engine, type, started_at, status, runner)
+		VALUES ('20200101T000000Z-aaaaaa', 'nightly', 'pg_dump', 'full', now(), 'running', 'somebody')`)
+	testdb.Must(h.Prune(t.Context(), "nightly", false))(t)
+	for id, want := range map[string]backup.Status{b.ID: backup.Succeeded, "20200101T000000Z-aaaaaa": backup.Lost} {
+		if got := testdb.Must(backup.New(h.DB).Backup(t.Context(), id))(t); got.Status != want {
+			t.Errorf("%s is %s, want %s", id, got.Status, want)
+		}
+	}
+	if _, err := h.Verify(t.Context(), b.ID, backup.Checksum); err != nil {
+		t.Error(err)
+	}
+}

@@ -54,11 +54,17 @@ var errLockLost = errors.New("the connection that holds the schedule's lock is l
 
 const lockSQL = `SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('brownie-backup ' || $1, 0))`
 
+// A runner whose machine ends without a word holds the lock no longer than this, where a server would else wait for hours.
+const keepaliveSQL = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 25000`
+
 const unlockSQL = `SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended('brownie-backup ' || $1, 0))`
 
 // alone does something while no other runner works on the schedule. The lock is that of a connection, so that it ends with its holder.
 func (r *Runner) alone(ctx context.Context, schedule string, do func(context.Context) error) error {
 	return r.DB.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, keepaliveSQL); err != nil {
+			return err
+		}
 		var got bool
 		if err := conn.QueryRow(ctx, lockSQL, schedule).Scan(&got); err != nil {
 			return err
@@ -86,7 +92,8 @@ func (r *Runner) alone(ctx context.Context, schedule string, do func(context.Con
 		err := do(held)
 		lose(nil)
 		<-done
-		if _, unlockErr := conn.Exec(context.WithoutCancel(ctx), unlockSQL, schedule); unlockErr != nil {
+		_, unlockErr := conn.Exec(context.WithoutCancel(ctx), unlockSQL, schedule)
+		if _, resetErr := conn.Exec(context.WithoutCancel(ctx), `RESET ALL`); unlockErr != nil || resetErr != nil {
 			_ = conn.Close(context.WithoutCancel(ctx)) // The lock goes with it.
 		}
 		return err
@@ -97,10 +104,27 @@ func (r *Runner) alone(ctx context.Context, schedule string, do func(context.Con
 func (r *Runner) Schedule(ctx context.Context, name string) (backup.Schedule, error) {
 	schedule, err := r.store().ScheduleByName(ctx, name)
 	if errors.Is(err, problem.ErrNotFound) {
+		if err := r.sees(ctx); err != nil {
+			return schedule, err
+		}
 		err = problem.New(fmt.Sprintf("there is no backup schedule %q", name), "`brownie-backup status` lists those that there are").
 			Because(err)
 	}
 	return schedule, err
+}
+
+const seesSQL = `
+	SELECT NOT pg_catalog.row_security_active('brownie.backup_schedules') OR CASE
+		WHEN pg_catalog.has_function_privilege('brownie.backs_up()', 'EXECUTE') THEN brownie.backs_up() ELSE false END AS sees`
+
+// sees tells who sees no schedule because none is shown to the role of the session.
+func (r *Runner) sees(ctx context.Context) error {
+	row, err := postgres.QueryOne[struct{ Sees bool }](ctx, r.DB, seesSQL)
+	if err == nil && !row.Sees {
+		err = problem.New("the role of this session sees no schedule: it has not access `backup`, or its valid_until has passed",
+			"Log in as a role with access `backup`, or extend it (brownie_role)")
+	}
+	return err
 }
 
 // Backup runs a schedule now and then does what it asks for afterwards: it verifies the backup, and removes those that no rule keeps.
@@ -110,14 +134,17 @@ func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b bac
 	if err != nil {
 		return b, err
 	}
+	// Somebody else than the plan may have written it.
+	if err := schedule.Validate(); err != nil {
+		return b, err
+	}
 	err = r.alone(ctx, name, func(ctx context.Context) error {
-		if err := r.lose(ctx, name); err != nil {
+		if err := r.lose(ctx, schedule); err != nil {
 			return err
 		}
 		if due != nil {
 			// Another runner may have been here since somebody looked.
-			last, err := r.lastDue(ctx, name)
-			if err != nil || !last.Before(*due) {
+			if done, err := r.done(ctx, name, *due); err != nil || done {
 				return err
 			}
 		}
@@ -129,7 +156,12 @@ func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b bac
 				return err
 			}
 		}
-		if _, err := r.prune(ctx, schedule, false); err != nil {
+		// It may have been changed meanwhile, so that more is to be kept.
+		now, err := r.Schedule(ctx, name)
+		if err == nil {
+			_, err = r.prune(ctx, now, false)
+		}
+		if err != nil {
 			// The backup is none the worse for it, and the next run tries again.
 			r.Log.Error("Pruning failed", "schedule", name, "problem", err)
 		}
@@ -138,24 +170,50 @@ func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b bac
 	return b, err
 }
 
-// lose records that runs have ended whose runner did so without a word. The caller holds the lock.
-func (r *Runner) lose(ctx context.Context, schedule string) error {
-	lost, err := r.store().LoseBackups(ctx, schedule)
-	for _, id := range lost {
-		r.Log.Error("A run is lost: its runner ended without a word", "schedule", schedule, "backup", id)
+// lose ends the runs on record whose runner ended without a word. One that came as far as its manifest is a backup all the same: also that from
+// which this very database was restored, as its own record was not complete in itself. The caller holds the lock.
+func (r *Runner) lose(ctx context.Context, s backup.Schedule) error {
+	running, err := r.store().Backups(ctx, backup.Filter{Schedule: s.Name, Status: backup.Running})
+	if err != nil || len(running) == 0 {
+		return err
 	}
-	return err
+	copies, closeAll := openAll(ctx, s.Destinations)
+	defer closeAll()
+	var failed []error
+	for _, b := range running {
+		for i, c := range copies {
+			if c.Err != nil {
+				continue
+			}
+			if m, sum, err := artifact.ReadManifest(ctx, c.Store, s.Name, b.ID, ""); err == nil {
+				b.Status, b.EndedAt, b.SnapshotAt, b.SizeBytes, b.SHA256 = backup.Succeeded, &m.EndedAt, &m.SnapshotAt, new(m.Bytes()), &sum
+				b.Destinations = append(b.Destinations, stored(s, b.ID, i))
+			}
+		}
+		if b.Status == backup.Succeeded {
+			r.Log.Warn("A run ended well without saying so", "schedule", s.Name, "backup", b.ID)
+			failed = append(failed, r.store().EndBackup(ctx, b))
+			continue
+		}
+		r.Log.Error("A run is lost: its runner ended without a word", "schedule", s.Name, "backup", b.ID)
+		failed = append(failed, r.store().LoseBackup(ctx, b))
+	}
+	return errors.Join(failed...)
 }
 
-// lastDue is the last time that a run was due at and was begun.
-func (r *Runner) lastDue(ctx context.Context, schedule string) (last time.Time, err error) {
-	all, err := r.store().Backups(ctx, backup.Filter{Schedule: schedule, Limit: 100})
-	for _, b := range all {
-		if b.DueAt != nil && b.DueAt.After(last) {
-			last = *b.DueAt
+// attempts is how often a run is tried that failed in a way that may pass by itself.
+const attempts = 3
+
+// done tells whether nothing is left to do for a time at which a run was due. What failed is tried again a minute later.
+func (r *Runner) done(ctx context.Context, schedule string, due time.Time) (bool, error) {
+	tried, err := r.store().Backups(ctx, backup.Filter{Schedule: schedule, DueAt: &due})
+	for _, b := range tried {
+		again := b.Status == backup.Lost || b.Status == backup.Failed && b.Retryable != nil && *b.Retryable
+		if !again || len(tried) >= attempts || b.EndedAt == nil || time.Since(*b.EndedAt) < time.Minute {
+			return true, err
 		}
 	}
-	return last, err
+	return false, err
 }
 
 // backup makes one backup and records what became of it.
@@ -242,19 +300,25 @@ func (r *Runner) write(ctx context.Context, s backup.Schedule, b *backup.Backup)
 		b.SHA256, b.SnapshotAt, b.SizeBytes = &sum, &m.SnapshotAt, new(m.Bytes())
 	}
 	for i, c := range copies {
-		stored := backup.Stored{Location: s.Destinations[i].String() + "/" + artifact.Folder(s.Name, b.ID)}
+		at := stored(s, b.ID, i)
 		switch {
 		case c.Err != nil:
-			stored.Error = c.Err.Error()
+			at.Error = c.Err.Error()
 		case err != nil:
-			stored.Error = "the backup failed"
+			at.Error = "the backup failed"
 		}
-		b.Destinations = append(b.Destinations, stored)
+		b.Destinations = append(b.Destinations, at)
 	}
 	if err != nil {
 		b.SHA256, b.SnapshotAt, b.SizeBytes = nil, nil, nil
 	}
 	return err
+}
+
+// stored is the copy of a backup in the n-th destination.
+func stored(s backup.Schedule, id string, n int) backup.Stored {
+	d := s.Destinations[n]
+	return backup.Stored{Destination: d, Location: d.String() + "/" + artifact.Folder(s.Name, id)}
 }
 
 // openAll opens all destinations. One that cannot be opened is a copy that has failed.
@@ -321,9 +385,12 @@ func Retryable(err error) bool {
 	var failure *object.StoreError
 	var server *postgres.ServerError
 	var told problem.Error
+	var said *dump.ProgramError
 	switch {
 	case errors.As(err, &failure):
 		return failure.Retryable
+	case errors.As(err, &said):
+		return said.Retryable()
 	case errors.Is(err, errLockLost), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrBusy):
 		return true
 	case errors.As(err, &told) && !errors.As(err, &server):

@@ -38,6 +38,12 @@ func newIdentity(t *testing.T) *age.X25519Identity {
 func newHouse(t *testing.T, destinations ...backup.Destination) house {
 	t.Helper()
 	t.Parallel()
+	return newHouseAlone(t, destinations...)
+}
+
+// newHouseAlone is for a test that needs the environment for itself.
+func newHouseAlone(t *testing.T, destinations ...backup.Destination) house {
+	t.Helper()
 	tools := testdb.ClientTools(t)
 	major := testdb.Must(devstack.ClientToolsMajor(t.Context(), tools))(t)
 	h := house{t: t, database: testdb.Migrated(t, testdb.Certificates), identity: newIdentity(t)}

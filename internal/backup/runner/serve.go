@@ -3,8 +3,10 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,32 +72,41 @@ func (s *Server) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.forget()
+	// Nothing to do, and nothing shown, look alike.
+	failed := []error{unreadable, s.sees(ctx)}
 	for _, schedule := range schedules {
-		if err := s.metrics.tell(ctx, s.store(), schedule); err != nil {
-			return err
-		}
-		due, err := s.due(ctx, schedule, time.Now())
-		if err != nil {
-			return err
-		}
-		switch {
-		case due != nil:
-			s.begin(ctx, schedule.Name, func(ctx context.Context) error {
-				_, err := s.Backup(ctx, schedule.Name, due)
-				return err
-			})
-		case s.verificationDue(ctx, schedule):
-			s.begin(ctx, schedule.Name, func(ctx context.Context) error { return s.verifyNext(ctx, schedule) })
-		}
+		// What is wrong with one schedule keeps no other from being run.
+		failed = append(failed, s.lookAt(ctx, schedule, running))
 	}
-	for _, b := range running {
+	s.metrics.keep(schedules)
+	return errors.Join(failed...)
+}
+
+// lookAt begins what is due of one schedule.
+func (s *Server) lookAt(ctx context.Context, schedule backup.Schedule, running []backup.Backup) error {
+	if slices.ContainsFunc(running, func(b backup.Backup) bool { return b.ScheduleName == schedule.Name }) {
 		// Whoever gets the lock knows that nobody works on it.
-		s.begin(ctx, b.ScheduleName, func(ctx context.Context) error {
-			return s.alone(ctx, b.ScheduleName, func(ctx context.Context) error { return s.lose(ctx, b.ScheduleName) })
+		s.begin(ctx, schedule.Name, nil, func(ctx context.Context) error {
+			return s.alone(ctx, schedule.Name, func(ctx context.Context) error { return s.lose(ctx, schedule) })
 		})
 	}
-	return unreadable
+	if err := s.metrics.tell(ctx, s.store(), schedule); err != nil {
+		return err
+	}
+	due, err := s.due(ctx, schedule, time.Now())
+	if err != nil {
+		return fmt.Errorf("schedule %q: %w", schedule.Name, err)
+	}
+	switch {
+	case due != nil:
+		s.begin(ctx, schedule.Name, s.turn, func(ctx context.Context) error {
+			_, err := s.Backup(ctx, schedule.Name, due)
+			return err
+		})
+	case s.verificationDue(ctx, schedule):
+		s.begin(ctx, schedule.Name, s.turn, func(ctx context.Context) error { return s.verifyNext(ctx, schedule) })
+	}
+	return nil
 }
 
 // due is the last time at which a run should have begun, and nil if one did. However many were missed, one is made up for.
@@ -104,12 +115,17 @@ func (s *Server) due(ctx context.Context, schedule backup.Schedule, now time.Tim
 	if err != nil || !schedule.Enabled {
 		return nil, err
 	}
-	last, err := s.lastDue(ctx, schedule.Name)
+	last, err := s.store().LastDue(ctx, schedule.Name)
 	if err != nil {
 		return nil, err
 	}
+	if !last.IsZero() {
+		if done, err := s.done(ctx, schedule.Name, last); err != nil || !done {
+			return &last, err
+		}
+	}
 	// What a schedule asks for now, it did not ask for before it was changed.
-	after := schedule.UpdatedAt
+	after := schedule.TimingChangedAt
 	if last.After(after) {
 		after = last
 	}
@@ -129,7 +145,7 @@ func (s *Server) verificationDue(ctx context.Context, schedule backup.Schedule) 
 	if err != nil {
 		return false
 	}
-	after := schedule.UpdatedAt
+	after := schedule.TimingChangedAt
 	all, err := s.store().Backups(ctx, backup.Filter{Schedule: schedule.Name, Status: backup.Succeeded, Present: true})
 	for _, b := range all {
 		if b.Verified != nil && b.Verified.StartedAt.After(after) {
@@ -159,8 +175,8 @@ func (s *Server) verifyNext(ctx context.Context, schedule backup.Schedule) error
 	return err
 }
 
-// begin does something for a schedule in the background, unless this process works on it already.
-func (s *Server) begin(ctx context.Context, schedule string, do func(context.Context) error) {
+// begin does something for a schedule in the background, unless this process works on it already. What takes long waits for its turn.
+func (s *Server) begin(ctx context.Context, schedule string, turn chan struct{}, do func(context.Context) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.working[schedule] {
@@ -173,12 +189,14 @@ func (s *Server) begin(ctx context.Context, schedule string, do func(context.Con
 			defer s.mu.Unlock()
 			delete(s.working, schedule)
 		}()
-		select {
-		case <-ctx.Done():
-			return
-		case s.turn <- struct{}{}:
+		if turn != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case turn <- struct{}{}:
+			}
+			defer func() { <-turn }()
 		}
-		defer func() { <-s.turn }()
 		err := do(ctx)
 		if err != nil && !errors.Is(err, ErrBusy) && ctx.Err() == nil {
 			s.metrics.failed(schedule, Retryable(err))
@@ -212,6 +230,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	gauges   map[string]*prometheus.GaugeVec
 	failures *prometheus.CounterVec
+	known    map[string]bool
 }
 
 var gauges = map[string]string{
@@ -225,7 +244,7 @@ var gauges = map[string]string{
 }
 
 func newMetrics() metrics {
-	m := metrics{registry: prometheus.NewRegistry(), gauges: map[string]*prometheus.GaugeVec{}}
+	m := metrics{registry: prometheus.NewRegistry(), gauges: map[string]*prometheus.GaugeVec{}, known: map[string]bool{}}
 	for name, help := range gauges {
 		m.gauges[name] = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "brownie_backup_" + name, Help: help}, []string{"schedule"})
 		m.registry.MustRegister(m.gauges[name])
@@ -242,15 +261,22 @@ func (m metrics) failed(schedule string, retryable bool) {
 	m.failures.WithLabelValues(schedule, text).Inc()
 }
 
-// forget lets go of schedules that may be gone.
-func (m metrics) forget() {
-	for _, gauge := range m.gauges {
-		gauge.Reset()
+// keep lets go of schedules that are gone.
+func (m *metrics) keep(schedules []backup.Schedule) {
+	for name := range m.known {
+		if slices.ContainsFunc(schedules, func(s backup.Schedule) bool { return s.Name == name }) {
+			continue
+		}
+		for _, gauge := range m.gauges {
+			gauge.DeleteLabelValues(name)
+		}
+		delete(m.known, name)
 	}
 }
 
 // tell shows what is known of a schedule, whichever process ran it.
 func (m metrics) tell(ctx context.Context, store *backup.Store, s backup.Schedule) error {
+	m.known[s.Name] = true
 	set := func(name string, value float64) { m.gauges[name].WithLabelValues(s.Name).Set(value) }
 	if runs := s.NextRuns(time.Now(), 1); len(runs) > 0 {
 		set("next_run_timestamp_seconds", float64(runs[0].Unix()))

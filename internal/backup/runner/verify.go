@@ -53,12 +53,18 @@ func (r *Runner) verify(ctx context.Context, s backup.Schedule, b backup.Backup,
 	p := backup.Proof{BackupID: b.ID, Method: method, StartedAt: time.Now().UTC(), Runner: r.Name}
 	log := r.Log.With("schedule", s.Name, "backup", b.ID, "method", method)
 	log.Info("Verification begins")
-	var err error
+	timeout, err := time.ParseDuration(s.Timeout)
+	if err != nil {
+		return p, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, problem.New("the verification took longer than the timeout, "+s.Timeout,
+		"Raise the schedule's timeout, or let it verify by checksum"))
+	defer cancel()
 	switch method {
 	case backup.Checksum:
-		err = r.verifyChecksums(ctx, s, b)
+		p.Damaged, err = r.verifyChecksums(ctx, s, b)
 	case backup.Restore:
-		p.RestoreSeconds, err = r.verifyRestore(ctx, s, b)
+		p.RestoreSeconds, p.Damaged, err = r.verifyRestore(ctx, s, b)
 	default:
 		return p, problem.New(fmt.Sprintf("schedule %q verifies nothing", s.Name), "Name a method: --method restore, or checksum")
 	}
@@ -78,25 +84,33 @@ func (r *Runner) verify(ctx context.Context, s backup.Schedule, b backup.Backup,
 	return p, nil
 }
 
-// verifyChecksums reads each copy again that there should be.
-func (r *Runner) verifyChecksums(ctx context.Context, s backup.Schedule, b backup.Backup) error {
+// damages tells an error that the backup itself is to blame for.
+func damages(err error) bool {
+	var damage *artifact.DamageError
+	var difference *dump.DifferenceError
+	return errors.As(err, &damage) || errors.As(err, &difference) || errors.Is(err, problem.ErrNotFound)
+}
+
+// verifyChecksums reads each copy again that there should be. The backup is damaged when all are.
+func (r *Runner) verifyChecksums(ctx context.Context, s backup.Schedule, b backup.Backup) (damaged bool, err error) {
 	readers, closeAll, err := r.copies(ctx, s, b)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer closeAll()
+	damaged = true
+	var failed []error
 	for _, reader := range readers {
 		if reader.err == nil {
 			reader.err = reader.Check(ctx, nil)
 		}
-		if reader.err != nil {
-			return reader.err
-		}
+		damaged = damaged && damages(reader.err)
+		failed = append(failed, reader.err)
 	}
-	return nil
+	return damaged, errors.Join(failed...)
 }
 
-// copy is one copy of a backup, or why it cannot be read.
+// storedCopy is one copy of a backup, or why it cannot be read.
 type storedCopy struct {
 	artifact.Reader
 	err error
@@ -110,9 +124,8 @@ func (r *Runner) copies(ctx context.Context, s backup.Schedule, b backup.Backup)
 		want = *b.SHA256
 	}
 	for i, c := range stores {
-		location := s.Destinations[i].String() + "/" + artifact.Folder(s.Name, b.ID)
-		for _, stored := range b.Destinations {
-			if stored.Location != location || stored.Error != "" {
+		for _, at := range b.Destinations {
+			if at.Destination != s.Destinations[i] || at.Error != "" {
 				continue
 			}
 			one := &storedCopy{err: c.Err}
@@ -131,39 +144,59 @@ func (r *Runner) copies(ctx context.Context, s backup.Schedule, b backup.Backup)
 	return found, closeAll, nil
 }
 
-// firstGood is a copy whose manifest can be read. What is wrong with all is the error.
-func firstGood(all []*storedCopy) (artifact.Reader, error) {
+// firstThatWorks tries one copy after another, as long as the copy is what is wrong.
+func firstThatWorks(all []*storedCopy, try func(artifact.Reader) error) error {
 	var failed []error
 	for _, c := range all {
 		if c.err == nil {
-			return c.Reader, nil
+			if c.err = try(c.Reader); c.err == nil {
+				return nil
+			}
 		}
 		failed = append(failed, c.err)
+		if !damages(c.err) && c.Store != nil {
+			break
+		}
 	}
-	return artifact.Reader{}, errors.Join(failed...)
+	return errors.Join(failed...)
 }
 
 // verifyRestore restores into a scratch server, and compares what is there.
-func (r *Runner) verifyRestore(ctx context.Context, s backup.Schedule, b backup.Backup) (seconds *float64, err error) {
+func (r *Runner) verifyRestore(ctx context.Context, s backup.Schedule, b backup.Backup) (seconds *float64, damaged bool, err error) {
 	if len(r.Identities) == 0 {
-		return nil, problem.New("nothing was restored, since this runner has no identity",
+		return nil, false, problem.New("nothing was restored, since this runner has no identity",
 			"Name the file that holds one with --identity, or let the schedule verify by checksum")
 	}
 	all, closeAll, err := r.copies(ctx, s, b)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer closeAll()
-	reader, err := firstGood(all)
-	if err != nil {
-		return nil, err
+	err = firstThatWorks(all, func(reader artifact.Reader) error {
+		took, err := r.rehearse(ctx, reader)
+		seconds = took
+		return err
+	})
+	damaged = err != nil
+	for _, c := range all {
+		damaged = damaged && damages(c.err)
 	}
+	if limit := s.MaxRestoreSeconds; err == nil && limit != nil && *seconds > float64(*limit) {
+		err = problem.New(fmt.Sprintf("the restore took %.0f s, which is more than max_restore_seconds, %d", *seconds, *limit),
+			"Give the restore more jobs or a faster disk, or raise max_restore_seconds")
+	}
+	return seconds, damaged, err
+}
+
+// rehearse restores one copy.
+func (r *Runner) rehearse(ctx context.Context, reader artifact.Reader) (seconds *float64, err error) {
 	scratch, err := dump.StartScratch(ctx, r.ServerPrograms, r.Tools, r.ScratchFolder)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scratch.Stop()) }()
-	restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs) //nolint:contextcheck // Its connections outlive each call.
+	//nolint:contextcheck // Its connections outlive each call.
+	restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs)
 	defer restorer.Server.Close()
 	const database = "restored"
 	start := time.Now()
@@ -171,14 +204,7 @@ func (r *Runner) verifyRestore(ctx context.Context, s backup.Schedule, b backup.
 		return nil, err
 	}
 	took := time.Since(start).Seconds()
-	if err := restorer.Compare(ctx, database); err != nil {
-		return &took, err
-	}
-	if limit := s.MaxRestoreSeconds; limit != nil && took > float64(*limit) {
-		return &took, problem.New(fmt.Sprintf("the restore took %.0f s, which is more than max_restore_seconds, %d", took, *limit),
-			"Give the restore more jobs or a faster disk, or raise max_restore_seconds")
-	}
-	return &took, nil
+	return &took, restorer.Compare(ctx, database)
 }
 
 func restorerOn(server postgres.Config, tools dump.Tools, reader artifact.Reader, jobs int) dump.Restorer {
