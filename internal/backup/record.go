@@ -118,7 +118,8 @@ func (r backupRow) backup() Backup {
 	if r.Method != nil {
 		b.Verified = &Proof{
 			BackupID: r.ID, Method: Verification(*r.Method), StartedAt: *r.VerifyStarted, EndedAt: *r.VerifyEnded,
-			Succeeded: *r.VerifySucceed, Damaged: *r.VerifyDamaged, RestoreSeconds: r.RestoreSeconds, Error: r.VerifyError, Runner: *r.VerifyRunner,
+			Succeeded: *r.VerifySucceed, Damaged: *r.VerifyDamaged, RestoreSeconds: r.RestoreSeconds, Error: r.VerifyError,
+			Runner: *r.VerifyRunner,
 		}
 	}
 	return b
@@ -214,7 +215,8 @@ func (s *Store) EndBackup(ctx context.Context, b Backup) error {
 	now, err := s.Backup(ctx, b.ID)
 	switch {
 	case errors.Is(err, postgres.ErrNotFound):
-		return problem.New(fmt.Sprintf("the record of backup %s is gone", b.ID), "Somebody else has put another database in the place of this one")
+		return problem.New(fmt.Sprintf("the record of backup %s is gone", b.ID),
+			"Somebody else has put another database in the place of this one")
 	case err == nil && now.Status != b.Status:
 		return problem.New(fmt.Sprintf("backup %s is %s on record by now", b.ID, now.Status), "Another runner took this one for ended")
 	}
@@ -244,7 +246,8 @@ const recordProofSQL = `
 // RecordProof records what came of verifying a backup.
 func (s *Store) RecordProof(ctx context.Context, p Proof) error {
 	_, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: recordProofSQL, Args: []any{pgx.StrictNamedArgs{
-		"backup_id": p.BackupID, "method": string(p.Method), "started_at": p.StartedAt, "ended_at": p.EndedAt, "succeeded": p.Succeeded, "damaged": p.Damaged,
+		"backup_id": p.BackupID, "method": string(p.Method), "started_at": p.StartedAt, "ended_at": p.EndedAt, "succeeded": p.Succeeded,
+		"damaged": p.Damaged,
 		"restore_seconds": p.RestoreSeconds, "error": p.Error, "runner": p.Runner,
 	}}})
 	return err

@@ -84,7 +84,8 @@ func (s Schedule) parameters() pgx.StrictNamedArgs {
 // A backup of a run that has ended well counts until it is pruned.
 const schedulesSQL = `
 	SELECT s.id, s.name, s.cron, s.timezone, s.engine, s.type, s.destinations::text AS destinations, s.retention::text AS retention,
-		s.recipients::text AS recipients, s.verify, s.verify_cron, s.max_restore_seconds, s.timeout, s.enabled, s.updated_at, s.timing_changed_at,
+		s.recipients::text AS recipients, s.verify, s.verify_cron, s.max_restore_seconds, s.timeout, s.enabled, s.updated_at,
+		s.timing_changed_at,
 		b.last_success_at, b.restorable_from, b.restorable_until, v.ended_at AS last_verified_at,
 		v.restore_seconds AS last_restore_seconds
 	FROM brownie.backup_schedules s

@@ -104,8 +104,8 @@ func (d Dumper) Backup(ctx context.Context, w *artifact.Writer) (m artifact.Mani
 	return m, err
 }
 
-// begin takes the snapshot, after the locks: TRUNCATE, and ALTER TABLE where it writes a table anew, empty it for older snapshots. A table that is
-// made or dropped meanwhile makes it begin again.
+// begin takes the snapshot, after the locks: TRUNCATE, and ALTER TABLE where it writes a table anew, empty it for older snapshots. A table
+// that is made or dropped meanwhile makes it begin again.
 func begin(ctx context.Context, conn *pgx.Conn) (tx pgx.Tx, s snapshot, all []Table, err error) {
 	for range 10 {
 		before, err := tables(ctx, conn)
@@ -124,7 +124,8 @@ func begin(ctx context.Context, conn *pgx.Conn) (tx pgx.Tx, s snapshot, all []Ta
 			return nil, s, nil, err
 		}
 	}
-	return nil, s, nil, problem.New("tables are made and dropped all the time, so that none can be locked", "Run the backup at another time")
+	return nil, s, nil, problem.New("tables are made and dropped all the time, so that they cannot be locked",
+		"Run the backup at another time")
 }
 
 // isGone tells that a table was dropped before it was locked.
@@ -171,8 +172,8 @@ type snapshot struct {
 	SystemIdentifier string    `db:"system_identifier"`
 	SchemaVersion    int64     `db:"schema_version"`
 	Hidden           *string   `db:"hidden"`
-	// UnreadableObjects are large objects that pg_dump could not read. They are no part of what this project keeps, and whoever may make one must not
-	// thereby end all backups: so all are left out.
+	// UnreadableObjects are large objects that pg_dump could not read. They are no part of what this project keeps, and whoever may make
+	// one must not thereby end all backups: so all are left out.
 	UnreadableObjects int64  `db:"unreadable_objects"`
 	Database          string `db:"database"`
 }

@@ -65,8 +65,8 @@ func Open(ctx context.Context, d backup.Destination) (*Store, error) {
 func open(ctx context.Context, d backup.Destination) (*blob.Bucket, error) {
 	switch d.Type {
 	case "file":
-		// It has to be there: a folder in its place, on a disk that is not mounted, would be another one. A temporary file on the same disk is
-		// renamed when it is whole.
+		// It has to be there: a folder in its place, on a disk that is not mounted, would be another one. A temporary file on the same disk
+		// is renamed when it is whole.
 		return fileblob.OpenBucket(d.Path, &fileblob.Options{
 			DirFileMode: 0o700, NoTempDir: true, Metadata: fileblob.MetadataDontWrite,
 		})

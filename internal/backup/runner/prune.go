@@ -94,11 +94,12 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 	return pruned, errors.Join(failed...)
 }
 
-// kept are the backups on record as the retention sees them: those of one destination, which keeps its own last good one, or all. Runs that go on are
-// none of its business.
+// kept are the backups on record as the retention sees them: those of one destination, which keeps its own last good one, or all. Runs that
+// go on are none of its business.
 func kept(onRecord []backup.Backup, in *backup.Destination) (all []backup.Kept) {
 	for _, b := range onRecord {
-		has := in == nil || slices.ContainsFunc(b.Destinations, func(at backup.Stored) bool { return at.Destination == *in && at.Error == "" })
+		isThere := func(at backup.Stored) bool { return at.Destination == *in && at.Error == "" }
+		has := in == nil || slices.ContainsFunc(b.Destinations, isThere)
 		if b.Status == backup.Running || !has {
 			continue
 		}
@@ -168,8 +169,8 @@ func (p *pruning) run(ctx context.Context, schedule string) error {
 	return errors.Join(failed...)
 }
 
-// why tells why a backup in the store is to be removed, or nothing. What is not on record is another database's, and so is what another database has
-// made that this one is a copy of.
+// why tells why a backup in the store is to be removed, or nothing. What is not on record is another database's, and so is what another
+// database has made that this one is a copy of.
 func (p *pruning) why(ctx context.Context, schedule string, found artifact.Found) (string, error) {
 	i := slices.IndexFunc(p.onRecord, func(b backup.Backup) bool { return b.ID == found.ID })
 	switch {

@@ -55,7 +55,8 @@ var errLockLost = errors.New("the connection that holds the schedule's lock is l
 const lockSQL = `SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('brownie-backup ' || $1, 0))`
 
 // A runner whose machine ends without a word holds the lock no longer than this, where a server would else wait for hours.
-const keepaliveSQL = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 25000`
+const keepaliveSQL = `
+	SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 25000`
 
 const unlockSQL = `SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended('brownie-backup ' || $1, 0))`
 
@@ -170,8 +171,8 @@ func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b bac
 	return b, err
 }
 
-// lose ends the runs on record whose runner ended without a word. One that came as far as its manifest is a backup all the same: also that from
-// which this very database was restored, as its own record was not complete in itself. The caller holds the lock.
+// lose ends the runs on record whose runner ended without a word. One that came as far as its manifest is a backup all the same: also that
+// from which this very database was restored, as its own record was not complete in itself. The caller holds the lock.
 func (r *Runner) lose(ctx context.Context, s backup.Schedule) error {
 	running, err := r.store().Backups(ctx, backup.Filter{Schedule: s.Name, Status: backup.Running})
 	if err != nil || len(running) == 0 {
