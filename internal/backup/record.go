@@ -247,7 +247,7 @@ const recordProofSQL = `
 func (s *Store) RecordProof(ctx context.Context, p Proof) error {
 	_, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: recordProofSQL, Args: []any{pgx.StrictNamedArgs{
 		"backup_id": p.BackupID, "method": string(p.Method), "started_at": p.StartedAt, "ended_at": p.EndedAt, "succeeded": p.Succeeded,
-		"damaged": p.Damaged,
+		"damaged":         p.Damaged,
 		"restore_seconds": p.RestoreSeconds, "error": p.Error, "runner": p.Runner,
 	}}})
 	return err

@@ -82,8 +82,8 @@ func StartScratch(ctx context.Context, programs string, clients Tools, folder st
 	arguments := []string{"-D", data, "-k", s.folder}
 	for _, setting := range []string{
 		"listen_addresses=", "unix_socket_permissions=0700", "archive_mode=off", "shared_preload_libraries=",
-		"max_logical_replication_workers=0", "max_wal_senders=0", "wal_level=minimal", "max_wal_size=4GB", "fsync=off", "full_page_writes=off",
-		"synchronous_commit=off",
+		"max_logical_replication_workers=0", "max_wal_senders=0", "wal_level=minimal", "max_wal_size=4GB",
+		"fsync=off", "full_page_writes=off", "synchronous_commit=off",
 	} {
 		arguments = append(arguments, "-c", setting)
 	}
