@@ -77,11 +77,14 @@ func (s *settings) progress() func(sent, last int64) {
 
 func (s *settings) listCommand() *cobra.Command {
 	var filter backup.Filter
-	status, limit := "", 0
+	status, limit, from := "", 0, ""
 	c := &cobra.Command{
 		Use: "list", Short: "Lists backups, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				if from != "" {
+					return s.listStore(ctx, from, filter.Schedule)
+				}
 				if err := oneOf("--status", status, append([]string{""}, backup.Statuses...)); err != nil {
 					return err
 				}
@@ -95,10 +98,35 @@ func (s *settings) listCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&filter.Schedule, "schedule", "", "only those of one schedule")
+	c.Flags().StringVar(&from, "from", "", fromUsage+", with --schedule")
 	c.Flags().StringVar(&status, "status", "", "only those that are "+strings.Join(backup.Statuses, ", "))
 	c.Flags().BoolVar(&filter.Present, "present", false, "only those that are not pruned")
 	c.Flags().IntVar(&limit, "limit", 50, "how many; 0 is all")
 	return c
+}
+
+const fromUsage = "URL of a destination, whatever is on record: file:///folder, s3://bucket/path?region=…&endpoint=…&path_style=true, " +
+	"gs://… or azblob://…"
+
+// listStore lists what is in a store.
+func (s *settings) listStore(ctx context.Context, from, schedule string) error {
+	destination, err := backup.ParseDestination(from)
+	if err == nil && schedule == "" {
+		err = errors.New("name the schedule with --schedule")
+	}
+	if err != nil {
+		return coded{err, exitUsage}
+	}
+	all, err := runner.ListStore(ctx, destination, schedule)
+	return errors.Join(err, s.show(all, func(w *tabwriter.Writer) {
+		_, _ = fmt.Fprintln(w, "BACKUP\tSCHEDULE\tDATABASE\tLEADS BACK TO\tSIZE\tSERVER\tMADE BY")
+		for _, m := range all {
+			_, _ = fmt.Fprintln(w, strings.Join([]string{
+				m.ID, m.Schedule, m.Database.Name, m.SnapshotAt.UTC().Format(time.RFC3339), humanize.IBytes(uint64(max(m.Bytes(), 0))), m.Server,
+				m.Runner,
+			}, "\t"))
+		}
+	}))
 }
 
 func (s *settings) statusCommand() *cobra.Command {
@@ -139,6 +167,7 @@ func (s *settings) verifyCommand() *cobra.Command {
 
 func (s *settings) restoreCommand() *cobra.Command {
 	var target runner.Target
+	from, schedule := "", ""
 	c := &cobra.Command{
 		Use: "restore ID --database NAME", Short: "Restores a backup into a new database", Args: cobra.ExactArgs(1),
 		Long: "Restores a backup into a new database of the server that PGHOST names, or of another one with --host. The role has to be " +
@@ -164,7 +193,7 @@ func (s *settings) restoreCommand() *cobra.Command {
 					config.Database = "postgres"
 				}
 				target.Server, target.Tools = config, tools(s.bin, config, s.getenv)
-				done, err := r.Restore(ctx, arguments[0], target)
+				done, err := restoreEither(ctx, r, from, schedule, arguments[0], target)
 				if err != nil {
 					return err
 				}
@@ -176,11 +205,28 @@ func (s *settings) restoreCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&target.Database, "database", "", "name of the new database")
+	c.Flags().StringVar(&from, "from", "", fromUsage+", with --schedule")
+	c.Flags().StringVar(&schedule, "schedule", "", "the backup's schedule, with --from")
 	c.Flags().BoolVar(&target.Replace, "force", false, "put it in the place of the database of that name, which is kept under another one")
 	c.Flags().String("host", "", "server to restore into (default PGHOST)")
 	c.Flags().String("username", "", "role to restore as (default PGUSER)")
 	c.Flags().String("maintenance-database", "", "database to connect to meanwhile (default PGDATABASE)")
 	return c
+}
+
+// restoreEither restores what is on record, or, with the URL of a destination, what is there.
+func restoreEither(ctx context.Context, r *runner.Runner, from, schedule, id string, target runner.Target) (runner.Restored, error) {
+	if from == "" {
+		return r.Restore(ctx, id, target)
+	}
+	destination, err := backup.ParseDestination(from)
+	if err == nil && schedule == "" {
+		err = errors.New("name the schedule with --schedule")
+	}
+	if err != nil {
+		return runner.Restored{}, coded{err, exitUsage}
+	}
+	return r.RestoreFrom(ctx, runner.InStore{Destination: destination, Schedule: schedule, ID: id}, target)
 }
 
 func (s *settings) pruneCommand() *cobra.Command {

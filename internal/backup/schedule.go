@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -101,6 +102,33 @@ func (d Destination) String() string {
 	}
 	scheme := map[string]string{"s3": "s3", "gcs": "gs", "azure": "azblob"}[d.Type]
 	return strings.TrimSuffix(scheme+"://"+path.Join(d.Bucket, d.Path), "/")
+}
+
+// ParseDestination reads what [Destination.String] writes, with region, endpoint and path_style as parameters:
+// `s3://bucket/path?endpoint=https://s3.example&path_style=true`.
+func ParseDestination(text string) (Destination, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return Destination{}, problem.New(fmt.Sprintf("%q is no URL", text), "Give one such as `s3://bucket/path`").Because(err)
+	}
+	query := u.Query()
+	d := Destination{
+		Bucket: u.Host, Path: strings.Trim(u.Path, "/"), Region: query.Get("region"), Endpoint: query.Get("endpoint"),
+		PathStyle: query.Get("path_style") == "true",
+	}
+	switch u.Scheme {
+	case "file":
+		d.Type, d.Path = u.Scheme, u.Path
+	case "s3":
+		d.Type = "s3"
+	case "gs":
+		d.Type = "gcs"
+	case "azblob":
+		d.Type = "azure"
+	default:
+		return Destination{}, problem.New(fmt.Sprintf("%q is in no kind of store", text), "Begin it with file://, s3://, gs:// or azblob://")
+	}
+	return d, d.validate()
 }
 
 var (

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +164,22 @@ func TestCommand(t *testing.T) {
 	answer(t, h.command(nil, "backup", "nightly", "--output", "json"), &made)
 	if len(made) != 1 || made[0].Status != backup.Succeeded {
 		t.Fatalf("made %+v", made)
+	}
+	// The record may be lost with the database.
+	server := h.another("")
+	place := h.schedule.Destinations[0].String()
+	for _, each := range [][]string{
+		{"list", "--from", place, "--schedule", "nightly"},
+		{"restore", made[0].ID, "--from", place, "--schedule", "nightly", "--database", "copy"},
+	} {
+		output, err := h.command(append(slices.Clone(server.Tools.Env), "PGPORT=5432", "PGSSLMODE=disable"), each...).CombinedOutput()
+		if err != nil || !strings.Contains(string(output), made[0].ID) {
+			t.Errorf("%v: %v: %s", each, err, output)
+		}
+	}
+	var n int
+	if err := connect(t, server, "copy").QueryRow(t.Context(), `SELECT count(*) FROM public.organizations`).Scan(&n); err != nil || n != 20 {
+		t.Errorf("there are %d organizations: %v", n, err)
 	}
 	var proof backup.Proof
 	answer(t, h.command(nil, "verify", made[0].ID, "--method", "restore", "--output", "json"), &proof)

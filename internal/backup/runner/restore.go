@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
@@ -34,10 +37,12 @@ type Restored struct {
 	Seconds float64
 }
 
+var errNoIdentity = problem.New("backups are encrypted, and there is no identity", "Name the file that holds one with --identity")
+
 // Restore restores a backup. When it fails, everything is as it was.
 func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restored, err error) {
 	if len(r.Identities) == 0 {
-		return done, problem.New("backups are encrypted, and there is no identity", "Name the file that holds one with --identity")
+		return done, errNoIdentity
 	}
 	b, err := r.Find(ctx, id)
 	if err != nil {
@@ -57,6 +62,55 @@ func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restore
 		return err
 	})
 	return done, err
+}
+
+// InStore is a backup in a store, whatever is on record.
+type InStore struct {
+	Destination  backup.Destination
+	Schedule, ID string
+}
+
+// RestoreFrom restores a backup of a store. It is for when the record is lost with the database.
+func (r *Runner) RestoreFrom(ctx context.Context, from InStore, t Target) (done Restored, err error) {
+	if len(r.Identities) == 0 {
+		return done, errNoIdentity
+	}
+	store, err := object.Open(ctx, from.Destination)
+	if err != nil {
+		return done, err
+	}
+	defer func() { _ = store.Close() }()
+	reader := artifact.Reader{Store: store, Identities: r.Identities}
+	if reader.Manifest, _, err = artifact.ReadManifest(ctx, store, from.Schedule, from.ID, ""); err != nil {
+		return done, err
+	}
+	return r.restore(ctx, from.ID, t, reader)
+}
+
+// ListStore returns the manifests of the backups of a schedule that are in a store, newest first. One that cannot be read is an error, with
+// which the others are returned all the same.
+func ListStore(ctx context.Context, d backup.Destination, schedule string) ([]artifact.Manifest, error) {
+	store, err := object.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = store.Close() }()
+	found, err := artifact.List(ctx, store, schedule)
+	if err != nil {
+		return nil, err
+	}
+	all := []artifact.Manifest{}
+	var failed []error
+	for _, each := range slices.Backward(found) {
+		if !each.Whole {
+			continue
+		}
+		m, _, err := artifact.ReadManifest(ctx, store, schedule, each.ID, "")
+		if failed = append(failed, err); err == nil {
+			all = append(all, m)
+		}
+	}
+	return all, errors.Join(failed...)
 }
 
 func (r *Runner) restore(ctx context.Context, id string, t Target, reader artifact.Reader) (done Restored, err error) {
