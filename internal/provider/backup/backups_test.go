@@ -123,8 +123,8 @@ func TestAccBackupsExampleAlerts(t *testing.T) {
 		if step.age != "" {
 			testdb.Exec(t, database, `
 				WITH made AS (
-					INSERT INTO brownie.backups (id, schedule_name, engine, type, started_at, ended_at, status, snapshot_at, runner)
-					SELECT gen_random_uuid(), 'nightly', 'pg_dump', 'full', at, at, 'succeeded', at, 'r' FROM (SELECT now() - $1::interval) AS v (at)
+					INSERT INTO brownie.backups (id, schedule_name, engine, type, started_at, ended_at, status, snapshot_at, runner, size_bytes, sha256)
+					SELECT gen_random_uuid(), 'nightly', 'pg_dump', 'full', at, at, 'succeeded', at, 'r', 1, 'x' FROM (SELECT now() - $1::interval) AS v (at)
 					RETURNING id)
 				INSERT INTO brownie.backup_verifications (backup_id, method, started_at, ended_at, succeeded, runner)
 				SELECT id, 'restore', now(), now(), true, 'r' FROM made`, step.age)

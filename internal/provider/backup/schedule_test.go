@@ -124,10 +124,10 @@ func TestAccBackupScheduleDefaults(t *testing.T) {
 // An update shows as unknown only what it can change.
 func TestAccBackupScheduleUpdateKeepsOutcomes(t *testing.T) {
 	const runs = `
-		INSERT INTO brownie.backups (id, schedule_name, engine, type, started_at, ended_at, status, snapshot_at, runner) VALUES
-			('a', 'nightly', 'pg_dump', 'full', '2026-01-01T02:15Z', '2026-01-01T02:20Z', 'succeeded', '2026-01-01T02:15:01Z', 'r'),
-			('b', 'nightly', 'pg_dump', 'full', '2026-01-02T02:15Z', '2026-01-02T02:20Z', 'succeeded', '2026-01-02T02:15:01Z', 'r'),
-			('c', 'nightly', 'pg_dump', 'full', '2026-01-03T02:15Z', '2026-01-03T02:20Z', 'failed', NULL, 'r');
+		INSERT INTO brownie.backups (id, schedule_name, engine, type, started_at, ended_at, status, snapshot_at, runner, size_bytes, sha256) VALUES
+			('a', 'nightly', 'pg_dump', 'full', '2026-01-01T02:15Z', '2026-01-01T02:20Z', 'succeeded', '2026-01-01T02:15:01Z', 'r', 1, 'x'),
+			('b', 'nightly', 'pg_dump', 'full', '2026-01-02T02:15Z', '2026-01-02T02:20Z', 'succeeded', '2026-01-02T02:15:01Z', 'r', 1, 'x'),
+			('c', 'nightly', 'pg_dump', 'full', '2026-01-03T02:15Z', '2026-01-03T02:20Z', 'failed', NULL, 'r', 1, 'x');
 		UPDATE brownie.backups SET pruned_at = now() WHERE id = 'a';
 		INSERT INTO brownie.backup_verifications (backup_id, method, started_at, ended_at, succeeded, restore_seconds, runner) VALUES
 			('b', 'restore', '2026-01-02T03:00Z', '2026-01-02T03:05Z', true, 12.5, 'r'),
