@@ -91,7 +91,7 @@ var killed = fault{what: "PostgreSQL of the leader killed (kill -9)", tooLong: 3
 func TestKill(t *testing.T) { killed.run(t) }
 
 // killedTwice kills the new leader, too.
-var killedTwice = fault{what: "the same, and the new leader 1.5 s after it was made", tooLong: 5, inject: func(t *testing.T, leader string) {
+var killedTwice = fault{what: "the leader killed, and the new one 1.5 s after it was made", tooLong: 5, inject: func(t *testing.T, leader string) {
 	t.Helper()
 	kill(t, leader)
 	next := nextLeader(t, leader)
@@ -139,7 +139,10 @@ func TestQuorum(t *testing.T) {
 	if got := mustAsk(t, first, "postgres", "SHOW synchronous_standby_names"); !strings.HasPrefix(got, "ANY 1 (") {
 		t.Errorf("the synchronous standbys are %q", got)
 	}
-	fault{what: "PostgreSQL of the leader killed, with mode quorum", tooLong: 5, inject: kill, expect: moved}.run(t)
+	for _, f := range []fault{killed, forceDeleted, killedTwice} {
+		f.what += ", with mode quorum"
+		f.run(t)
+	}
 }
 
 func kill(t *testing.T, leader string) {

@@ -44,7 +44,8 @@ func TestNoNames(t *testing.T) {
 var tooManyRequests = fault{what: "API server answers 429 for 30 s", tooLong: 3, lasts: 45 * time.Second, inject: func(t *testing.T, _ string) {
 	t.Helper()
 	everything := []string{"*"}
-	refuse(t,
+	before := turnedAway(t)
+	end := refused(t,
 		object{
 			"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "PriorityLevelConfiguration", "metadata": object{"name": namespace},
 			"spec": object{"type": "Limited", "limited": object{
@@ -63,7 +64,24 @@ var tooManyRequests = fault{what: "API server answers 429 for 30 s", tooLong: 3,
 				}},
 			},
 		})
+	time.Sleep(30 * time.Second)
+	// One request at a time still passes, and so the lock may be renewed: nothing less can be asked for.
+	if turnedAway(t) == before {
+		t.Error("the API server turned nothing away")
+	}
+	end()
 }, expect: stayed}
+
+// turnedAway counts the requests that the API server has answered so.
+func turnedAway(t *testing.T) (counted string) {
+	t.Helper()
+	for line := range strings.Lines(mustKubectl(t, "get", "--raw", "/metrics")) {
+		if strings.HasPrefix(line, `apiserver_flowcontrol_rejected_requests_total{flow_schema="`+namespace+`"`) {
+			counted += line
+		}
+	}
+	return counted
+}
 
 func TestTooManyRequests(t *testing.T) { tooManyRequests.run(t) }
 
@@ -89,6 +107,14 @@ func TestBrokenServer(t *testing.T) { brokenServer.run(t) }
 // refuse has objects of the cluster take effect for half a minute.
 func refuse(t *testing.T, objects ...object) {
 	t.Helper()
+	end := refused(t, objects...)
+	outage(t, 30*time.Second)
+	end()
+}
+
+// refused has objects of the cluster take effect, until what it returns is called.
+func refused(t *testing.T, objects ...object) (end func()) {
+	t.Helper()
 	remove := func() {
 		for _, o := range objects {
 			_, _ = kubectl(context.Background(), "delete", o["kind"].(string), namespace, "--ignore-not-found")
@@ -96,8 +122,7 @@ func refuse(t *testing.T, objects ...object) {
 	}
 	t.Cleanup(remove)
 	apply(t, objects...)
-	outage(t, 30*time.Second)
-	remove()
+	return remove
 }
 
 // outage waits, and makes sure that the leader really cannot renew its lock meanwhile.
@@ -141,7 +166,8 @@ var cutOff = fault{what: "leader cut off the network", tooLong: 30, lasts: 75 * 
 	t.Helper()
 	ip := mustKubectl(t, "get", "pod", leader, "--output=jsonpath={.status.podIP}")
 	var rules []string
-	for _, chain := range []string{"INPUT", "FORWARD", "OUTPUT"} {
+	// Before the rules of network policies, which are put first again from time to time.
+	for _, chain := range []string{"PREROUTING --table raw", "OUTPUT --table raw"} {
 		rules = append(rules, chain+" --source "+ip+" --jump DROP", chain+" --destination "+ip+" --jump DROP")
 	}
 	heals := time.After(40 * time.Second)

@@ -4,6 +4,15 @@ max_connections max_locks_per_transaction max_prepared_transactions max_replicat
 track_commit_timestamp wal_keep_size wal_level
 {{- end }}
 
+{{/* How much log a former leader still has, to find where it left the others (pg_rewind): a tenth of the volume, as far as two checkpoints
+are apart. */}}
+{{- define "postgres-ha.kept" -}}
+{{- $size := ternary .Values.wal.size .Values.storage.size .Values.wal.enabled -}}
+{{- $mebibytes := dict "Mi" 1 "Gi" 1024 "Ti" 1048576 "M" 0.953674 "G" 953.674 "T" 953674 -}}
+{{- $unit := get $mebibytes (regexFind "[A-Za-z]*$" $size) | default 0 -}}
+{{- printf "%dMB" (min 1024 (int (divf (mulf (regexFind "^[0-9.]+" $size | float64) $unit) 10))) -}}
+{{- end }}
+
 {{/* What Patroni keeps in its store, for all members. */}}
 {{- define "postgres-ha.dynamic" -}}
 {{- $parameters := dict -}}
@@ -11,6 +20,9 @@ track_commit_timestamp wal_keep_size wal_level
 {{- if hasKey $.Values.postgresql.parameters . -}}
 {{- $_ := set $parameters . (get $.Values.postgresql.parameters .) -}}
 {{- end -}}
+{{- end -}}
+{{- if not (hasKey $parameters "wal_keep_size") -}}
+{{- $_ := include "postgres-ha.kept" . | set $parameters "wal_keep_size" -}}
 {{- end -}}
 {{- $modes := dict "on" true "off" false "quorum" "quorum" -}}
 {{- $dynamic := dict
@@ -119,7 +131,8 @@ postgresql:
   pgpass: /tmp/pgpass
   use_unix_socket: true
   use_unix_socket_repl: true
-  remove_data_directory_on_rewind_failure: false
+  # What a rewind would discard, a copy of the leader discards, too. Without, such a member is none until a person comes.
+  remove_data_directory_on_rewind_failure: true
   basebackup:
     - checkpoint: fast
     {{- if .Values.wal.enabled }}
