@@ -58,7 +58,7 @@ func TestInstall(t *testing.T) {
 		for name, want := range map[string]string{
 			"shared_preload_libraries": "pgaudit", "pgaudit.log": "ddl, role", "max_connections": "50", "work_mem": "5MB",
 			"data_checksums": "on", "ssl_min_protocol_version": "TLSv1.3", "search_path": "pg_catalog, pg_temp",
-			"wal_keep_size": "102MB",
+			"wal_keep_size": "102MB", "max_wal_size": "102MB",
 		} {
 			if got := mustAsk(t, first, "postgres", "SHOW "+name); got != want {
 				t.Errorf("%s is %s, want %s", name, got, want)

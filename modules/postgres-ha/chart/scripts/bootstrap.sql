@@ -19,6 +19,8 @@ CREATE ROLE :"administrator" LOGIN CREATEROLE;
 GRANT pg_use_reserved_connections TO :"administrator";
 CREATE DATABASE :"database" OWNER :"administrator";
 REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;
+-- Sessions that wait for a synchronous standby may take all other connections, and without rewind there may be none.
+GRANT pg_use_reserved_connections TO rewind;
 GRANT CONNECT ON DATABASE postgres TO rewind, "brownie-crl", :"administrator";
 
 \connect :"database"

@@ -4,9 +4,9 @@ max_connections max_locks_per_transaction max_prepared_transactions max_replicat
 track_commit_timestamp wal_keep_size wal_level
 {{- end }}
 
-{{/* How much log a former leader still has, to find where it left the others (pg_rewind): a tenth of the volume, as far as two checkpoints
-are apart. */}}
-{{- define "postgres-ha.kept" -}}
+{{/* How much log lies between two checkpoints (max_wal_size), and so how much both a former leader and its successor have to keep for the
+former to find back (pg_rewind): what is older than the last checkpoint that they have in common is not needed. A tenth of the volume. */}}
+{{- define "postgres-ha.log" -}}
 {{- $size := ternary .Values.wal.size .Values.storage.size .Values.wal.enabled -}}
 {{- $mebibytes := dict "Mi" 1 "Gi" 1024 "Ti" 1048576 "M" 0.953674 "G" 953.674 "T" 953674 -}}
 {{- $unit := get $mebibytes (regexFind "[A-Za-z]*$" $size) | default 0 -}}
@@ -22,7 +22,7 @@ are apart. */}}
 {{- end -}}
 {{- end -}}
 {{- if not (hasKey $parameters "wal_keep_size") -}}
-{{- $_ := include "postgres-ha.kept" . | set $parameters "wal_keep_size" -}}
+{{- $_ := get .Values.postgresql.parameters "max_wal_size" | default (include "postgres-ha.log" .) | set $parameters "wal_keep_size" -}}
 {{- end -}}
 {{- $modes := dict "on" true "off" false "quorum" "quorum" -}}
 {{- $dynamic := dict
@@ -77,7 +77,7 @@ are apart. */}}
 {{- with include "brownie.trusted" (dict "root" . "kind" "server") -}}
 {{- $_ := set $ours "ssl_ca_file" (printf "%s/ca.crt" .) -}}
 {{- end -}}
-{{- $defaults := dict "wal_sender_timeout" "5s" "wal_receiver_timeout" "5s" "wal_retrieve_retry_interval" "200ms" -}}
+{{- $defaults := dict "max_wal_size" (include "postgres-ha.log" .) "wal_sender_timeout" "5s" "wal_receiver_timeout" "5s" "wal_retrieve_retry_interval" "200ms" -}}
 {{- merge $ours $own $defaults | toYaml -}}
 {{- end }}
 
