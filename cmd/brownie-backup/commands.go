@@ -122,8 +122,8 @@ func (s *settings) listStore(ctx context.Context, from, schedule string) error {
 		_, _ = fmt.Fprintln(w, "BACKUP\tSCHEDULE\tDATABASE\tLEADS BACK TO\tSIZE\tSERVER\tMADE BY")
 		for _, m := range all {
 			_, _ = fmt.Fprintln(w, strings.Join([]string{
-				m.ID, m.Schedule, m.Database.Name, m.SnapshotAt.UTC().Format(time.RFC3339), humanize.IBytes(uint64(max(m.Bytes(), 0))), m.Server,
-				m.Runner,
+				m.ID, m.Schedule, m.Database.Name, m.SnapshotAt.UTC().Format(time.RFC3339), humanize.IBytes(uint64(max(m.Bytes(), 0))),
+				m.Server, m.Runner,
 			}, "\t"))
 		}
 	}))

@@ -126,7 +126,8 @@ func ParseDestination(text string) (Destination, error) {
 	case "azblob":
 		d.Type = "azure"
 	default:
-		return Destination{}, problem.New(fmt.Sprintf("%q is in no kind of store", text), "Begin it with file://, s3://, gs:// or azblob://")
+		return Destination{}, problem.New(fmt.Sprintf("%q is in no kind of store", text),
+			"Begin it with file://, s3://, gs:// or azblob://")
 	}
 	return d, d.validate()
 }
