@@ -373,7 +373,7 @@ func startLedger(t *testing.T, name string, lasts time.Duration, more ...string)
 		"-read=" + pooled(database), "-read=" + pooled(database+"_ro"),
 	}
 	startClient(t, name, "ledger", "writer", admitted, append(arguments, more...)...)
-	eventually(t, time.Minute, func(ctx context.Context) error {
+	eventually(t, 3*time.Minute, func(ctx context.Context) error {
 		output, err := kubectl(ctx, "logs", name)
 		if err == nil && !strings.HasPrefix(output, "ready") {
 			err = errors.New("the clients do not write yet")
