@@ -16,9 +16,6 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
-// ErrNoIdentity says that none of the identities at hand belongs to a recipient of the backup.
-var ErrNoIdentity = errors.New("no identity fits")
-
 // Reader reads the parts of a backup.
 type Reader struct {
 	Store      *object.Store
@@ -52,12 +49,11 @@ func (r Reader) explain(ctx context.Context, part Part, pieces *pieceReader, err
 	var noMatch *age.NoIdentityMatchError
 	if errors.As(err, &noMatch) {
 		// So it looks, too, where it is damaged.
-		if damage := r.checkPart(ctx, part, nil); damage != nil {
+		if damage := r.checkPart(ctx, part); damage != nil {
 			return damage
 		}
 		return problem.New(fmt.Sprintf("backup %s is not encrypted for any of the identities at hand", r.Manifest.ID),
-			"Name the file that holds an identity of one of the schedule's recipients at that time").
-			Because(errors.Join(ErrNoIdentity, err))
+			"Name the file that holds an identity of one of the schedule's recipients at that time").Because(err)
 	}
 	return damaged(Folder(r.Manifest.Schedule, r.Manifest.ID)+part.Name, r.Store, "cannot be decrypted: "+err.Error())
 }
@@ -92,29 +88,20 @@ func (p *partReader) Close() error {
 }
 
 // Check reads all objects of the backup again and compares them with the manifest. It needs no identity.
-func (r Reader) Check(ctx context.Context, progress func(bytes int)) error {
+func (r Reader) Check(ctx context.Context) error {
 	for _, part := range r.Manifest.Parts {
-		if err := r.checkPart(ctx, part, progress); err != nil {
+		if err := r.checkPart(ctx, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r Reader) checkPart(ctx context.Context, part Part, progress func(bytes int)) error {
+func (r Reader) checkPart(ctx context.Context, part Part) error {
 	pieces := &pieceReader{ctx: ctx, r: r, left: part.Pieces}
-	_, err := io.Copy(writerFunc(func(p []byte) (int, error) {
-		if progress != nil {
-			progress(len(p))
-		}
-		return len(p), nil
-	}), pieces)
+	_, err := io.Copy(io.Discard, pieces)
 	return errors.Join(err, pieces.Close())
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // pieceReader joins the pieces of a part, and compares each with its checksum.
 type pieceReader struct {

@@ -55,9 +55,6 @@ func (h house) command(more []string, arguments ...string) *exec.Cmd {
 // TestKilled kills the runner, the database's sessions or the object store at random moments. Whatever happens: no backup is listed that does not
 // restore, nothing is left that prune does not remove, and the next run succeeds.
 func TestKilled(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes minutes")
-	}
 	bucket := teststore.Own(t)
 	credentials(t, bucket)
 	h := newHouseAlone(t, destination(bucket))

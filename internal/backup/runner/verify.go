@@ -102,7 +102,7 @@ func (r *Runner) verifyChecksums(ctx context.Context, s backup.Schedule, b backu
 	var failed []error
 	for _, reader := range readers {
 		if reader.err == nil {
-			reader.err = reader.Check(ctx, nil)
+			reader.err = reader.Check(ctx)
 		}
 		damaged = damaged && damages(reader.err)
 		failed = append(failed, reader.err)
