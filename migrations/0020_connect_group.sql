@@ -75,7 +75,7 @@ END
 $$;
 -- +goose StatementEnd
 
--- Every role gets the right for itself again. The group role stays: it belongs to the whole cluster.
+-- Every role gets the right for itself again. The group role stays, as it belongs to the whole cluster, and so do its members.
 -- +goose Down
 -- brownie:locks NONE
 -- +goose StatementBegin
@@ -100,7 +100,11 @@ BEGIN
                 USING ERRCODE = 'insufficient_privilege', HINT = format('The database''s owner or a superuser can allow it: '
                     'GRANT CONNECT ON DATABASE %I TO %I WITH GRANT OPTION', current_database(), current_user);
         END IF;
-        EXECUTE format('REVOKE %I FROM %s', connect_group, members);
+        -- A login reads the database's privileges first and memberships later. So the memberships stay, if the group can lose its right.
+        EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM %I', current_database(), connect_group);
+        IF has_database_privilege(connect_group, current_database(), 'CONNECT') THEN
+            EXECUTE format('REVOKE %I FROM %s', connect_group, members);
+        END IF;
     END IF;
 END
 $$;
