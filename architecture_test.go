@@ -70,7 +70,7 @@ var arrowsOfTests = map[string]string{
 // owners says which packages, and what is below them, may import what is not the project's. The longest prefix counts.
 var owners = map[string]string{
 	"github.com/hashicorp/terraform-plugin":                          "provider bench/scale",
-	"github.com/hashicorp/terraform-plugin-framework/providerserver": "main provider/acctest bench/scale",
+	"github.com/hashicorp/terraform-plugin-framework/providerserver": "provider bench/scale",
 	"github.com/hashicorp/terraform-plugin-testing":                  "provider/acctest",
 	"github.com/hashicorp/vault":                                     "pki devstack",
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
-
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider"
 )
 
@@ -22,10 +20,7 @@ func main() {
 	debugger := flag.Bool("debug", false, "wait for Terraform to attach, so that a debugger such as delve can be used")
 	flag.Parse()
 	beQuietAndFast()
-	err := providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
-		Address: "registry.terraform.io/longyi-brownie/brownie",
-		Debug:   *debugger,
-	})
+	err := provider.Serve(version, *debugger)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_ = provider.Close(ctx) // What it cannot revoke expires soon, and nobody has its key.

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+	"github.com/hashicorp/terraform-plugin-log/tfsdklog"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
@@ -94,10 +94,7 @@ func child(ctx context.Context, url string) error {
 		return err
 	}
 	defer func() { _ = admin.Close(ctx) }()
-	server, err := providerserver.NewProtocol6WithError(provider.New("bench")())()
-	if err != nil {
-		return err
-	}
+	server := provider.NewServer("bench")
 	schemas, err := server.GetProviderSchema(ctx, &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		return err
@@ -138,12 +135,24 @@ func child(ctx context.Context, url string) error {
 	return nil
 }
 
+// request is a context with loggers, as the plugin protocol's server makes one for each request.
+func request(ctx context.Context) context.Context {
+	ctx = tfsdklog.NewRootSDKLogger(ctx, tfsdklog.WithStderrFromInit())
+	for _, subsystem := range []string{"framework", "proto"} {
+		ctx = tfsdklog.NewSubsystem(ctx, subsystem)
+	}
+	for _, field := range []string{"tf_req_id", "tf_provider_addr", "tf_proto_version", "tf_rpc", "tf_resource_type"} {
+		ctx = tfsdklog.SetField(ctx, field, field)
+	}
+	return ctx
+}
+
 func refreshAndPlan(ctx context.Context, server tfprotov6.ProviderServer, kind string, schema *tfprotov6.Schema, id string) error {
 	state, err := objectOf(schema, map[string]tftypes.Value{"id": tftypes.NewValue(tftypes.String, id)})
 	if err != nil {
 		return err
 	}
-	read, err := server.ReadResource(ctx, &tfprotov6.ReadResourceRequest{TypeName: kind, CurrentState: &state})
+	read, err := server.ReadResource(request(ctx), &tfprotov6.ReadResourceRequest{TypeName: kind, CurrentState: &state})
 	if err := firstError(err, read.Diagnostics); err != nil {
 		return err
 	}
@@ -164,7 +173,11 @@ func refreshAndPlan(ctx context.Context, server tfprotov6.ProviderServer, kind s
 	if err != nil {
 		return err
 	}
-	planned, err := server.PlanResourceChange(ctx, &tfprotov6.PlanResourceChangeRequest{
+	validated, err := server.ValidateResourceConfig(request(ctx), &tfprotov6.ValidateResourceConfigRequest{TypeName: kind, Config: &config})
+	if err := firstError(err, validated.Diagnostics); err != nil {
+		return err
+	}
+	planned, err := server.PlanResourceChange(request(ctx), &tfprotov6.PlanResourceChangeRequest{
 		TypeName: kind, PriorState: read.NewState, ProposedNewState: read.NewState, Config: &config,
 	})
 	if err := firstError(err, planned.Diagnostics); err != nil {

@@ -71,6 +71,7 @@ func New(db *postgres.DB) *Store {
 	s.refusals.Load = s.loadRefusals
 	s.creations.Run, s.drops.Run = s.makeRoles, s.rehearseDrops
 	s.creations.Distant, s.drops.Distant = db.Distant, db.Distant
+	s.roles.InFlight, s.creations.InFlight, s.drops.InFlight = db.InFlight(), db.InFlight(), db.InFlight()
 	return s
 }
 
@@ -104,7 +105,7 @@ const bindingsSQL = `
 	SELECT role_name, organization_id, access, change_id, valid_until FROM brownie.role_bindings WHERE role_name = ANY ($1::name[])`
 
 func readBindings(names ...string) postgres.Statement {
-	return postgres.Statement{SQL: bindingsSQL, Args: []any{names}, AsOwner: true, Fewest: postgres.AllRows}
+	return postgres.Statement{SQL: bindingsSQL, Args: []any{names}, AsOwner: true, Fewest: len(names)}
 }
 
 // Only who may read pg_authid, a superuser as a rule, sees that a role has a password.

@@ -21,13 +21,15 @@ type DB struct {
 	owner  *string // see [DB.AsOwnerOf]; nil for the login role's own rights
 	pooled bool    // whether a pooler may be in between
 	greets *pace   // how long the first statement of a connection takes
+
+	inFlight *InFlight
 }
 
 // New returns a DB for the configuration. It neither connects nor reads a file; the first use does, and returns a
 // [*ConfigError] when the configuration cannot be used.
 func New(config Config) *DB {
 	greets := &pace{}
-	return &DB{config: config, greets: greets, open: sync.OnceValues(func() (*pgxpool.Pool, error) {
+	return &DB{config: config, greets: greets, inFlight: newInFlight(), open: sync.OnceValues(func() (*pgxpool.Pool, error) {
 		pool, err := config.poolConfig()
 		if err != nil {
 			return nil, err
@@ -48,6 +50,9 @@ func New(config Config) *DB {
 
 // Distant tells whether an answer of the server takes long although it has little to do.
 func (db *DB) Distant() bool { return db.greets.slow(1) }
+
+// InFlight counts the requests for the server of all that have it from here.
+func (db *DB) InFlight() *InFlight { return db.inFlight }
 
 // Close ends all connections. A DB that never connected has nothing to end.
 func (db *DB) Close() {

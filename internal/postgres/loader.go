@@ -10,6 +10,8 @@ import (
 type Loader[V any] struct {
 	// Load reads the rows with these IDs. An ID that is absent from the result is [ErrNotFound].
 	Load func(ctx context.Context, ids []string) (map[string]V, error)
+	// InFlight is [Merger.InFlight].
+	InFlight *InFlight
 
 	once   sync.Once
 	merger Merger[*lookup[V]]
@@ -24,7 +26,7 @@ type lookup[V any] struct {
 
 // Get returns the row with the ID, or [ErrNotFound].
 func (l *Loader[V]) Get(ctx context.Context, id string) (V, error) {
-	l.once.Do(func() { l.merger.Run = l.run })
+	l.once.Do(func() { l.merger.Run, l.merger.InFlight = l.run, l.InFlight })
 	mine := &lookup[V]{id: id}
 	item, leave := l.merger.join(ctx, mine)
 	select {

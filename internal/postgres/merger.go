@@ -18,6 +18,8 @@ type Merger[T any] struct {
 	// Distant tells whether the server is, such as [DB.Distant]; then it is not left idle while an answer is on its way. nil means that
 	// a run which takes long shows it, which is true of reads.
 	Distant func() bool
+	// InFlight is [DB.InFlight], with which a run begins as soon as all who could join it wait; nil has each wait its time.
+	InFlight *InFlight
 
 	mu      sync.Mutex
 	waiting *batch[T] // collects items for the next run
@@ -71,6 +73,7 @@ func (m *Merger[T]) join(ctx context.Context, what T) (*item[T], func() bool) {
 	mine := &item[T]{what: what, ctx: ctx, done: make(chan struct{})}
 	batch.items = append(batch.items, mine)
 	batch.callers++
+	m.InFlight.add()
 	m.runWaiting()
 	return mine, context.AfterFunc(ctx, func() {
 		m.mu.Lock()
@@ -82,9 +85,12 @@ func (m *Merger[T]) join(ctx context.Context, what T) (*item[T], func() bool) {
 	})
 }
 
-func (m *Merger[T]) run() {
-	for {
-		<-time.After(gather) // too short to be interrupted
+func (m *Merger[T]) run(full <-chan struct{}) {
+	for ; ; full = m.InFlight.full() {
+		select {
+		case <-time.After(gather): // too short to be interrupted
+		case <-full:
+		}
 		m.mu.Lock()
 		next, began := m.waiting, time.Now()
 		if next == nil {
@@ -123,6 +129,9 @@ func (m *Merger[T]) serve(batch *batch[T]) {
 		all[i] = item.what
 	}
 	alone := m.Run(batch.ctx, all)
+	if !alone {
+		m.InFlight.remove(len(all))
+	}
 	for _, item := range batch.items {
 		if !alone {
 			close(item.done)
@@ -130,6 +139,7 @@ func (m *Merger[T]) serve(batch *batch[T]) {
 		}
 		go func() {
 			m.Run(item.ctx, []T{item.what})
+			m.InFlight.remove(1)
 			close(item.done)
 		}()
 	}
@@ -153,7 +163,7 @@ func (m *Merger[T]) runWaiting() {
 	another = another && m.running > 0 && m.runners < concurrentRuns && time.Since(m.began) >= patience
 	if m.waiting != nil && (m.runners == 0 || another) {
 		m.runners++
-		go m.run()
+		go m.run(m.InFlight.full())
 	}
 }
 

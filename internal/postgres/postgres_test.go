@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -469,6 +470,34 @@ func TestMergerEndsWhenNobodyWaits(t *testing.T) {
 	case <-ended:
 	default:
 		t.Error("a caller was told before the change ended")
+	}
+}
+
+// A run waits for more only while there may be more: not once all ten that Terraform works on wait, whatever they ask for.
+func TestMergerWaitsForNobodyElse(t *testing.T) {
+	t.Parallel()
+	for callers, want := range map[int]time.Duration{9: 10 * time.Millisecond, 10: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			inFlight := postgres.New(postgres.Config{}).InFlight()
+			run := func(context.Context, []int) bool { return false }
+			one, two := postgres.Merger[int]{Run: run, InFlight: inFlight}, postgres.Merger[int]{Run: run, InFlight: inFlight}
+			began := time.Now()
+			var group sync.WaitGroup
+			for i := range callers {
+				group.Go(func() {
+					if i%2 == 0 {
+						one.Do(t.Context(), i)
+					} else {
+						two.Do(t.Context(), i)
+					}
+				})
+			}
+			group.Wait()
+			if took := time.Since(began); took != want {
+				t.Errorf("%d callers waited %s, want %s", callers, took, want)
+			}
+			time.Sleep(time.Second) // Whoever still waits for more gives up.
+		})
 	}
 }
 

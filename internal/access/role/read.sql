@@ -4,6 +4,9 @@
 WITH connecting AS MATERIALIZED (
 	SELECT acl.grantee AS oid FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) acl
 	WHERE d.datname = current_database() AND acl.privilege_type = 'CONNECT'
+), known AS MATERIALIZED (
+	SELECT g.oid, g.rolname::text AS name
+	FROM unnest(@groups::text[] || pg_catalog.current_setting('brownie.connect_group')) AS wanted JOIN pg_catalog.pg_roles g ON g.rolname = wanted
 )
 SELECT r.rolname::text AS name, r.oid, coalesce(b.access, '') AS access, b.organization_id, b.change_id::text,
 	r.rolconnlimit AS connection_limit, CASE WHEN nullif(r.rolvaliduntil, 'infinity') IS NOT NULL THEN
@@ -29,7 +32,8 @@ SELECT r.rolname::text AS name, r.oid, coalesce(b.access, '') AS access, b.organ
 	], NULL) || groups.odd_options AS attributes,
 	CASE WHEN @ask_passwords::boolean THEN pg_catalog.has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'SELECT') ELSE false END
 		AS passwords_visible
-FROM pg_catalog.pg_roles r
+FROM unnest(@names::text[]) AS wanted
+JOIN pg_catalog.pg_roles r ON r.rolname = wanted
 LEFT JOIN json_to_recordset(pg_catalog.current_setting('brownie.rows')::pg_catalog.json) AS b
 	(role_name name, organization_id uuid, access text, change_id uuid, valid_until timestamptz) ON b.role_name = r.rolname,
 LATERAL (
@@ -37,13 +41,12 @@ LATERAL (
 		coalesce(array_agg(m.name || ' WITH ' || m.odd ORDER BY m.name) FILTER (WHERE m.odd <> ''), '{}') AS odd_options,
 		coalesce(bool_or(m.oid IN (SELECT oid FROM connecting)), false) AS is_connecting
 	FROM (
-		SELECT g.oid, g.rolname::text AS name, concat_ws(' AND ', CASE WHEN bool_or(m.admin_option) THEN 'ADMIN' END,
+		SELECT g.oid, g.name, concat_ws(' AND ', CASE WHEN bool_or(m.admin_option) THEN 'ADMIN' END,
 			CASE WHEN NOT bool_and(m.inherit_option) THEN 'NOINHERIT' END,
-			CASE WHEN bool_or(m.set_option) AND g.rolname <> ALL (@groups_to_become::text[]) THEN 'SET' END) AS odd
+			CASE WHEN bool_or(m.set_option) AND g.name <> ALL (@groups_to_become::text[]) THEN 'SET' END) AS odd
 		FROM pg_catalog.pg_auth_members m
-		JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
-		WHERE m.member = r.oid AND g.rolname = ANY (@groups::text[] || pg_catalog.current_setting('brownie.connect_group'))
-		GROUP BY g.oid, g.rolname
+		JOIN known g ON g.oid = m.roleid
+		WHERE m.member = r.oid
+		GROUP BY g.oid, g.name
 	) m
 ) groups
-WHERE r.rolname = ANY (@names::text[])

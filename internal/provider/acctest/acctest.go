@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -34,7 +33,7 @@ func Main(m *testing.M) {
 
 // Factories make the provider under test.
 var Factories = map[string]func() (tfprotov6.ProviderServer, error){
-	"brownie": providerserver.NewProtocol6WithError(provider.New("test")()),
+	"brownie": func() (tfprotov6.ProviderServer, error) { return provider.NewServer("test"), nil },
 }
 
 // ProviderBlock is the configuration of the provider for a database, with more arguments if wanted.
