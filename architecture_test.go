@@ -48,7 +48,8 @@ var arrows = map[string]string{
 	"devstack/testserver":      "devstack",
 	"devstack/teststore":       "devstack devstack/testserver",
 	"devstack/testvault":       "devstack devstack/testserver",
-	"provider/acctest":         "provider devstack devstack/testdb devstack/testvault",
+	"devstack/testprovider":    "",
+	"provider/acctest":         "provider devstack devstack/testdb devstack/testprovider devstack/testvault",
 	"bench/internal/benchmark": "devstack",
 	"bench/isolation":          "bench/internal/benchmark devstack access migrate postgres migrations",
 	"bench/migrate":            "bench/internal/benchmark devstack migrate postgres migrations",
@@ -76,11 +77,11 @@ var owners = map[string]string{
 	"github.com/hashicorp/hcl":                                       "devstack", // renders a module's templates
 	"github.com/jackc/pgx/v5": "postgres tenancy access backup cluster migrate devstack bench provider/acctest examples " +
 		"modules/e2e",
-	"filippo.io/age":                  "backup cmd/brownie-backup",
+	"filippo.io/age":                  "backup cmd/brownie-backup devstack/cmd/devstack",
 	"gocloud.dev":                     "backup/object", // so that the provider stays small
 	"github.com/jackc/pgx/v5/pgxpool": "postgres",      // so that max_connections holds
 	"database/sql":                    "",
-	"testing":                         "devstack/testdb devstack/testserver devstack/teststore devstack/testvault provider/acctest bench",
+	"testing":                         "devstack/testdb devstack/testprovider devstack/testserver devstack/teststore devstack/testvault provider/acctest bench",
 	"net/http/httptest":               "devstack/testvault",
 }
 

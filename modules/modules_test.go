@@ -6,13 +6,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testprovider"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testserver"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 )
 
-func TestMain(m *testing.M) { testvault.Main(m) }
+func TestMain(m *testing.M) { testserver.Main(m, testvault.Stop, testprovider.Remove) }
 
 func acceptance(t *testing.T) {
 	t.Helper()
@@ -35,7 +38,20 @@ func copied(t *testing.T, module string, env []string) folder {
 	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
 		t.Fatal(err)
 	}
-	return folder{t, filepath.Join(dir, module), append(os.Environ(), env...)}
+	f := folder{t, filepath.Join(dir, module), append(os.Environ(), env...)}
+	if f.usesOurs() {
+		f.env = append(f.env, "TF_CLI_CONFIG_FILE="+testprovider.CLIConfig(t))
+	}
+	return f
+}
+
+// usesOurs tells whether the folder needs this repository's provider, which Terraform gets from nowhere.
+func (f folder) usesOurs() bool {
+	files, _ := filepath.Glob(filepath.Join(f.dir, "*.tf"))
+	return slices.ContainsFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(text), `"longyi-brownie/brownie"`)
+	})
 }
 
 func (f folder) terraform(arguments ...string) (output string, err error) {
@@ -70,6 +86,10 @@ func (f folder) write(config string) {
 // `make test` counts and names.
 func (f folder) initialize() {
 	f.t.Helper()
+	if f.usesOurs() {
+		f.must("get")
+		return
+	}
 	output, err := f.terraform("init", "-input=false")
 	var failed *exec.ExitError
 	if errors.As(err, &failed) && strings.Contains(output, "Failed to query available provider packages") {

@@ -21,7 +21,47 @@ var values = map[string][]value{
 	"postgres-auth": slices.Concat(tlsValues, serverValues, poolerValues),
 	"postgres-ha":   highlyAvailableValues,
 	"pgbouncer":     pooledValues,
+	"tenant":        tenantValues,
 	"vault-pki":     slices.Concat(authorityValues, clientValues, serverCertificateValues, accessValues),
+}
+
+// required are the variables that have no default, with a value for each.
+var required = map[string]map[string]string{
+	"tenant": {"key": `"acme"`, "tenant": `{ name = "Acme" }`},
+}
+
+const (
+	tenantKey    = "key must be of lower-case letters"
+	tenantStage  = "tenant.stage must be"
+	tenantTeam   = "which tenant.teams does not have"
+	tenantAccess = "tenant.roles: access must be"
+	tenantRole   = "tenant.roles: a name must be of"
+	tenantStore  = "certificates: without a store"
+)
+
+var tenantValues = []value{
+	{"key", `"a"`, ""},
+	{"key", `"` + strings.Repeat("a", 40) + `"`, ""},
+	{"key", `"` + strings.Repeat("a", 41) + `"`, tenantKey},
+	{"key", `""`, tenantKey},
+	{"key", `"Acme"`, tenantKey},
+	{"key", `"acme_1"`, tenantKey},
+	{"key", `"acme-"`, tenantKey},
+	{"key", `"acme\n"`, tenantKey},
+	{"tenant", `{ name = "A", stage = "leaving" }`, ""},
+	{"tenant", `{ name = "A", stage = "gone" }`, tenantStage},
+	{"tenant", `{ name = "A", teams = { core = { name = "Core" } }, users = { ada = { email = "a@b.example", team = "core" } } }`, ""},
+	{"tenant", `{ name = "A", teams = { core = { name = "Core" } }, users = { ada = { email = "a@b.example", team = "edge" } } }`, tenantTeam},
+	{"tenant", `{ name = "A", roles = {} }`, ""},
+	{"tenant", `{ name = "A", roles = { app = { access = "admin" } } }`, ""},
+	{"tenant", `{ name = "A", roles = { app = { access = "migrator" } } }`, tenantAccess},
+	{"tenant", `{ name = "A", roles = { "` + strings.Repeat("r", 20) + `" = {} } }`, ""},
+	{"tenant", `{ name = "A", roles = { "` + strings.Repeat("r", 21) + `" = {} } }`, tenantRole},
+	{"tenant", `{ name = "A", roles = { "a b" = {} } }`, tenantRole},
+	{"certificates", `{ store = { mount = "kv" } }`, ""},
+	{"certificates", `{ requests = { app = "…" } }`, ""},
+	{"certificates", `{ requests = { other = "…" } }`, tenantStore},
+	{"certificates", `{}`, tenantStore},
 }
 
 var tlsValues = []value{
@@ -252,7 +292,13 @@ func judge(t *testing.T, module string, values []value) (messages map[int][]stri
 	for i, v := range values {
 		// What comes from a variable of the root is unknown at first, so that Terraform does not stop after a part of them.
 		fmt.Fprintf(&config, "variable \"value_%d\" {\n  default = %s\n}\n", i, v.hcl)
-		fmt.Fprintf(&config, "module \"value_%d\" {\n  source = \"./module\"\n  %s = var.value_%[1]d\n}\n", i, v.variable)
+		fmt.Fprintf(&config, "module \"value_%d\" {\n  source = \"./module\"\n  %s = var.value_%[1]d\n", i, v.variable)
+		for name, needed := range required[module] {
+			if name != v.variable {
+				fmt.Fprintf(&config, "  %s = %s\n", name, needed)
+			}
+		}
+		config.WriteString("}\n")
 	}
 	f := folder{t, t.TempDir(), os.Environ()}
 	_ = os.Mkdir(filepath.Join(f.dir, "module"), 0o700)

@@ -26,8 +26,10 @@ with_progress() {
 			next=$((SECONDS + 3))
 		fi
 	done
-	wait $job
+	local status=0
+	wait $job || status=$?
 	job=
+	return $status
 }
 
 # Logs in through the pooler as one client with the certificate of one, and prints what the application says.
@@ -38,16 +40,45 @@ application() {
 		"$demo/bin/application"
 }
 
-# Tells the quickstart where the applications log in, and with which certificates.
+# Writes the quickstart's variables: whether there is a Vault, where backups go, and, if told to, where the applications log in and
+# with which certificates.
+variables() {
+	if [[ -n ${VAULT_ADDR:-} ]]; then
+		printf '{"vault": true, "vault_role": "applications"'
+	else
+		printf '{"vault": false'
+	fi
+	if [[ -n ${BROWNIE_BACKUP_RECIPIENTS:-} ]]; then
+		printf ', "backups": {"folder": "%s", "recipients": ["%s"]}' "$demo/backups" "${BROWNIE_BACKUP_RECIPIENTS// /\", \"}"
+	fi
+	[[ ${1:-} != logins ]] || logins
+	echo '}'
+}
+
 logins() {
 	local client folder separator=
-	printf '"pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
+	printf ', "pooler": {"host": "%s", "port": %s}, "certificates": {' "${BROWNIE_POOLER_HOST:-$PGHOST}" "${BROWNIE_POOLER_PORT:-$PGPORT}"
 	for client in "${clients[@]}"; do
 		folder=$demo/clients/$client
 		printf '%s"%s": {"sslcert": "%s", "sslkey": "%s"}' "$separator" "$client" "$folder/tls.crt" "$folder/tls.key"
 		separator=', '
 	done
 	printf '}'
+}
+
+# Runs the schedule, proves that the backup restores, and shows what Terraform reads of that.
+backup() {
+	local certificate=$demo/clients/brownie-backup
+	(
+		export PGUSER=brownie-backup PGSSLMODE=verify-full
+		export PGSSLROOTCERT=$certificate/ca.crt PGSSLCERT=$certificate/tls.crt PGSSLKEY=$certificate/tls.key
+		with_progress 'Backing up and restoring' "$demo/bin/brownie-backup" --bin "$BROWNIE_BACKUP_TOOLS" --identity "$demo/backups.identity" \
+			--server-bin "$BROWNIE_BACKUP_SERVER_PROGRAMS" backup nightly 2>"$demo/backup.log" || { cat "$demo/backup.log" && exit 1; }
+	)
+	terraform apply -no-color -input=false -refresh-only -auto-approve >"$demo/apply.log" || { cat "$demo/apply.log" && exit 1; }
+	echo
+	terraform output -raw backups
+	echo
 }
 
 need() {
@@ -114,13 +145,13 @@ up() {
 	trap 'exit 130' INT TERM
 	mkdir -p "$demo/bin" "$demo/quickstart"
 
-	say "Building the provider, and starting PostgreSQL ${BROWNIE_PG_VERSION:-16} and PgBouncer meanwhile"
+	say "Building the provider, and starting PostgreSQL and PgBouncer meanwhile"
 	# Without cgo the standard library is compiled once for all of them.
 	export CGO_ENABLED=0
 	local version=0.0.1 platform
 	platform=$(go env GOOS)_$(go env GOARCH)
 	local mirror=$demo/plugins/registry.terraform.io/longyi-brownie/brownie/$version/$platform
-	with_progress 'Building the application' go build -o "$demo/bin/" ./internal/devstack/cmd/devstack ./examples/quickstart/application
+	with_progress 'Building the application' go build -o "$demo/bin/" ./internal/devstack/cmd/devstack ./examples/quickstart/application ./cmd/brownie-backup
 	start_servers
 	with_progress 'Building the provider' go build -ldflags "-X main.version=$version" -o "$mirror/terraform-provider-brownie_v$version" .
 	await_servers
@@ -142,11 +173,7 @@ up() {
 	cd "$demo/quickstart"
 
 	say 'terraform apply'
-	if [[ -n ${VAULT_ADDR:-} ]]; then
-		echo '{"vault": true, "vault_role": "applications"}' >demo.auto.tfvars.json
-	else
-		echo "{\"vault\": false, $(logins)}" >demo.auto.tfvars.json
-	fi
+	if [[ -n ${VAULT_ADDR:-} ]]; then variables; else variables logins; fi >demo.auto.tfvars.json
 	terraform init -input=false >"$demo/init.log" || { cat "$demo/init.log" && exit 1; }
 	# The plan is long; what is done, and the outputs, say the same.
 	terraform plan -no-color -input=false -out="$demo/tfplan" | grep '^.*Plan:'
@@ -169,8 +196,13 @@ up() {
 
 		say 'The applications fetch their certificates from Vault, and Terraform tries the logins with them'
 		for client in "${clients[@]}"; do "$demo/bin/devstack" secret "$demo" "$client"; done
-		echo "{\"vault\": true, \"vault_role\": \"applications\", $(logins)}" >demo.auto.tfvars.json
+		variables logins >demo.auto.tfvars.json
 		terraform apply -no-color -input=false -auto-approve >"$demo/apply.log" || { cat "$demo/apply.log" && exit 1; }
+	fi
+
+	if [[ -n ${BROWNIE_BACKUP_RECIPIENTS:-} ]]; then
+		say 'A backup, encrypted, which is then restored into a scratch server'
+		backup
 	fi
 
 	say 'Another plan'

@@ -1,12 +1,14 @@
 -- The lists are sorted, for comparison. A setting of the role in this database wins over one in all databases. Times that no
 -- calendar holds are brought into its range. The bindings were read before, with their owner's rights. Before there was a group
--- role for it, each role had the right to connect itself.
+-- role for it, each role had the right to connect itself. Names are joined and groups found once, or the server
+-- would compare each of its roles with all of them, for each role that is read.
 WITH connecting AS MATERIALIZED (
 	SELECT acl.grantee AS oid FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) acl
 	WHERE d.datname = current_database() AND acl.privilege_type = 'CONNECT'
 ), known AS MATERIALIZED (
 	SELECT g.oid, g.rolname::text AS name
-	FROM unnest(@groups::text[] || pg_catalog.current_setting('brownie.connect_group')) AS wanted JOIN pg_catalog.pg_roles g ON g.rolname = wanted
+	FROM unnest(@groups::text[] || pg_catalog.current_setting('brownie.connect_group')) AS wanted
+	JOIN pg_catalog.pg_roles g ON g.rolname = wanted
 )
 SELECT r.rolname::text AS name, r.oid, coalesce(b.access, '') AS access, b.organization_id, b.change_id::text,
 	r.rolconnlimit AS connection_limit, CASE WHEN nullif(r.rolvaliduntil, 'infinity') IS NOT NULL THEN

@@ -97,7 +97,11 @@ func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b bac
 			return err
 		}
 		if schedule.Verify != backup.None && schedule.VerifyCron == nil {
-			if _, err := r.verify(ctx, schedule, b, schedule.Verify); err != nil {
+			_, err := r.verify(ctx, schedule, b, schedule.Verify)
+			if verified, readErr := r.store().Backup(ctx, b.ID); readErr == nil {
+				b = verified
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testprovider"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider"
 )
@@ -28,7 +29,7 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	testdb.Main(m, testvault.Stop, search, removeBuiltProvider)
+	testdb.Main(m, testvault.Stop, search, testprovider.Remove)
 }
 
 // Factories make the provider under test.

@@ -9,45 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testprovider"
 )
-
-var providerIsBuilt atomic.Bool
-
-// builtProvider compiles the provider once and returns a Terraform CLI configuration that uses it.
-var builtProvider = sync.OnceValues(func() (cliConfig string, err error) {
-	folder, err := os.MkdirTemp("", "brownie-provider-")
-	if err != nil {
-		return "", err
-	}
-	providerIsBuilt.Store(true)
-	build := exec.Command("go", "build", "-o", folder, "github.com/longyi-brownie/terraform-provider-brownie")
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, output)
-	}
-	cliConfig = filepath.Join(folder, "terraformrc")
-	return cliConfig, os.WriteFile(cliConfig, fmt.Appendf(nil, `provider_installation {
-  dev_overrides { "longyi-brownie/brownie" = %q }
-  direct {}
-}
-`, folder), 0o600)
-})
-
-// removeBuiltProvider removes what [builtProvider] has made, if anything.
-func removeBuiltProvider() error {
-	if !providerIsBuilt.Load() {
-		return nil
-	}
-	cliConfig, err := builtProvider()
-	if err != nil {
-		return err
-	}
-	return os.RemoveAll(filepath.Dir(cliConfig))
-}
 
 // Workspace is a folder in which Terraform's command runs with the compiled provider, as people use it.
 type Workspace struct {
@@ -65,12 +31,8 @@ func NewWorkspace(t *testing.T, database, config string) Workspace {
 // NewWorkspaceWith is for a server of the test's own.
 func NewWorkspaceWith(t *testing.T, env []string, config string) Workspace {
 	t.Helper()
-	cliConfig, err := builtProvider()
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := Workspace{T: t, Dir: t.TempDir()}
-	w.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+cliConfig, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "NO_COLOR=1")
+	w.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+testprovider.CLIConfig(t), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "NO_COLOR=1")
 	w.Env = append(w.Env, env...)
 	for _, setting := range env {
 		if name, token, _ := strings.Cut(setting, "="); name == "VAULT_TOKEN" || name == "TFC_WORKLOAD_IDENTITY_TOKEN" {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 )
 
@@ -41,6 +43,7 @@ func up(ctx context.Context, options devstack.Options, vault string, d demo, cli
 	defer unlock()
 	_, _ = syscall.Setsid() // The end of the terminal is not the servers'. It fails for who has a session already.
 
+	tools := clientTools(ctx, &options)
 	server, err := devstack.StartPostgres(ctx, options)
 	if err != nil {
 		return err
@@ -68,6 +71,13 @@ func up(ctx context.Context, options devstack.Options, vault string, d demo, cli
 		settings = append(settings, v.Env()...)
 	} else if err := issue(server, d, clients); err != nil {
 		return err
+	}
+	if tools != "" {
+		backups, err := prepareBackups(ctx, options, server, tools, d)
+		if err != nil {
+			return err
+		}
+		settings = append(settings, backups...)
 	}
 	if err := d.publish(settings); err != nil {
 		return err
@@ -99,6 +109,52 @@ func (d demo) publish(settings []string) error {
 		return err
 	}
 	return os.Rename(unfinished, d.settings())
+}
+
+// clientTools is the folder of PostgreSQL's client programs, if there are any that can back up the demo's server: it becomes one of
+// their major version, unless somebody wants another.
+func clientTools(ctx context.Context, options *devstack.Options) (folder string) {
+	folder, err := devstack.ClientTools(ctx)
+	var major string
+	if err == nil {
+		major, err = devstack.ClientToolsMajor(ctx, folder)
+	}
+	if wanted := os.Getenv("BROWNIE_PG_VERSION"); err == nil && wanted != "" && wanted != major {
+		err = fmt.Errorf("the programs in %s are of version %s", folder, major)
+	}
+	if err != nil {
+		options.Log("Going on without a backup: %s", err)
+		return ""
+	}
+	options.Major = major
+	return folder
+}
+
+// prepareBackups makes what a runner of backups needs, and returns the settings for it.
+func prepareBackups(ctx context.Context, options devstack.Options, server *devstack.Postgres, tools string, d demo) ([]string, error) {
+	programs, err := devstack.ServerPrograms(ctx, options, options.Major)
+	if err != nil {
+		return nil, err
+	}
+	if err := issue(server, d, []string{"brownie-backup"}); err != nil {
+		return nil, err
+	}
+	// The second identity would be kept elsewhere.
+	var recipients []string
+	for _, name := range []string{"backups.identity", "backups.second-identity"} {
+		identity, err := age.GenerateX25519Identity()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(string(d), name), []byte(identity.String()+"\n"), 0o600)
+		}
+		if err != nil {
+			return nil, err
+		}
+		recipients = append(recipients, identity.Recipient().String())
+	}
+	return []string{
+		"BROWNIE_BACKUP_TOOLS=" + tools, "BROWNIE_BACKUP_SERVER_PROGRAMS=" + programs,
+		"BROWNIE_BACKUP_RECIPIENTS=" + strings.Join(recipients, " "),
+	}, os.MkdirAll(filepath.Join(string(d), "backups"), 0o700)
 }
 
 // issue has the server's own authority issue the clients' certificates.

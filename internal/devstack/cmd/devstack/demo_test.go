@@ -16,7 +16,7 @@ func TestUpAndDown(t *testing.T) {
 	d := demo(t.TempDir())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- up(t.Context(), devstack.Options{}, "none", d, []string{"acme-app"})
+		ended <- up(t.Context(), devstack.Options{Log: t.Logf}, "none", d, []string{"acme-app"})
 	}()
 	for deadline := time.Now().Add(10 * time.Minute); !exists(d.settings()); time.Sleep(20 * time.Millisecond) {
 		select {
