@@ -139,10 +139,10 @@ func child(ctx context.Context, url string) error {
 func request(ctx context.Context) context.Context {
 	ctx = tfsdklog.NewRootSDKLogger(ctx, tfsdklog.WithStderrFromInit())
 	for _, subsystem := range []string{"framework", "proto"} {
-		ctx = tfsdklog.NewSubsystem(ctx, subsystem)
+		ctx = tfsdklog.NewSubsystem(ctx, subsystem) //nolint:fatcontext // That is what is measured.
 	}
 	for _, field := range []string{"tf_req_id", "tf_provider_addr", "tf_proto_version", "tf_rpc", "tf_resource_type"} {
-		ctx = tfsdklog.SetField(ctx, field, field)
+		ctx = tfsdklog.SetField(ctx, field, field) //nolint:fatcontext // That is what is measured.
 	}
 	return ctx
 }

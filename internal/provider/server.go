@@ -38,8 +38,8 @@ type lent struct {
 func lend[Q, R any](ctx context.Context, request *Q, serve func(context.Context, *Q) (*R, error)) (*R, error) {
 	loan := lent{&atomic.Pointer[context.Context]{}}
 	loan.parent.Store(&ctx)
-	defer loan.parent.Store(&over)
-	return serve(loan, request)
+	defer loan.parent.Store(&over) //nolint:contextcheck // It takes the place of one that is over.
+	return serve(loan, request) //nolint:contextcheck // It is the given one, on loan.
 }
 
 var over = func() context.Context {
