@@ -118,7 +118,7 @@ func TestArrows(t *testing.T) {
 
 // testsMayImport: libraries are theirs to choose, but Terraform, Vault and the pool of connections have one owner there, too.
 func testsMayImport(name, imported string) bool {
-	const servers = " devstack devstack/testdb devstack/teststore devstack/testvault "
+	const servers = " devstack devstack/testdb devstack/testprovider devstack/testserver devstack/teststore devstack/testvault "
 	ofProvider := name == "provider" || strings.HasPrefix(name, "provider/")
 	switch {
 	case strings.HasPrefix(imported, module):

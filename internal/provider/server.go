@@ -39,7 +39,7 @@ func lend[Q, R any](ctx context.Context, request *Q, serve func(context.Context,
 	loan := lent{&atomic.Pointer[context.Context]{}}
 	loan.parent.Store(&ctx)
 	defer loan.parent.Store(&over) //nolint:contextcheck // It takes the place of one that is over.
-	return serve(loan, request) //nolint:contextcheck // It is the given one, on loan.
+	return serve(loan, request)    //nolint:contextcheck // It is the given one, on loan.
 }
 
 var over = func() context.Context {
