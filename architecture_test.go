@@ -61,7 +61,7 @@ var arrows = map[string]string{
 
 // arrowsOfTests says what the tests of a package may import besides the package itself, what it may import, and test servers.
 var arrowsOfTests = map[string]string{
-	"backup/runner":    "access",
+	"backup/runner":    "access migrate",
 	"provider":         "access migrate tenancy",
 	"cmd/brownie-crl":  "access pki postgres",
 	"modules/e2e":      "cluster postgres",

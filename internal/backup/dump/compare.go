@@ -124,15 +124,23 @@ func (r Restorer) compareSchema(ctx context.Context, database string) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	var want, have bytes.Buffer
-	err = r.run(ctx, program{name: "pg_restore", arguments: []string{"--file=-"}, input: bytes.NewReader(schema), output: &want})
+	kept, left, err := r.split(ctx, schema)
 	if err != nil {
 		return nil, err
 	}
+	want, err := r.text(ctx, schema, kept)
+	if err != nil {
+		return nil, err
+	}
+	statements, err := r.carriedOver(ctx, schema, left)
+	if err != nil {
+		return nil, err
+	}
+	var have bytes.Buffer
 	err = r.run(ctx, program{
 		name: "pg_dump", arguments: []string{"--schema-only", "--no-password", "--dbname=" + conninfo(database)}, output: &have,
 	})
-	return missing("catalog", lines(want.String()), lines(have.String())), err
+	return missing("catalog", append(lines(want), statements...), lines(have.String())), err
 }
 
 // lines leaves out comments, which tell versions, and the key of \restrict, which is another one each time.

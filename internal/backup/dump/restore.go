@@ -1,14 +1,12 @@
 package dump
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -131,6 +129,17 @@ func (r Restorer) exec(ctx context.Context, db *postgres.DB, sql string) error {
 	})
 }
 
+func (r Restorer) execAll(ctx context.Context, database string, statements []string) error {
+	db := r.Open(database)
+	defer db.Close()
+	for _, sql := range statements {
+		if err := r.exec(ctx, db, sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // makeRoles makes those that are missing, with their memberships and settings. Those that are there stay as they are.
 func (r Restorer) makeRoles(ctx context.Context, statements []RoleStatement) (made []string, err error) {
 	is, err := names(ctx, r.Server, `SELECT rolname::text AS name FROM pg_catalog.pg_roles`)
@@ -167,7 +176,11 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte, view
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	wanted, err := r.wanted(ctx, schema)
+	kept, left, err := r.split(ctx, schema)
+	if err != nil {
+		return err
+	}
+	wanted, err := inMemory([]byte(kept))
 	if err != nil {
 		return err
 	}
@@ -211,6 +224,13 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte, view
 	if err := ofSchema("post-data", max(r.Jobs, 1)); err != nil {
 		return err
 	}
+	statements, err := r.carriedOver(ctx, schema, left)
+	if err != nil {
+		return err
+	}
+	if err := r.execAll(ctx, database, statements); err != nil {
+		return err
+	}
 	return r.refresh(ctx, database, views)
 }
 
@@ -232,34 +252,6 @@ func (r Restorer) refresh(ctx context.Context, database string, views []string) 
 		views = left
 	}
 	return nil
-}
-
-// ofCatalog is a privilege on what is PostgreSQL's own, in a list of pg_restore.
-var ofCatalog = regexp.MustCompile(`^\d+; \d+ \d+ ACL pg_catalog ((?:FUNCTION|TABLE) .*) \S+$`)
-
-const catalogSQL = `
-	SELECT 'FUNCTION ' || proname || '(' || pg_catalog.pg_get_function_identity_arguments(oid) || ')' AS name
-	FROM pg_catalog.pg_proc WHERE pronamespace = 'pg_catalog'::pg_catalog.regnamespace
-	UNION ALL SELECT 'TABLE ' || relname FROM pg_catalog.pg_class WHERE relnamespace = 'pg_catalog'::pg_catalog.regnamespace`
-
-// wanted lists what is to be restored of the schema: all but privileges on what another major version of PostgreSQL does not have.
-func (r Restorer) wanted(ctx context.Context, schema []byte) (*os.File, error) {
-	var list bytes.Buffer
-	err := r.run(ctx, program{name: "pg_restore", arguments: []string{"--list"}, input: bytes.NewReader(schema), output: &list})
-	if err != nil {
-		return nil, err
-	}
-	exists, err := names(ctx, r.Server, catalogSQL)
-	if err != nil {
-		return nil, err
-	}
-	var kept strings.Builder
-	for line := range strings.Lines(list.String()) {
-		if found := ofCatalog.FindStringSubmatch(strings.TrimSpace(line)); len(found) == 0 || exists[found[1]] {
-			kept.WriteString(line)
-		}
-	}
-	return inMemory([]byte(kept.String()))
 }
 
 // names are those that a query returns.

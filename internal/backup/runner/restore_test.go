@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,8 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
 // another starts a server of its own: the roles of a backup are missing there.
@@ -329,5 +332,37 @@ func TestRecordOfItself(t *testing.T) {
 	}
 	if _, err := h.Verify(t.Context(), b.ID, backup.Checksum); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFormerMajorVersion backs up a server that is older than the client programs. Functions that tenants may not call have other
+// arguments in the later version, and tenants may not call them there, either.
+func TestFormerMajorVersion(t *testing.T) {
+	h := newHouse(t)
+	server := h.another("16")
+	if _, err := connect(t, server, "postgres").Exec(t.Context(), `CREATE DATABASE former`); err != nil {
+		t.Fatal(err)
+	}
+	config := server.Config
+	config.Database = "former"
+	h.database = "former"
+	h.DB = postgres.New(config)
+	t.Cleanup(h.DB.Close)
+	engine := migrate.New(h.DB, migrate.Platform, migrate.Options{})
+	testdb.Must(engine.Up(t.Context(), testdb.Must(engine.Latest())(t)))(t)
+	h.Tools = server.Tools
+	h.Tools.Env = append(slices.Clone(h.Tools.Env), "PGDATABASE=former")
+	testdb.Must(backup.New(h.DB).CreateSchedule(t.Context(), h.schedule))(t)
+	b := h.backup()
+	if proof, err := h.Verify(t.Context(), b.ID, backup.Restore); err != nil || !proof.Succeeded {
+		t.Errorf("the proof is %+v: %v", proof, err)
+	}
+	later := h.another("")
+	testdb.Must(h.Restore(t.Context(), b.ID, on(later, "copy")))(t)
+	const openSQL = `SELECT count(*) FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
+		WHERE proname = 'pg_logical_emit_message' AND a.grantee = 0`
+	var open int
+	if err := connect(t, later, "copy").QueryRow(t.Context(), openSQL).Scan(&open); err != nil || open != 0 {
+		t.Errorf("everybody may call %d functions pg_logical_emit_message: %v", open, err)
 	}
 }
