@@ -34,14 +34,15 @@ func (r Restorer) split(ctx context.Context, schema []byte) (kept, left string, 
 		return "", "", err
 	}
 	exists, err := r.systemObjects(ctx)
+	var yes, no strings.Builder
 	for line := range strings.Lines(list.String()) {
 		if found := listedPrivilege.FindStringSubmatch(strings.TrimSpace(line)); len(found) == 0 || exists[found[1]] {
-			kept += line
+			yes.WriteString(line)
 		} else {
-			left += line
+			no.WriteString(line)
 		}
 	}
-	return kept, left, err
+	return yes.String(), no.String(), err
 }
 
 // text is a part of a schema as SQL.
@@ -58,7 +59,8 @@ func (r Restorer) text(ctx context.Context, schema []byte, list string) (string,
 	defer func() { _ = wanted.Close() }()
 	var text bytes.Buffer
 	err = r.run(ctx, program{
-		name: "pg_restore", arguments: []string{"--use-list=/dev/fd/4", "--file=-", "/dev/fd/3"}, files: []*os.File{file, wanted}, output: &text,
+		name: "pg_restore", arguments: []string{"--use-list=/dev/fd/4", "--file=-", "/dev/fd/3"}, files: []*os.File{file, wanted},
+		output: &text,
 	})
 	return text.String(), err
 }
@@ -85,7 +87,10 @@ func (r Restorer) carriedOver(ctx context.Context, schema []byte, left string) (
 		}
 		for _, name := range slices.Sorted(maps.Keys(exists)) {
 			arguments, ok := strings.CutPrefix(name, "FUNCTION "+found[2])
-			if statement := found[1] + found[2] + arguments + found[3]; ok && arguments[0] == '(' && !slices.Contains(statements, statement) {
+			if !ok || arguments[0] != '(' {
+				continue
+			}
+			if statement := found[1] + found[2] + arguments + found[3]; !slices.Contains(statements, statement) {
 				statements = append(statements, statement)
 			}
 		}
