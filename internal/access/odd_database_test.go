@@ -107,6 +107,28 @@ func TestTheGuidesGrantsAreEnough(t *testing.T) {
 	}
 }
 
+// A later major version of PostgreSQL has more statistics functions, which it gives to everybody.
+func TestTheProofTellsOfEachStatisticsFunction(t *testing.T) {
+	t.Parallel()
+	database := testdb.Migrated(t, testdb.Certificates)
+	store := access.New(testdb.DB(t, database))
+	told := func() (details []string) {
+		for _, f := range testdb.Must(store.ProveIsolation(t.Context()))(t).KnownChannels {
+			if f.Attack == "statistics functions" {
+				details = append(details, f.Detail)
+			}
+		}
+		return details
+	}
+	if details := told(); len(details) > 0 {
+		t.Errorf("a superuser migrated, and still: %q", details)
+	}
+	testdb.Exec(t, database, `GRANT EXECUTE ON FUNCTION pg_stat_get_lastscan(oid) TO PUBLIC`)
+	if details := told(); len(details) != 1 || !strings.Contains(details[0], "(pg_stat_get_lastscan(oid)) tell") {
+		t.Errorf("the proof tells %q", details)
+	}
+}
+
 // The binding view reads as the owner of the bindings, and must not ask policies that hold for whatever that inherits.
 func TestPoliciesDoNotRecurse(t *testing.T) {
 	t.Parallel()

@@ -99,10 +99,15 @@ WHERE r.is_unique AND i.indimmediate AND i.indexprs IS NULL AND r.changer IS NOT
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid
 		AND a.attnum = ANY (i.indkey[:i.indnkeyatts - 1]) AND a.atttypid = 'uuid'::regtype)
 UNION ALL
-SELECT '*', 'statistics functions', 'any', true, 'counters such as pg_stat_get_xact_tuples_fetched tell whether a key found a row. A '
-	'superuser can take them away: '
-	'migrate as a superuser, or see the guide "Tenants, roles and certificates"', true
-WHERE pg_catalog.has_function_privilege('public', 'pg_catalog.pg_stat_get_xact_tuples_fetched(oid)', 'EXECUTE')
+-- Those that migration 15 takes away; a later major version of PostgreSQL may have more, which it gives to everybody.
+SELECT '*', 'statistics functions', 'any', true, format('counters (%s%s) tell whether a key found a row, or what other sessions do. A '
+	'superuser can take them away: migrate as a superuser, or REVOKE EXECUTE ON FUNCTION … FROM PUBLIC',
+	array_to_string(names[:3], ', '), CASE WHEN cardinality(names) > 3 THEN ' and others' END), true
+FROM (
+	SELECT array_agg(oid::regprocedure::text ORDER BY oid) AS names FROM pg_catalog.pg_proc
+	WHERE pronamespace = 'pg_catalog'::regnamespace AND pg_catalog.has_function_privilege('public', oid, 'EXECUTE') AND proname ~
+		'^pg_stat_get_(xact_)?(backend_(io|wal)|numscans|tuples_\w+|blocks_(fetched|hit)|(live|dead)_tuples|(mod|ins)_since_\w+|lastscan|db_(tuples|blocks)_\w+)$'
+) AS open WHERE names IS NOT NULL
 UNION ALL
 SELECT 'database ' || d.datname, 'other database', 'any', true,
 	format('every login may connect to it, and make temporary tables there: REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC',
