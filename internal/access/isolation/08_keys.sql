@@ -101,7 +101,7 @@ WHERE r.is_unique AND i.indimmediate AND i.indexprs IS NULL AND r.changer IS NOT
 UNION ALL
 -- Those that migration 15 takes away; a later major version of PostgreSQL may have more, which it gives to everybody.
 SELECT '*', 'statistics functions', 'any', true, format('counters (%s%s) tell whether a key found a row, or what other sessions do. A '
-	'superuser can take them away: migrate as a superuser, or REVOKE EXECUTE ON FUNCTION … FROM PUBLIC',
+	'superuser can take them away: migrate as a superuser, or REVOKE EXECUTE ON FUNCTION ... FROM PUBLIC',
 	array_to_string(names[:3], ', '), CASE WHEN cardinality(names) > 3 THEN ' and others' END), true
 FROM (
 	SELECT array_agg(oid::regprocedure::text ORDER BY oid) AS names FROM pg_catalog.pg_proc
