@@ -124,15 +124,11 @@ func (r Restorer) compareSchema(ctx context.Context, database string) ([]string,
 	if err != nil {
 		return nil, err
 	}
-	kept, left, err := r.split(ctx, schema)
+	list, statements, err := r.wanted(ctx, schema)
 	if err != nil {
 		return nil, err
 	}
-	want, err := r.text(ctx, schema, kept)
-	if err != nil {
-		return nil, err
-	}
-	statements, err := r.carriedOver(ctx, schema, left)
+	want, err := r.text(ctx, schema, list)
 	if err != nil {
 		return nil, err
 	}

@@ -176,11 +176,11 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte, view
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	kept, left, err := r.split(ctx, schema)
+	list, statements, err := r.wanted(ctx, schema)
 	if err != nil {
 		return err
 	}
-	wanted, err := inMemory([]byte(kept))
+	wanted, err := inMemory([]byte(list))
 	if err != nil {
 		return err
 	}
@@ -222,10 +222,6 @@ func (r Restorer) fill(ctx context.Context, database string, schema []byte, view
 		return err
 	}
 	if err := ofSchema("post-data", max(r.Jobs, 1)); err != nil {
-		return err
-	}
-	statements, err := r.carriedOver(ctx, schema, left)
-	if err != nil {
 		return err
 	}
 	if err := r.execAll(ctx, database, statements); err != nil {

@@ -26,23 +26,29 @@ var (
 	privilege       = regexp.MustCompile(`^((?:GRANT|REVOKE) .* ON FUNCTION pg_catalog\.)(\w+)\(.*\)( (?:FROM|TO) .*;)$`)
 )
 
-// split splits the list of what a schema is made of: what can be restored, and privileges on what the server does not have.
-func (r Restorer) split(ctx context.Context, schema []byte) (kept, left string, err error) {
-	var list bytes.Buffer
-	err = r.run(ctx, program{name: "pg_restore", arguments: []string{"--list"}, input: bytes.NewReader(schema), output: &list})
+// wanted lists what is to be restored of a schema: all but privileges on what the server does not have. The statements take their place.
+func (r Restorer) wanted(ctx context.Context, schema []byte) (list string, statements []string, err error) {
+	var all bytes.Buffer
+	err = r.run(ctx, program{name: "pg_restore", arguments: []string{"--list"}, input: bytes.NewReader(schema), output: &all})
 	if err != nil {
-		return "", "", err
+		return "", nil, err
 	}
 	exists, err := r.systemObjects(ctx)
-	var yes, no strings.Builder
-	for line := range strings.Lines(list.String()) {
+	if err != nil {
+		return "", nil, err
+	}
+	var kept, left strings.Builder
+	for line := range strings.Lines(all.String()) {
 		if found := listedPrivilege.FindStringSubmatch(strings.TrimSpace(line)); len(found) == 0 || exists[found[1]] {
-			yes.WriteString(line)
+			kept.WriteString(line)
 		} else {
-			no.WriteString(line)
+			left.WriteString(line)
 		}
 	}
-	return yes.String(), no.String(), err
+	if left.Len() > 0 {
+		statements, err = r.carriedOver(ctx, schema, left.String(), exists)
+	}
+	return kept.String(), statements, err
 }
 
 // text is a part of a schema as SQL.
@@ -68,15 +74,8 @@ func (r Restorer) text(ctx context.Context, schema []byte, list string) (string,
 // carriedOver are the statements that take the place of privileges on what the server does not have: one on a function becomes one on
 // those of the same name, whose arguments are others in its version; one on a table becomes none. They come from the list alone, as
 // the text of all else may hold lines that only look like them.
-func (r Restorer) carriedOver(ctx context.Context, schema []byte, left string) (statements []string, err error) {
-	if left == "" {
-		return nil, nil
-	}
+func (r Restorer) carriedOver(ctx context.Context, schema []byte, left string, exists map[string]bool) (statements []string, err error) {
 	text, err := r.text(ctx, schema, left)
-	if err != nil {
-		return nil, err
-	}
-	exists, err := r.systemObjects(ctx)
 	if err != nil {
 		return nil, err
 	}
