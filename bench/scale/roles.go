@@ -34,7 +34,7 @@ type cluster struct {
 	store        *access.Store
 	organization string
 	roles        int
-	// made is the server's processor time for making them.
+	// made is the server's processor time for making them, in this round.
 	made time.Duration
 }
 
@@ -154,29 +154,42 @@ func (c *cluster) measure(ctx context.Context, n int) (figures []time.Duration, 
 	if err := c.grow(ctx, n); err != nil {
 		return nil, err
 	}
-	benchmark.Progress("%s, %d roles made in %s", c.manager, n, c.made.Round(time.Millisecond))
-	var read, dropped benchmark.Series
-	for round := range *rounds {
-		cost, err := c.each(ctx, 0, n, func(ctx context.Context, role access.Role) error {
-			_, err := c.store.Role(ctx, role.Name)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		read = append(read, cost)
-		if _, err := c.each(ctx, n, n+few, c.make); err != nil {
-			return nil, err
-		}
-		if cost, err = c.each(ctx, n, n+few, func(ctx context.Context, role access.Role) error {
-			return c.store.DropRole(ctx, role, "")
-		}); err != nil {
-			return nil, err
-		}
-		dropped = append(dropped, cost/few)
-		benchmark.Progress("%s, %d roles, round %d: read in %s, one dropped in %s", c.manager, n, round+1, read[round], dropped[round])
+	read, err := c.each(ctx, 0, n, func(ctx context.Context, role access.Role) error {
+		_, err := c.store.Role(ctx, role.Name)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return []time.Duration{c.made, read.Median(), dropped.Median()}, nil
+	if _, err := c.each(ctx, n, n+few, c.make); err != nil {
+		return nil, err
+	}
+	dropped, err := c.each(ctx, n, n+few, func(ctx context.Context, role access.Role) error {
+		return c.store.DropRole(ctx, role, "")
+	})
+	benchmark.Progress("%s, %d roles: made in %s, read in %s, one dropped in %s", c.manager, n, c.made.Round(time.Millisecond), read,
+		dropped/few)
+	return []time.Duration{c.made, read, dropped / few}, err
+}
+
+// clear drops all roles as a superuser, many at once.
+func (c *cluster) clear(ctx context.Context) error {
+	const atOnce = 500 // The server has room for the locks of so many.
+	for c.roles > 0 {
+		var names []string
+		for ; c.roles > 0 && len(names) < atOnce; c.roles-- {
+			names = append(names, pgx.Identifier{c.role(c.roles).Name}.Sanitize())
+		}
+		if _, err := c.admin.Exec(ctx, "DROP ROLE "+strings.Join(names, ", ")); err != nil {
+			return err
+		}
+	}
+	c.made = 0
+	if _, err := c.admin.Exec(ctx, "DELETE FROM brownie.role_bindings"); err != nil {
+		return err
+	}
+	_, err := c.admin.Exec(ctx, "VACUUM ANALYZE")
+	return err
 }
 
 // few roles are made and dropped to measure what dropping one costs among many.
@@ -185,50 +198,75 @@ const few = 100
 // roles measures what the server does to make, read and drop roles, by their number.
 func roles(ctx context.Context, r *benchmark.Report, server *devstack.Postgres) error {
 	r.Section("What one role costs the server")
-	r.Text("Processor time of the server, ten at once, by the number of roles: making all of them, once; reading all and dropping one of "+
+	r.Text("Processor time of the server, ten at once, by the number of roles: making all of them, reading all, and dropping one of "+
 		"%d more, medians of %d rounds.", few, *rounds)
-	table := [][]string{{"managed by", "roles", "make all", "read all", "drop one"}}
+	numbers, err := numbersOfRoles()
+	if err != nil {
+		return err
+	}
 	superuser, err := server.Config("postgres")
 	if err != nil {
 		return err
 	}
+	table := [][]string{{"managed by", "roles", "make all", "read all", "drop one"}}
 	for _, manager := range []string{"", superuser.Username} {
 		c, err := newCluster(ctx, server, manager)
 		if err != nil {
 			return err
 		}
-		var first []time.Duration
-		var fewest int
-		for size := range strings.SplitSeq(*sizes, ",") {
-			n, err := strconv.Atoi(size)
-			if err != nil {
+		measured := make([][]benchmark.Series, len(numbers))
+		for range *rounds {
+			for i, n := range numbers {
+				figures, err := c.measure(ctx, n)
+				if err != nil {
+					return err
+				}
+				if measured[i] == nil {
+					measured[i] = make([]benchmark.Series, len(figures))
+				}
+				for k, figure := range figures {
+					measured[i][k] = append(measured[i][k], figure)
+				}
+			}
+			if err := c.clear(ctx); err != nil {
 				return err
 			}
-			figures, err := c.measure(ctx, n)
-			if err != nil {
-				return err
-			}
-			row := []string{"`" + c.manager + "`", size}
-			for _, figure := range figures {
-				row = append(row, fmt.Sprintf("%.2f ms", figure.Seconds()*1000))
-			}
-			table = append(table, row)
-			if first == nil {
-				first, fewest = figures, n
-				continue
-			}
-			row = []string{"", "**ratio**"}
-			for i, figure := range figures {
-				row = append(row, "**"+benchmark.Times(float64(figure)/float64(first[i]))+"**")
-			}
-			table = append(table, row)
-			times := float64(n) / float64(fewest)
-			r.Limit(fmt.Sprintf("making %d roles as %s", n, c.manager), float64(figures[0])/float64(first[0]), makeLimit*times)
-			r.Limit(fmt.Sprintf("reading %d roles as %s", n, c.manager), float64(figures[1])/float64(first[1]), readLimit*times)
 		}
+		table = append(table, reportRoles(r, c.manager, numbers, measured)...)
 	}
 	r.Table(table...)
 	r.Text("PostgreSQL gives each role that `%s` makes to it with ADMIN OPTION, and looks through all of them when it changes to another "+
 		"role or uses a right of one. A superuser is spared that.", login)
 	return nil
+}
+
+func numbersOfRoles() (numbers []int, err error) {
+	for size := range strings.SplitSeq(*sizes, ",") {
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, nil
+}
+
+// reportRoles returns the rows of one manager, and checks them against those of the fewest roles.
+func reportRoles(r *benchmark.Report, manager string, numbers []int, measured [][]benchmark.Series) (rows [][]string) {
+	for i, n := range numbers {
+		row, ratios := []string{"`" + manager + "`", strconv.Itoa(n)}, []string{"", "**ratio**"}
+		for k, figures := range measured[i] {
+			row = append(row, fmt.Sprintf("%.2f ms", figures.Median().Seconds()*1000))
+			ratios = append(ratios, "**"+benchmark.Times(figures.Ratio(measured[0][k]))+"**")
+		}
+		rows = append(rows, row)
+		if i == 0 {
+			continue
+		}
+		rows = append(rows, ratios)
+		times := float64(n) / float64(numbers[0])
+		r.Limit(fmt.Sprintf("making %d roles as %s", n, manager), measured[i][0].Ratio(measured[0][0]), makeLimit*times)
+		r.Limit(fmt.Sprintf("reading %d roles as %s", n, manager), measured[i][1].Ratio(measured[0][1]), readLimit*times)
+	}
+	return rows
 }

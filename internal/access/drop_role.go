@@ -15,43 +15,77 @@ import (
 
 // Blocker is what keeps a role from being dropped.
 type Blocker struct {
-	Object string `db:"object"`
-	Remedy string `db:"remedy"`
+	Object string `json:"object"`
+	Remedy string `json:"remedy"`
 }
 
-// Blockers returns what keeps the role from being dropped, when what it owns goes to the role reassignTo, or to nobody
-// if that is empty.
-func (s *Store) Blockers(ctx context.Context, name, reassignTo string) ([]Blocker, error) {
-	blockers, err := s.blockers.Get(ctx, drop{name, reassignTo}.key())
+// CheckDrop returns what keeps the role from being dropped, when what it owns goes to the role reassignTo, or to nobody if that is
+// empty. It returns a [*ManagerError] when the login role may not drop it.
+func (s *Store) CheckDrop(ctx context.Context, name, reassignTo string) ([]Blocker, error) {
+	m, err := s.manager()
+	if err == nil {
+		err = m.lacking(nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.obstacles.Get(ctx, drop{name, reassignTo}.key())
 	if errors.Is(err, postgres.ErrNotFound) {
 		return nil, nil
 	}
-	return blockers, err
+	if err == nil && o.refusal != nil {
+		err = o.refusal.error()
+	}
+	return o.blockers, err
 }
 
 // drop is of which role, and who gets what it owns.
 type drop struct {
-	Role string `db:"role"`
-	Heir string `db:"heir"`
+	Role string `json:"role"`
+	Heir string `json:"heir"`
+}
+
+// obstacles are in the way of dropping a role.
+type obstacles struct {
+	blockers []Blocker
+	refusal  *refusal
 }
 
 // No name of a role contains a zero.
 func (d drop) key() string { return d.Role + "\x00" + d.Heir }
 
-func (s *Store) loadBlockers(ctx context.Context, keys []string) (map[string][]Blocker, error) {
+// One statement asks for both: a plan waits for each answer.
+var obstaclesSQL = `SELECT (SELECT coalesce(jsonb_agg(b), '[]') FROM (` + blockersSQL + `) AS b) AS blockers,
+	(SELECT coalesce(jsonb_agg(r), '[]') FROM (` + refusalsSQL + `) AS r) AS refusals`
+
+func (s *Store) loadObstacles(ctx context.Context, keys []string) (map[string]obstacles, error) {
 	names, heirs := make([]string, len(keys)), make([]string, len(keys))
 	for i, key := range keys {
 		names[i], heirs[i], _ = strings.Cut(key, "\x00")
 	}
-	rows, err := postgres.Query[struct {
-		drop
-		Blocker
-	}](ctx, s.db, blockersSQL, pgx.StrictNamedArgs{"names": names, "heirs": heirs})
-	blockers := map[string][]Blocker{}
-	for _, row := range rows {
-		blockers[row.key()] = append(blockers[row.key()], row.Blocker)
+	found, err := postgres.QueryOne[struct {
+		Blockers []struct {
+			drop
+			Blocker
+		}
+		Refusals []refusal
+	}](ctx, s.db, obstaclesSQL, pgx.StrictNamedArgs{"names": names, "heirs": heirs})
+	all := map[string]obstacles{}
+	for _, row := range found.Blockers {
+		o := all[row.key()]
+		o.blockers = append(o.blockers, row.Blocker)
+		all[row.key()] = o
 	}
-	return blockers, err
+	for _, refusal := range found.Refusals {
+		for i, key := range keys {
+			if names[i] == refusal.Name {
+				o := all[key]
+				o.refusal = &refusal
+				all[key] = o
+			}
+		}
+	}
+	return all, err
 }
 
 // DropRole ends the role's sessions, gives what it owns to the role reassignTo, revokes its privileges and drops it.
@@ -64,7 +98,7 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	s.drops.Do(ctx, d)
 	err := d.err
 	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
-		if blockers, readErr := s.Blockers(ctx, role.Name, reassignTo); readErr == nil && len(blockers) > 0 {
+		if blockers, readErr := s.CheckDrop(ctx, role.Name, reassignTo); readErr == nil && len(blockers) > 0 {
 			return &BlockedError{Name: role.Name, Blockers: blockers}
 		}
 	}

@@ -121,7 +121,7 @@ func TestTheRemedyRevokesWhatAnotherRoleGranted(t *testing.T) {
 	} {
 		r.exec(t, sql)
 	}
-	blockers := testdb.Must(r.store.Blockers(t.Context(), role.Name, ""))(t)
+	blockers := testdb.Must(r.store.CheckDrop(t.Context(), role.Name, ""))(t)
 	if len(blockers) != 1 {
 		t.Fatalf("got the blockers %v, want the right to connect to the other database", blockers)
 	}

@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // refusal is why the login role may not change a role.
 type refusal struct {
-	Name string `db:"name"`
+	Name string `db:"name" json:"name"`
 	// Role, Login and Admins are SQL identifiers.
-	Role   string   `db:"role"`
-	Login  string   `db:"login"`
-	Admins []string `db:"admins"` // who may let others change it
+	Role   string   `db:"role" json:"role"`
+	Login  string   `db:"login" json:"login"`
+	Admins []string `db:"admins" json:"admins"` // who may let others change it
 	// OfSuperuser means that only a superuser may change it, whatever was granted.
-	OfSuperuser bool `db:"of_superuser"`
-	Lacks       bool `db:"lacks"`
+	OfSuperuser bool `db:"of_superuser" json:"of_superuser"`
+	Lacks       bool `db:"lacks" json:"lacks"`
 }
 
 // Changing or dropping a role takes ADMIN OPTION on it, also by a membership in a role that has it. Nobody has that on itself, which
@@ -33,12 +35,12 @@ const refusalsSQL = `
 				WHEN EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = r.oid AND member = l.oid AND admin_option) THEN false
 				ELSE NOT pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS lacks
 		FROM pg_catalog.pg_roles r, pg_catalog.pg_roles l
-		WHERE l.rolname = current_user AND r.oid <> l.oid AND r.rolname = ANY ($1::name[])
+		WHERE l.rolname = current_user AND r.oid <> l.oid AND r.rolname = ANY (@names::text[]::name[])
 		OFFSET 0) AS asked
 	WHERE of_superuser OR lacks`
 
 func (s *Store) loadRefusals(ctx context.Context, names []string) (map[string]refusal, error) {
-	rows, err := postgres.Query[refusal](ctx, s.db, refusalsSQL, names)
+	rows, err := postgres.Query[refusal](ctx, s.db, refusalsSQL, pgx.StrictNamedArgs{"names": names})
 	refusals := make(map[string]refusal, len(rows))
 	for _, row := range rows {
 		refusals[row.Name] = row
@@ -55,6 +57,10 @@ func (s *Store) CheckChange(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	return r.error()
+}
+
+func (r *refusal) error() error {
 	var lacks, remedies []string
 	who := "a superuser"
 	if r.OfSuperuser {
@@ -69,16 +75,4 @@ func (s *Store) CheckChange(ctx context.Context, name string) error {
 	}
 	return &ManagerError{problem.New(fmt.Sprintf("the provider's own role %s %s", r.Login, strings.Join(lacks, ", and ")),
 		fmt.Sprintf("As %s: %s", who, strings.Join(remedies, "; ")))}
-}
-
-// CheckDrop returns a [*ManagerError] when the login role may not drop the role of that name.
-func (s *Store) CheckDrop(ctx context.Context, name string) error {
-	m, err := s.manager()
-	if err != nil {
-		return err
-	}
-	if err := m.lacking(nil); err != nil {
-		return err
-	}
-	return s.CheckChange(ctx, name)
 }

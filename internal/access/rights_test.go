@@ -17,7 +17,8 @@ func TestARoleOfSomebodyElseIsRefusedBeforeItIsChanged(t *testing.T) {
 		`CREATE ROLE "postgres-1" LOGIN SUPERUSER`)
 	r.make(t, "mine-1", "writer")
 	for _, name := range []string{"mine-1", "teams-1", "missing-1", recommendedLogin} {
-		if err := errors.Join(r.store.CheckChange(t.Context(), name), r.store.CheckDrop(t.Context(), name)); err != nil {
+		_, err := r.store.CheckDrop(t.Context(), name, "")
+		if err = errors.Join(err, r.store.CheckChange(t.Context(), name)); err != nil {
 			t.Errorf("%s: %s", name, err)
 		}
 	}
@@ -32,7 +33,7 @@ func TestARoleOfSomebodyElseIsRefusedBeforeItIsChanged(t *testing.T) {
 		if err := r.store.CheckChange(t.Context(), name); !errors.As(err, &lacking) || !strings.Contains(err.Error(), `"`+name+`"`) {
 			t.Fatalf("%s: got %v", name, err)
 		}
-		if err := r.store.CheckDrop(t.Context(), name); !errors.As(err, &lacking) {
+		if _, err := r.store.CheckDrop(t.Context(), name, ""); !errors.As(err, &lacking) {
 			t.Errorf("%s: dropping it got %v", name, err)
 		}
 		who, remedy, _ := strings.Cut(lacking.Remedy(), ": ")

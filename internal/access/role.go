@@ -53,12 +53,12 @@ type Store struct {
 	// Patience is for a name that another role still has.
 	Patience patience.Patience
 
-	db       *postgres.DB
-	roles    postgres.Loader[Role]
-	logins   postgres.Loader[bool]
-	blockers postgres.Loader[[]Blocker]
-	refusals postgres.Loader[refusal]
-	manager  func() (manager, error)
+	db        *postgres.DB
+	roles     postgres.Loader[Role]
+	logins    postgres.Loader[bool]
+	refusals  postgres.Loader[refusal]
+	obstacles postgres.Loader[obstacles]
+	manager   func() (manager, error)
 
 	creations postgres.Merger[*making]
 	drops     postgres.Merger[*dropping]
@@ -67,11 +67,12 @@ type Store struct {
 // New returns a Store. It does not connect.
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
-	s.roles.Load, s.logins.Load, s.blockers.Load, s.manager = s.loadRoles, s.loadLogins, s.loadBlockers, sync.OnceValues(s.askManager)
-	s.refusals.Load = s.loadRefusals
+	s.manager = sync.OnceValues(s.askManager)
+	s.roles.Load, s.logins.Load, s.refusals.Load, s.obstacles.Load = s.loadRoles, s.loadLogins, s.loadRefusals, s.loadObstacles
+	s.roles.InFlight, s.logins.InFlight, s.refusals.InFlight, s.obstacles.InFlight = db.InFlight(), db.InFlight(), db.InFlight(), db.InFlight()
 	s.creations.Run, s.drops.Run = s.makeRoles, s.rehearseDrops
 	s.creations.Distant, s.drops.Distant = db.Distant, db.Distant
-	s.roles.InFlight, s.creations.InFlight, s.drops.InFlight = db.InFlight(), db.InFlight(), db.InFlight()
+	s.creations.InFlight, s.drops.InFlight = db.InFlight(), db.InFlight()
 	return s
 }
 

@@ -63,6 +63,9 @@ func New(db *postgres.DB) *Store {
 	return s
 }
 
+// InFlight is [postgres.DB.InFlight] of its database.
+func (s *Store) InFlight() *postgres.InFlight { return s.db.InFlight() }
+
 // toInsert gives the parameters of an INSERT the names of columns: those of the attributes, and id. A name that the statement
 // or the struct lacks is an error, so that no attribute is forgotten. What is embedded, the database computes.
 func toInsert(id string, attributes any) pgx.StrictNamedArgs {

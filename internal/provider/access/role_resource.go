@@ -302,12 +302,12 @@ func (r *roleResource) planDestroy(ctx context.Context, state roleResourceModel,
 	}
 	r.Backend.walk.Plans("role", state.Name.ValueString(), tf.Outcome{Goes: true, Organization: state.OrganizationID.ValueString()})
 	var lacking *access.ManagerError
-	if errors.As(r.Backend.CheckDrop(ctx, state.Name.ValueString()), &lacking) {
+	blockers, err := r.Backend.CheckDrop(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
+	if errors.As(err, &lacking) {
 		tf.AddError(&resp.Diagnostics, "delete", "role", state.Name.ValueString(), lacking)
 	}
 	// What blocks now may be destroyed by the same plan, so that this only warns; the destroy itself refuses.
-	blockers, err := r.Backend.Blockers(ctx, state.Name.ValueString(), state.ReassignOwnedTo.ValueString())
-	if err == nil && len(blockers) > 0 {
+	if len(blockers) > 0 {
 		blocked := &access.BlockedError{Name: state.Name.ValueString(), Blockers: blockers}
 		resp.Diagnostics.AddAttributeWarning(path.Root("reassign_owned_to"), "Objects block the destruction of role", blocked.Error())
 	}

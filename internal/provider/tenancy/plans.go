@@ -35,6 +35,10 @@ type remains struct {
 
 func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
 	p := &plans{store: store, walk: walk}
+	p.facts.InFlight = store.InFlight()
+	for _, left := range []*remains{&p.organizations, &p.teams} {
+		left.all.InFlight, left.others.InFlight = store.InFlight(), store.InFlight()
+	}
 	p.organizations.load(func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error) {
 		return store.RemainsOfOrganizations(ctx, ids, p.going(ids, nil, made))
 	})
