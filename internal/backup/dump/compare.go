@@ -23,7 +23,7 @@ func (r Restorer) Compare(ctx context.Context, database string) error {
 	defer db.Close()
 	var differences []string
 	err = db.Borrow(ctx, nil, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, settingsSQL); err != nil {
+		if err := PrepareSession(ctx, conn); err != nil {
 			return err
 		}
 		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})

@@ -82,7 +82,7 @@ type Dumper struct {
 // Backup writes all parts of a backup and returns what its manifest says of the database.
 func (d Dumper) Backup(ctx context.Context, w *artifact.Writer) (m artifact.Manifest, err error) {
 	err = d.DB.Borrow(ctx, nil, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, settingsSQL); err != nil {
+		if err := PrepareSession(ctx, conn); err != nil {
 			return err
 		}
 		defer func() { _, _ = conn.Exec(context.WithoutCancel(ctx), `RESET ALL`) }()

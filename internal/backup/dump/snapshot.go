@@ -88,7 +88,24 @@ type snapshot struct {
 	Database          string `db:"database"`
 }
 
-// A session that must not end while others read with its snapshot, and shows all values as any other does.
+// PrepareSession makes a session show all values as any other does, and not end while others read with its snapshot.
+func PrepareSession(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, settingsSQL)
+	return err
+}
+
+// Hidden names tables of which the session may not see all rows; empty is none.
+func Hidden(ctx context.Context, tx pgx.Tx) (string, error) {
+	found, err := one[hidden](ctx, tx, `SELECT (`+hiddenSQL+`) AS hidden`)
+	switch denied := (*pgconn.PgError)(nil); {
+	case errors.As(err, &denied) && denied.Code == "42501": // Who may not even ask is a tenant.
+		return "other tenants", nil
+	case err != nil || found.Hidden == nil:
+		return "", err
+	}
+	return *found.Hidden, nil
+}
+
 const settingsSQL = `
 	SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 1; SET bytea_output = 'hex';
 	SET row_security = on;

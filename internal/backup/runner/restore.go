@@ -39,52 +39,54 @@ type Restored struct {
 
 var errNoIdentity = problem.New("backups are encrypted, and there is no identity", "Name the file that holds one with --identity")
 
+// Source is a backup that is on record, or in a store.
+type Source struct {
+	ID string
+	// Destination and Schedule say where it is when the record is lost with the database. nil is a backup on record.
+	Destination *backup.Destination
+	Schedule    string
+}
+
 // Restore restores a backup. When it fails, everything is as it was.
-func (r *Runner) Restore(ctx context.Context, id string, t Target) (done Restored, err error) {
-	if len(r.Identities) == 0 {
-		return done, errNoIdentity
-	}
-	b, err := r.Find(ctx, id)
-	if err != nil {
-		return done, err
-	}
-	schedule, err := r.Schedule(ctx, b.ScheduleName)
-	if err != nil {
-		return done, err
-	}
-	all, closeAll, err := r.copies(ctx, schedule, b)
-	if err != nil {
-		return done, err
-	}
-	defer closeAll()
-	err = firstThatWorks(all, func(reader artifact.Reader) error {
-		done, err = r.restore(ctx, id, t, reader)
+func (r *Runner) Restore(ctx context.Context, from Source, t Target) (done Restored, err error) {
+	err = r.read(ctx, from, func(reader artifact.Reader) error {
+		done, err = r.restore(ctx, from.ID, t, reader)
 		return err
 	})
 	return done, err
 }
 
-// InStore is a backup in a store, whatever is on record.
-type InStore struct {
-	Destination  backup.Destination
-	Schedule, ID string
-}
-
-// RestoreFrom restores a backup of a store. It is for when the record is lost with the database.
-func (r *Runner) RestoreFrom(ctx context.Context, from InStore, t Target) (done Restored, err error) {
+// read opens one copy after another of a backup, until one works.
+func (r *Runner) read(ctx context.Context, from Source, try func(artifact.Reader) error) error {
 	if len(r.Identities) == 0 {
-		return done, errNoIdentity
+		return errNoIdentity
 	}
-	store, err := object.Open(ctx, from.Destination)
+	if from.Destination != nil {
+		store, err := object.Open(ctx, *from.Destination)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = store.Close() }()
+		reader := artifact.Reader{Store: store, Identities: r.Identities}
+		if reader.Manifest, _, err = artifact.ReadManifest(ctx, store, from.Schedule, from.ID, ""); err != nil {
+			return err
+		}
+		return try(reader)
+	}
+	b, err := r.Find(ctx, from.ID)
 	if err != nil {
-		return done, err
+		return err
 	}
-	defer func() { _ = store.Close() }()
-	reader := artifact.Reader{Store: store, Identities: r.Identities}
-	if reader.Manifest, _, err = artifact.ReadManifest(ctx, store, from.Schedule, from.ID, ""); err != nil {
-		return done, err
+	schedule, err := r.Schedule(ctx, b.ScheduleName)
+	if err != nil {
+		return err
 	}
-	return r.restore(ctx, from.ID, t, reader)
+	all, closeAll, err := r.copies(ctx, schedule, b)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	return firstThatWorks(all, try)
 }
 
 // ListStore returns the manifests of the backups of a schedule that are in a store, newest first. One that cannot be read is an error, with

@@ -95,7 +95,7 @@ func TestRestore(t *testing.T) {
 	want := testdb.Value[string](t, h.database, fingerprintSQL)
 	b := h.backup()
 	server := h.another("")
-	done := testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+	done := testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")))(t)
 	var got string
 	if err := connect(t, server, "copy").QueryRow(t.Context(), fingerprintSQL).Scan(&got); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestRestore(t *testing.T) {
 	}
 
 	t.Run("not over what is there", func(t *testing.T) {
-		if _, err := h.Restore(t.Context(), b.ID, on(server, "copy")); err == nil || !strings.Contains(err.Error(), `there is a database "copy" already`) {
+		if _, err := h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")); err == nil || !strings.Contains(err.Error(), `there is a database "copy" already`) {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -122,7 +122,7 @@ func TestRestore(t *testing.T) {
 		}
 		target := on(server, "copy")
 		target.Replace = true
-		done := testdb.Must(h.Restore(t.Context(), b.ID, target))(t)
+		done := testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, target))(t)
 		for database, want := range map[string]int{"copy": 20, done.Kept: 0} {
 			var n int
 			if err := connect(t, server, database).QueryRow(t.Context(), `SELECT count(*) FROM public.organizations`).Scan(&n); err != nil || n != want {
@@ -137,7 +137,7 @@ func TestOtherMajorVersion(t *testing.T) {
 	h := newHouse(t)
 	b := h.backup()
 	server := h.another("18")
-	testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+	testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")))(t)
 	var n int
 	if err := connect(t, server, "copy").QueryRow(t.Context(), `SELECT count(*) FROM public.organizations`).Scan(&n); err != nil || n != 20 {
 		t.Errorf("there are %d organizations: %v", n, err)
@@ -197,7 +197,7 @@ func TestDamage(t *testing.T) {
 			if name == "roles.sql" {
 				continue // It is for people; a restore does not read it.
 			}
-			if _, err := h.Restore(t.Context(), b.ID, on(server, "copy")); err == nil || !strings.Contains(err.Error(), name) {
+			if _, err := h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")); err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("%s, %s: restored: %v", filepath.Base(path), what, err)
 			}
 			var left string
@@ -211,12 +211,12 @@ func TestDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+	testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")))(t)
 
 	t.Run("another's identity", func(t *testing.T) {
 		other := newIdentity(t)
 		h.Identities[0] = other
-		if _, err := h.Restore(t.Context(), b.ID, on(server, "other")); err == nil || !strings.Contains(err.Error(), "not encrypted for any of the identities") {
+		if _, err := h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "other")); err == nil || !strings.Contains(err.Error(), "not encrypted for any of the identities") {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -246,7 +246,7 @@ func TestSettingsOfAnybody(t *testing.T) {
 		}
 		b := h.backup()
 		server := h.another("")
-		testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+		testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")))(t)
 		var super bool
 		var settings string
 		if err := connect(t, server, "copy").QueryRow(t.Context(), `SELECT rolsuper, (SELECT coalesce(string_agg(s, ' ' ORDER BY s COLLATE "C"), '') FROM unnest(rolconfig) AS s)
@@ -284,7 +284,7 @@ func TestEverythingElse(t *testing.T) {
 	testdb.Exec(t, h.database, `SELECT lo_from_bytea(4711, 'large'); GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC`)
 	b := h.backup()
 	server := h.another("")
-	testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy")))(t)
+	testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")))(t)
 	conn := connect(t, server, "copy")
 	var n, next, parts int
 	if err := conn.QueryRow(t.Context(), `SELECT (SELECT n FROM public.summary_of_summary), nextval('public.tickets'),
@@ -309,7 +309,7 @@ func TestSecondCopy(t *testing.T) {
 			}
 		}
 	}
-	testdb.Must(h.Restore(t.Context(), b.ID, on(h.another(""), "copy")))(t)
+	testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(h.another(""), "copy")))(t)
 	proof, err := h.Verify(t.Context(), b.ID, backup.Checksum)
 	if err == nil || proof.Succeeded || proof.Damaged {
 		t.Errorf("one of two copies is damaged, and the proof is %+v: %v", proof, err)
@@ -358,7 +358,7 @@ func TestFormerMajorVersion(t *testing.T) {
 		t.Errorf("the proof is %+v: %v", proof, err)
 	}
 	later := h.another("")
-	testdb.Must(h.Restore(t.Context(), b.ID, on(later, "copy")))(t)
+	testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(later, "copy")))(t)
 	const openSQL = `SELECT count(*) FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
 		WHERE proname = 'pg_logical_emit_message' AND a.grantee = 0`
 	var open int

@@ -60,7 +60,7 @@ func TestSeveralDestinations(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		testdb.Must(h.Restore(t.Context(), b.ID, on(server, "copy"+strings.ReplaceAll(gone, "/", "_"))))(t)
+		testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy"+strings.ReplaceAll(gone, "/", "_"))))(t)
 	}
 }
 

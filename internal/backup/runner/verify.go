@@ -188,11 +188,22 @@ func (r *Runner) verifyRestore(ctx context.Context, s backup.Schedule, b backup.
 	return seconds, damaged, err
 }
 
-// rehearse restores one copy.
+// rehearse restores one copy, and compares it.
 func (r *Runner) rehearse(ctx context.Context, reader artifact.Reader) (seconds *float64, err error) {
+	took, err := r.inScratch(ctx, reader, func(restorer dump.Restorer, database string) error { return restorer.Compare(ctx, database) })
+	if took > 0 {
+		seconds = new(took.Seconds())
+	}
+	return seconds, err
+}
+
+// inScratch restores one copy into a server that is removed in the end, and returns how long the restore took.
+func (r *Runner) inScratch(ctx context.Context, reader artifact.Reader, use func(dump.Restorer, string) error) (
+	took time.Duration, err error,
+) {
 	scratch, err := dump.StartScratch(ctx, r.ServerPrograms, r.Tools, r.ScratchFolder)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, scratch.Stop()) }()
 	//nolint:contextcheck // Its connections outlive each call.
@@ -201,10 +212,10 @@ func (r *Runner) rehearse(ctx context.Context, reader artifact.Reader) (seconds 
 	const database = "restored"
 	start := time.Now()
 	if err := restorer.Restore(ctx, database); err != nil {
-		return nil, err
+		return 0, err
 	}
-	took := time.Since(start).Seconds()
-	return &took, restorer.Compare(ctx, database)
+	took = time.Since(start)
+	return took, use(restorer, database)
 }
 
 func restorerOn(server postgres.Config, tools dump.Tools, reader artifact.Reader, jobs int) dump.Restorer {

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/tenant"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// restoring is what the flags of restore say.
+type restoring struct {
+	from, schedule     string
+	organization, file string
+	target             runner.Target
+}
+
+const restoreHelp = `Restores a backup into a new database of the server that PGHOST names, or of another one with --host. The role has to be one that may
+create databases and the roles that are missing. When it fails, everything is as it was.
+
+With --organization, one organization alone is restored: with --file its rows are written as SQL. With --database it shows in what the rows
+of the organization in that database are others than they were, and with --force makes them what they were, in one transaction; the role has
+to be the owner of the tables, or a superuser. The backup is restored into a scratch server for it, as for a verification.`
+
+func (s *settings) restoreCommand() *cobra.Command {
+	var r restoring
+	c := &cobra.Command{
+		Use: "restore ID --database NAME", Short: "Restores a backup into a new database, or one organization of it", Args: cobra.ExactArgs(1),
+		Long: restoreHelp,
+		RunE: func(c *cobra.Command, arguments []string) error {
+			source, err := r.source(arguments[0])
+			if err != nil {
+				return coded{err, exitUsage}
+			}
+			return s.with(c.Context(), func(ctx context.Context, run *runner.Runner) error {
+				config, err := s.target(c)
+				if err != nil {
+					return err
+				}
+				switch {
+				case r.file != "":
+					return s.export(r.file, func(to io.Writer) (tenant.Exported, error) {
+						return run.ExportFrom(ctx, source, r.organization, to)
+					})
+				case r.organization != "":
+					config.Database = r.target.Database
+					return s.putBack(ctx, run, source, r, config)
+				}
+				if config.Database == r.target.Database {
+					config.Database = "postgres"
+				}
+				r.target.Server, r.target.Tools = config, tools(s.bin, config, s.getenv)
+				done, err := run.Restore(ctx, source, r.target)
+				if err != nil {
+					return err
+				}
+				return s.show(done, func(w *tabwriter.Writer) {
+					_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n",
+						done.Backup, done.Database, done.Kept, done.Seconds)
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&r.target.Database, "database", "", "name of the new database; with --organization, of the present one")
+	c.Flags().StringVar(&r.organization, "organization", "", "slug of the one organization that is restored")
+	c.Flags().StringVar(&r.file, "file", "", "new file for the rows of the organization, as SQL; - is standard output")
+	c.Flags().StringVar(&r.from, "from", "", fromUsage+", with --schedule")
+	c.Flags().StringVar(&r.schedule, "schedule", "", "the backup's schedule, with --from")
+	c.Flags().BoolVar(&r.target.Replace, "force", false,
+		"put it in the place of the database of that name, which is kept under another one; with --organization, write the rows")
+	c.Flags().String("host", "", "server to restore into (default PGHOST)")
+	c.Flags().String("username", "", "role to restore as (default PGUSER)")
+	c.Flags().String("maintenance-database", "", "database to connect to meanwhile (default PGDATABASE)")
+	return c
+}
+
+// source is the backup, and an error tells which flags contradict each other.
+func (r *restoring) source(id string) (source runner.Source, err error) {
+	switch {
+	case r.file != "" && r.organization == "":
+		return source, errors.New("--file is for one organization: name it with --organization")
+	case r.file != "" && (r.target.Database != "" || r.target.Replace):
+		return source, errors.New("--file writes to no database: leave out --database and --force")
+	case r.file == "" && r.target.Database == "" && r.organization != "":
+		return source, errors.New("name the file with --file, or the database with --database")
+	case r.file == "" && r.target.Database == "":
+		return source, errors.New("name the database with --database")
+	}
+	source = runner.Source{ID: id, Schedule: r.schedule}
+	if r.from == "" {
+		return source, nil
+	}
+	destination, err := backup.ParseDestination(r.from)
+	if err == nil && r.schedule == "" {
+		err = errors.New("name the schedule with --schedule")
+	}
+	source.Destination = &destination
+	return source, err
+}
+
+// target is the login at the server that is restored into.
+func (s *settings) target(c *cobra.Command) (postgres.Config, error) {
+	config, err := s.config()
+	if err != nil {
+		return config, err
+	}
+	for _, each := range []struct {
+		flag string
+		into *string
+	}{{"host", &config.Host}, {"username", &config.Username}, {"maintenance-database", &config.Database}} {
+		if value := c.Flag(each.flag).Value.String(); value != "" {
+			*each.into = value
+		}
+	}
+	return config, nil
+}
+
+func (s *settings) exportCommand() *cobra.Command {
+	file := ""
+	c := &cobra.Command{
+		Use: "export SLUG --file FILE", Short: "Writes the rows of one organization as SQL, as they are now", Args: cobra.ExactArgs(1),
+		Long: "Writes the rows of one organization as SQL, as they are now: what a customer who leaves can take along, and what can be put " +
+			"into another database of the same schema version.",
+		RunE: func(c *cobra.Command, arguments []string) error {
+			if file == "" {
+				return coded{errors.New("name the file with --file"), exitUsage}
+			}
+			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
+				return s.export(file, func(to io.Writer) (tenant.Exported, error) { return r.Export(ctx, arguments[0], to) })
+			})
+		},
+	}
+	c.Flags().StringVar(&file, "file", "", "new file; - is standard output")
+	return c
+}
+
+// export writes a file that exists only when all is in it, and that only its owner reads.
+func (s *settings) export(file string, write func(io.Writer) (tenant.Exported, error)) error {
+	if file == "-" {
+		_, err := write(s.stdout)
+		return err
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return coded{fmt.Errorf("there is a file %s already", file), exitUsage}
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temporary.Name()) }()
+	done, err := write(temporary)
+	if err == nil {
+		err = temporary.Sync()
+	}
+	if err = errors.Join(err, temporary.Close()); err != nil {
+		return err
+	}
+	// Unlike a rename, a link never takes the place of another file.
+	if err := os.Link(temporary.Name(), file); err != nil {
+		return err
+	}
+	return s.show(done, func(w *tabwriter.Writer) {
+		_, _ = fmt.Fprintf(w, "ORGANIZATION\tAS OF\tFILE\n%s\t%s\t%s\n\nTABLE\tROWS\n", done.Organization, done.At.UTC().Format(time.RFC3339), file)
+		for _, name := range slices.Sorted(maps.Keys(done.Rows)) {
+			_, _ = fmt.Fprintf(w, "%s\t%d\n", name, done.Rows[name])
+		}
+		for _, name := range done.LeftOut {
+			_, _ = fmt.Fprintf(w, "%s\tleft out: it does not say whose its rows are\n", name)
+		}
+	})
+}
+
+// putBack shows how the rows differ, and puts them back if that is wanted.
+func (s *settings) putBack(ctx context.Context, run *runner.Runner, source runner.Source, r restoring, into postgres.Config) error {
+	all, err := run.PutBack(ctx, source, r.organization, into, r.target.Replace)
+	if len(all) == 0 && err != nil {
+		return err
+	}
+	return errors.Join(s.show(all, func(w *tabwriter.Writer) {
+		if len(all) == 0 {
+			_, _ = fmt.Fprintf(w, "All rows of organization %s are as they were.\n", r.organization)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "TABLE\tMISSING\tCHANGED\tADDED SINCE")
+		for _, d := range all {
+			_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", d.Table, d.Missing, d.Changed, d.Added)
+		}
+		for _, d := range all {
+			_, _ = fmt.Fprintf(w, "\n%s: %s\n", d.Table, strings.Join(d.Keys, ", "))
+		}
+		switch {
+		case err != nil:
+		case r.target.Replace:
+			_, _ = fmt.Fprintln(w, "\nThe rows are what they were.")
+		default:
+			_, _ = fmt.Fprintln(w, "\nNothing was changed. --force makes the rows what they were, and deletes what was added since.")
+		}
+	}), err)
+}

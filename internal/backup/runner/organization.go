@@ -1,0 +1,58 @@
+package runner
+
+import (
+	"context"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/tenant"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+)
+
+// Export writes the rows of one organization as SQL, as they are now.
+func (r *Runner) Export(ctx context.Context, slug string, to io.Writer) (e tenant.Exported, err error) {
+	err = r.DB.Borrow(ctx, nil, func(conn *pgx.Conn) error {
+		defer func() { _, _ = conn.Exec(context.WithoutCancel(ctx), `RESET ALL`) }()
+		e, err = tenant.Export(ctx, conn, slug, nil, to)
+		return err
+	})
+	return e, err
+}
+
+// ExportFrom writes the rows of one organization as SQL, as they are in a backup. That is restored into a scratch server for it.
+func (r *Runner) ExportFrom(ctx context.Context, from Source, slug string, to io.Writer) (e tenant.Exported, err error) {
+	err = r.scratchOf(ctx, from, func(reader artifact.Reader, conn *pgx.Conn) error {
+		e, err = tenant.Export(ctx, conn, slug, &reader.Manifest.SnapshotAt, to)
+		return err
+	})
+	return e, err
+}
+
+// PutBack makes the rows of one organization in a database what they are in a backup, and returns in what they differed. Without write it
+// only does that. The login is the owner of the tables, or a superuser.
+func (r *Runner) PutBack(ctx context.Context, from Source, slug string, into postgres.Config, write bool) (all []tenant.Difference, err error) {
+	target := postgres.New(into) //nolint:contextcheck // Its connections outlive each call.
+	defer target.Close()
+	err = r.scratchOf(ctx, from, func(_ artifact.Reader, conn *pgx.Conn) error {
+		return target.Borrow(ctx, nil, func(targetConn *pgx.Conn) error {
+			all, err = tenant.PutBack(ctx, conn, targetConn, slug, write)
+			return err
+		})
+	})
+	return all, err
+}
+
+// scratchOf connects to a backup that is restored into a scratch server.
+func (r *Runner) scratchOf(ctx context.Context, from Source, use func(artifact.Reader, *pgx.Conn) error) error {
+	return r.read(ctx, from, func(reader artifact.Reader) error {
+		_, err := r.inScratch(ctx, reader, func(restorer dump.Restorer, database string) error {
+			db := restorer.Open(database)
+			defer db.Close()
+			return db.Borrow(ctx, nil, func(conn *pgx.Conn) error { return use(reader, conn) })
+		})
+		return err
+	})
+}
