@@ -30,7 +30,7 @@ var arrows = map[string]string{
 	"backup/artifact":          "backup/object problem",
 	"backup/dump":              "backup/artifact postgres problem",
 	"backup/tenant":            "backup/dump problem",
-	"backup/runner":            "backup backup/object backup/artifact backup/dump backup/tenant postgres problem",
+	"backup/runner":            "backup backup/object backup/artifact backup/dump backup/tenant access postgres problem",
 	"cmd/brownie-backup":       "backup backup/runner backup/dump backup/tenant postgres problem cmd/internal/program",
 	"cluster":                  "postgres problem",
 	"patience":                 "problem",

@@ -37,6 +37,7 @@ type settings struct {
 	output, logFormat    string
 	bin, serverBin       string
 	scratch, identity    string
+	checks               []string
 	jobs, bytesPerSecond int
 }
 
@@ -84,6 +85,8 @@ func (s *settings) command() *cobra.Command {
 	flags.StringVar(&s.serverBin, "server-bin", "", "folder of initdb and postgres, for verifications (default that of PATH)")
 	flags.StringVar(&s.scratch, "scratch", "", "folder in which verifications keep what they restore (default that for temporary files)")
 	flags.StringVar(&s.identity, "identity", "", "file with identities of age, which can read backups (BROWNIE_BACKUP_IDENTITY)")
+	flags.StringArrayVar(&s.checks, "check", nil,
+		"file of SQL for verifications: one that fails, or ends with rows, makes them fail; may be repeated")
 	flags.IntVarP(&s.jobs, "jobs", "j", 2, "how many processes read or write rows at the same time")
 	flags.IntVar(&s.bytesPerSecond, "bytes-per-second", 0, "how much is sent to a store at most; 0 is no limit")
 	root.Args = cobra.NoArgs
@@ -132,7 +135,7 @@ func (s *settings) with(ctx context.Context, do func(context.Context, *runner.Ru
 	host, _ := os.Hostname() // Without a name it has none.
 	r := &runner.Runner{
 		DB: db, Name: fmt.Sprintf("brownie-backup %s on %s", version, host), Tools: tools(s.bin, config, s.getenv),
-		ServerPrograms: s.serverBin, ScratchFolder: s.scratch, Identities: identities, Jobs: s.jobs,
+		ServerPrograms: s.serverBin, ScratchFolder: s.scratch, Identities: identities, Jobs: s.jobs, Checks: s.checks,
 		BytesPerSecond: s.bytesPerSecond, Log: s.log(),
 	}
 	err = do(ctx, r)

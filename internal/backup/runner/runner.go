@@ -32,6 +32,9 @@ type Runner struct {
 	ServerPrograms string
 	// ScratchFolder is where verifications keep the database that they restore. Empty means the usual place for temporary files.
 	ScratchFolder string
+	// Checks are files of SQL that verifications run in what they restored, as an administrator. One that fails, or whose last statement
+	// returns rows, makes the verification fail.
+	Checks []string
 	// Identities can read backups. Without them none can be restored.
 	Identities []age.Identity
 	// Jobs is how many processes read or write rows at the same time.

@@ -92,6 +92,7 @@ func (h house) fill() {
 	testdb.Exec(h.t, h.database, fillSQL)
 	testdb.Exec(h.t, h.database, `CREATE TABLE public."Odd ""table" ("a ""column" text, b bytea, c timestamptz, d interval, e float8, f jsonb)`)
 	testdb.Exec(h.t, h.database, `INSERT INTO public."Odd ""table" VALUES ('ä\t"', '\x00ff', 'infinity', '1 mon -2 days', 'NaN', '{"a": 1.0}'), (NULL, NULL, NULL, NULL, NULL, NULL)`)
+	testdb.Exec(h.t, h.database, `REVOKE ALL ON public."Odd ""table" FROM brownie_reader, brownie_writer, brownie_admin`)
 }
 
 func (h house) backup() backup.Backup {

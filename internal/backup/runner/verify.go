@@ -190,7 +190,12 @@ func (r *Runner) verifyRestore(ctx context.Context, s backup.Schedule, b backup.
 
 // rehearse restores one copy, and compares it.
 func (r *Runner) rehearse(ctx context.Context, reader artifact.Reader) (seconds *float64, err error) {
-	took, err := r.inScratch(ctx, reader, func(restorer dump.Restorer, database string) error { return restorer.Compare(ctx, database) })
+	took, err := r.inScratch(ctx, reader, func(restorer dump.Restorer, database string) error {
+		if err := restorer.Compare(ctx, database); err != nil {
+			return err
+		}
+		return r.check(ctx, restorer, database)
+	})
 	if took > 0 {
 		seconds = new(took.Seconds())
 	}

@@ -157,12 +157,12 @@ func (t *tenancy) compare(ctx context.Context, tx pgx.Tx) (all []Difference, err
 		sql := fmt.Sprintf(`
 			SELECT count(*) FILTER (WHERE what = 'missing') AS missing, count(*) FILTER (WHERE what = 'changed') AS changed,
 				count(*) FILTER (WHERE what = 'added') AS added,
-				coalesce((pg_catalog.array_agg(what || ' ' || key ORDER BY what, key))[:%d], '{}') AS keys
-			FROM (
+				coalesce(pg_catalog.array_agg(what || ' ' || key ORDER BY n) FILTER (WHERE n <= %d), '{}') AS keys
+			FROM (SELECT *, pg_catalog.row_number() OVER (ORDER BY what, key) AS n FROM (
 				SELECT CASE WHEN now.%[2]s IS NULL THEN 'missing' WHEN was.%[2]s IS NULL THEN 'added'
 					WHEN %[3]s THEN 'changed' END AS what, pg_catalog.concat_ws(' ', %[4]s) AS key
 				FROM %[5]s AS was FULL JOIN (SELECT * FROM %[6]s WHERE %[7]s = $1) AS now ON %[8]s
-			) AS rows WHERE what IS NOT NULL`,
+			) AS rows WHERE what IS NOT NULL) AS numbered`,
 			shownKeys, each.Key[0], each.differs("was", "now"), strings.Join(keyText, ", "), copied(i), each.Name, each.Owner,
 			strings.Join(is, " AND "))
 		rows, err := tx.Query(ctx, sql, t.id)
