@@ -28,18 +28,18 @@ type restoring struct {
 	target             runner.Target
 }
 
-const restoreHelp = `Restores a backup into a new database of the server that PGHOST names, or of another one with --host. The role has to be one that may
-create databases and the roles that are missing. When it fails, everything is as it was.
+const restoreHelp = `Restores a backup into a new database of the server that PGHOST names, or of another one with --host. The role has
+to be one that may create databases and the roles that are missing. When it fails, everything is as it was.
 
-With --organization, one organization alone is restored: with --file its rows are written as SQL. With --database it shows in what the rows
-of the organization in that database are others than they were, and with --force makes them what they were, in one transaction; the role has
-to be the owner of the tables, or a superuser. The backup is restored into a scratch server for it, as for a verification.`
+With --organization, one organization alone is restored: with --file its rows are written as SQL. With --database it shows in what the
+rows of the organization in that database are others than they were, and with --force makes them what they were, in one transaction; the
+role has to be the owner of the tables, or a superuser. The backup is restored into a scratch server for it, as for a verification.`
 
 func (s *settings) restoreCommand() *cobra.Command {
 	var r restoring
 	c := &cobra.Command{
-		Use: "restore ID --database NAME", Short: "Restores a backup into a new database, or one organization of it", Args: cobra.ExactArgs(1),
-		Long: restoreHelp,
+		Use: "restore ID --database NAME", Short: "Restores a backup into a new database, or one organization of it",
+		Args: cobra.ExactArgs(1), Long: restoreHelp,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			source, err := r.source(arguments[0])
 			if err != nil {
@@ -132,8 +132,8 @@ func (s *settings) exportCommand() *cobra.Command {
 	file := ""
 	c := &cobra.Command{
 		Use: "export SLUG --file FILE", Short: "Writes the rows of one organization as SQL, as they are now", Args: cobra.ExactArgs(1),
-		Long: "Writes the rows of one organization as SQL, as they are now: what a customer who leaves can take along, and what can be put " +
-			"into another database of the same schema version.",
+		Long: "Writes the rows of one organization as SQL, as they are now: what a customer who leaves can take along, and what can be " +
+			"put into another database of the same schema version.",
 		RunE: func(c *cobra.Command, arguments []string) error {
 			if file == "" {
 				return coded{errors.New("name the file with --file"), exitUsage}
@@ -173,7 +173,8 @@ func (s *settings) export(file string, write func(io.Writer) (tenant.Exported, e
 		return err
 	}
 	return s.show(done, func(w *tabwriter.Writer) {
-		_, _ = fmt.Fprintf(w, "ORGANIZATION\tAS OF\tFILE\n%s\t%s\t%s\n\nTABLE\tROWS\n", done.Organization, done.At.UTC().Format(time.RFC3339), file)
+		_, _ = fmt.Fprintf(w, "ORGANIZATION\tAS OF\tFILE\n%s\t%s\t%s\n\nTABLE\tROWS\n", done.Organization,
+			done.At.UTC().Format(time.RFC3339), file)
 		for _, name := range slices.Sorted(maps.Keys(done.Rows)) {
 			_, _ = fmt.Fprintf(w, "%s\t%d\n", name, done.Rows[name])
 		}

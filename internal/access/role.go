@@ -69,10 +69,13 @@ func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
 	s.manager = sync.OnceValues(s.askManager)
 	s.roles.Load, s.logins.Load, s.refusals.Load, s.obstacles.Load = s.loadRoles, s.loadLogins, s.loadRefusals, s.loadObstacles
-	s.roles.InFlight, s.logins.InFlight, s.refusals.InFlight, s.obstacles.InFlight = db.InFlight(), db.InFlight(), db.InFlight(), db.InFlight()
+	for _, inFlight := range []**postgres.InFlight{
+		&s.roles.InFlight, &s.logins.InFlight, &s.refusals.InFlight, &s.obstacles.InFlight, &s.creations.InFlight, &s.drops.InFlight,
+	} {
+		*inFlight = db.InFlight()
+	}
 	s.creations.Run, s.drops.Run = s.makeRoles, s.rehearseDrops
 	s.creations.Distant, s.drops.Distant = db.Distant, db.Distant
-	s.creations.InFlight, s.drops.InFlight = db.InFlight(), db.InFlight()
 	return s
 }
 

@@ -33,7 +33,9 @@ func (r *Runner) ExportFrom(ctx context.Context, from Source, slug string, to io
 
 // PutBack makes the rows of one organization in a database what they are in a backup, and returns in what they differed. Without write it
 // only does that. The login is the owner of the tables, or a superuser.
-func (r *Runner) PutBack(ctx context.Context, from Source, slug string, into postgres.Config, write bool) (all []tenant.Difference, err error) {
+func (r *Runner) PutBack(ctx context.Context, from Source, slug string, into postgres.Config, write bool) (
+	all []tenant.Difference, err error,
+) {
 	target := postgres.New(into) //nolint:contextcheck // Its connections outlive each call.
 	defer target.Close()
 	err = r.scratchOf(ctx, from, func(_ artifact.Reader, conn *pgx.Conn) error {

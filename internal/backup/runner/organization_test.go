@@ -15,7 +15,8 @@ func TestOneOrganization(t *testing.T) {
 	h := newHouse(t)
 	b := h.backup()
 	store := h.schedule.Destinations[0]
-	testdb.Exec(t, h.database, `UPDATE public.organizations SET name = 'Mistake in ' || slug WHERE slug IN ('organization-7', 'organization-8')`)
+	testdb.Exec(t, h.database, `UPDATE public.organizations SET name = 'Mistake in ' || slug
+		WHERE slug IN ('organization-7', 'organization-8')`)
 	name := func(slug string) string {
 		return testdb.Value[string](t, h.database, `SELECT name FROM public.organizations WHERE slug = $1`, slug)
 	}

@@ -65,7 +65,8 @@ func PutBack(ctx context.Context, from, into *pgx.Conn, slug string, write bool)
 	}
 	left, err := was.compare(ctx, target)
 	if err == nil && len(left) > 0 {
-		err = problem.New(fmt.Sprintf("rows of %s would still be others than they were: %s", left[0].Table, strings.Join(left[0].Keys, ", ")),
+		err = problem.New(
+			fmt.Sprintf("rows of %s would still be others than they were: %s", left[0].Table, strings.Join(left[0].Keys, ", ")),
 			"A trigger changes them, or another organization has a row of that key")
 	}
 	if err == nil {
@@ -94,7 +95,8 @@ func notWritten(slug string, err error) error {
 // fits refuses what cannot be put back row by row.
 func (t *tenancy) fits(is *tenancy) error {
 	if len(is.leftOut) > 0 {
-		return problem.New("these tables refer to rows of organizations, and do not say whose their own are: "+strings.Join(is.leftOut, ", "),
+		return problem.New(
+			"these tables refer to rows of organizations, and do not say whose their own are: "+strings.Join(is.leftOut, ", "),
 			"Give them a column organization_id, or restore to a file and put the rows back by hand")
 	}
 	for _, each := range t.tables {
@@ -126,7 +128,8 @@ func (t table) copyTo(ctx context.Context, from, into *pgx.Conn, id, temporary s
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		// COPY takes no parameters; the ID is what the database wrote as a uuid.
-		_, err := from.PgConn().CopyTo(groupCtx, w, fmt.Sprintf(`COPY (SELECT %s FROM %s WHERE %s = '%s') TO STDOUT`, columns, t.Name, t.Owner, id))
+		_, err := from.PgConn().CopyTo(groupCtx, w,
+			fmt.Sprintf(`COPY (SELECT %s FROM %s WHERE %s = '%s') TO STDOUT`, columns, t.Name, t.Owner, id))
 		return errors.Join(err, w.CloseWithError(err))
 	})
 	group.Go(func() error {
@@ -220,7 +223,8 @@ func (t *tenancy) write(ctx context.Context, tx pgx.Tx) error {
 			for k, column := range values {
 				set[k] = column + " = excluded." + column
 			}
-			change = fmt.Sprintf("UPDATE SET %s WHERE now.%s = $1 AND %s", strings.Join(set, ", "), each.Owner, each.differs("now", "excluded"))
+			change = fmt.Sprintf("UPDATE SET %s WHERE now.%s = $1 AND %s",
+				strings.Join(set, ", "), each.Owner, each.differs("now", "excluded"))
 		}
 		columns := strings.Join(each.Columns, ", ")
 		sql := fmt.Sprintf(`INSERT INTO %s AS now (%s) OVERRIDING SYSTEM VALUE SELECT %[2]s FROM %[3]s WHERE %[4]s = $1

@@ -122,7 +122,9 @@ func parentsFirst(all []table) (sorted []table, err error) {
 	left := slices.Clone(all)
 	for len(left) > 0 {
 		waits := func(t table) bool {
-			return slices.ContainsFunc(left, func(other table) bool { return other.Name != t.Name && slices.Contains(t.Refers, other.Name) })
+			return slices.ContainsFunc(left, func(other table) bool {
+				return other.Name != t.Name && slices.Contains(t.Refers, other.Name)
+			})
 		}
 		free := slices.IndexFunc(left, func(t table) bool { return !waits(t) })
 		if free < 0 {
