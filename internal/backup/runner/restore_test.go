@@ -274,6 +274,8 @@ func TestEverythingElse(t *testing.T) {
 		`CREATE TABLE public.parted_1 PARTITION OF public.parted FOR VALUES FROM (1) TO (10)`,
 		`INSERT INTO public.parted VALUES (1), (2); GRANT SELECT ON public.parted, public.parted_1 TO brownie_backup`,
 		`ALTER DATABASE "` + h.database + `" SET work_mem = '5MB'`,
+		`REVOKE ALL ON public.summary, public.summary_of_summary, public.empty, public.parted, public.parted_1
+			FROM brownie_reader, brownie_writer, brownie_admin`,
 	} {
 		testdb.Exec(t, h.database, statement)
 	}

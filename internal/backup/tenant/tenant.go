@@ -83,7 +83,7 @@ func begin(ctx context.Context, conn *pgx.Conn, access pgx.TxAccessMode) (pgx.Tx
 func find(ctx context.Context, tx pgx.Tx, slug string) (t tenancy, err error) {
 	err = tx.QueryRow(ctx, `SELECT id::text FROM public.organizations WHERE slug = $1`, slug).Scan(&t.id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return t, problem.New(fmt.Sprintf("there is no organization %q at that time", slug), "Name it by the slug that it had then")
+		return t, problem.New(fmt.Sprintf("there is no organization %q", slug), "Name it by its slug: for a backup, the one that it had then")
 	}
 	if err != nil {
 		return t, err
