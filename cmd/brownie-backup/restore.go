@@ -41,6 +41,11 @@ func (s *settings) restoreCommand() *cobra.Command {
 		Use: "restore ID --database NAME", Short: "Restores a backup into a new database, or one organization of it",
 		Args: cobra.ExactArgs(1), Long: restoreHelp,
 		RunE: func(c *cobra.Command, arguments []string) error {
+			for _, flag := range []string{"organization", "file", "database"} {
+				if c.Flags().Changed(flag) && c.Flag(flag).Value.String() == "" {
+					return coded{fmt.Errorf("--%s is empty: is a variable not set?", flag), exitUsage}
+				}
+			}
 			source, err := r.source(arguments[0])
 			if err != nil {
 				return coded{err, exitUsage}
@@ -165,7 +170,8 @@ func (s *settings) export(file string, write func(io.Writer) (tenant.Exported, e
 	if err == nil {
 		err = temporary.Sync()
 	}
-	if err = errors.Join(err, temporary.Close()); err != nil {
+	err = errors.Join(err, temporary.Close())
+	if err != nil {
 		return err
 	}
 	// Unlike a rename, a link never takes the place of another file.

@@ -30,8 +30,9 @@ func (r Restorer) CheckPages(ctx context.Context, database string) error {
 		"--install-missing", "--heapallindexed", "--no-password", fmt.Sprintf("--jobs=%d", max(r.Jobs, 1)), conninfo(database),
 	}})
 	if err != nil && said.Len() > 0 {
-		err = &DifferenceError{problem.New("pg_amcheck found what is damaged: "+strings.Join(strings.Fields(said.String()), " "),
-			"Look at the disk that the scratch server is on, and at that of the database")}
+		// What was restored has pages of its own: the backup is not to blame.
+		err = problem.New("pg_amcheck found damage in what was restored: "+strings.Join(strings.Fields(said.String()), " "),
+			"Look at the disk and the memory of the machine that verifies, and try again")
 	}
 	return err
 }

@@ -43,7 +43,7 @@ func (r *Runner) check(ctx context.Context, restorer dump.Restorer, database str
 
 // checkByFile runs statements of the user's own. What rows hold is told to nobody.
 func checkByFile(ctx context.Context, conn *pgx.Conn, file string) error {
-	text, err := os.ReadFile(file) //nolint:gosec // Whoever runs the program names it.
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return problem.New("a check cannot be read: "+err.Error(), "Name a file of SQL with --check").Because(err)
 	}

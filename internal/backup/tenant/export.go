@@ -47,6 +47,9 @@ func Export(ctx context.Context, conn *pgx.Conn, slug string, at *time.Time, to 
 	}
 	w := bufio.NewWriter(to)
 	_, _ = fmt.Fprintf(w, header, slug, e.At.UTC().Format(time.RFC3339), version) // An error comes again with Flush.
+	for _, name := range t.leftOut {
+		_, _ = fmt.Fprintf(w, "-- Left out, since it does not say whose its rows are: table %q\n", name)
+	}
 	for _, each := range t.tables {
 		if e.Rows[each.Name], err = each.export(ctx, tx, t.id, w); err != nil {
 			return e, fmt.Errorf("table %s: %w", each.Name, err)
@@ -65,6 +68,13 @@ SET LOCAL IntervalStyle = 'postgres';
 SET LOCAL TimeZone = 'UTC';
 `
 
+// advance has the next number of a column come after those that were written.
+const advance = `DO $do$ BEGIN PERFORM pg_catalog.setval(s, m) FROM (
+	SELECT pg_catalog.pg_get_serial_sequence($name$%[1]s$name$, attname)::pg_catalog.regclass AS s, (SELECT max(%[2]s) FROM %[1]s) AS m
+	FROM pg_catalog.pg_attribute WHERE attrelid = $name$%[1]s$name$::pg_catalog.regclass AND pg_catalog.quote_ident(attname) = $name$%[2]s$name$
+) AS n WHERE m > coalesce(pg_catalog.pg_sequence_last_value(s), 0); END $do$;
+`
+
 // rowsInStatement are in one statement, unless a table refers to itself: then all are.
 const rowsInStatement = 500
 
@@ -75,7 +85,7 @@ func (t table) export(ctx context.Context, tx pgx.Tx, id string, w *bufio.Writer
 		values[i] = "pg_catalog.quote_nullable(" + column + "::text)"
 	}
 	rows, err := tx.Query(ctx, fmt.Sprintf(`SELECT pg_catalog.concat_ws(', ', VARIADIC ARRAY[%s]) FROM %s WHERE %s = $1 ORDER BY 1`,
-		strings.Join(values, ", "), t.Name, t.Owner), id)
+		strings.Join(values, ", "), t.Rows, t.Owner), id)
 	if err != nil {
 		return 0, err
 	}
@@ -99,6 +109,9 @@ func (t table) export(ctx context.Context, tx pgx.Tx, id string, w *bufio.Writer
 	}
 	if n > 0 {
 		_, _ = w.WriteString(";\n")
+	}
+	for _, column := range t.Numbered {
+		_, _ = fmt.Fprintf(w, advance, t.Name, column)
 	}
 	return n, rows.Err()
 }

@@ -100,9 +100,14 @@ const fillSQL = `
 
 // tables and the columns that say whose a row is; roles and their bindings are the cluster's.
 var tables = [][2]string{
-	{"public.organizations", "id"}, {"public.teams", "organization_id"}, {"public.users", "organization_id"},
-	{"public.incidents", "organization_id"}, {"public.stats", "organization_id"}, {"public.configs", "organization_id"},
-	{"public.agent_configs", "organization_id"}, {"brownie.organization_options", "organization_id"},
+	{"public.organizations", "id"},
+	{"public.teams", "organization_id"},
+	{"public.users", "organization_id"},
+	{"public.incidents", "organization_id"},
+	{"public.stats", "organization_id"},
+	{"public.configs", "organization_id"},
+	{"public.agent_configs", "organization_id"},
+	{"brownie.organization_options", "organization_id"},
 }
 
 const (

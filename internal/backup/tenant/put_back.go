@@ -99,10 +99,20 @@ func (t *tenancy) fits(is *tenancy) error {
 			"these tables refer to rows of organizations, and do not say whose their own are: "+strings.Join(is.leftOut, ", "),
 			"Give them a column organization_id, or restore to a file and put the rows back by hand")
 	}
+	if len(is.loose) > 0 {
+		return problem.New("by these foreign keys, rows of another organization could go with rows that are deleted: "+
+			strings.Join(is.loose, ", "), "Add organization_id to both sides of them, or restore to a file and put the rows back by hand")
+	}
+	for _, each := range is.tables {
+		if !slices.ContainsFunc(t.tables, func(other table) bool { return other.Name == each.Name }) {
+			return problem.New(fmt.Sprintf("table %s was made after the backup, and its rows could go with rows that are deleted", each.Name),
+				"Restore to a file, and put the rows back by hand")
+		}
+	}
 	for _, each := range t.tables {
 		n := slices.IndexFunc(is.tables, func(other table) bool { return other.Name == each.Name })
 		switch {
-		case n < 0 || !slices.Equal(is.tables[n].Columns, each.Columns):
+		case n < 0 || !slices.Equal(is.tables[n].Columns, each.Columns) || !slices.Equal(is.tables[n].Types, each.Types):
 			return problem.New(fmt.Sprintf("table %s has other columns than at the time of the backup", each.Name),
 				"Restore the backup into a new database, migrate that, and take the rows from there")
 		case len(each.Key) == 0 || !slices.Equal(is.tables[n].Key, each.Key):
@@ -120,7 +130,7 @@ func copied(n int) string { return fmt.Sprintf("pg_temp.was_%d", n) }
 func (t table) copyTo(ctx context.Context, from, into *pgx.Conn, id, temporary string) error {
 	columns := strings.Join(t.Columns, ", ")
 	_, err := into.Exec(ctx, fmt.Sprintf(`CREATE TEMP TABLE %s ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA`,
-		strings.TrimPrefix(temporary, "pg_temp."), columns, t.Name))
+		strings.TrimPrefix(temporary, "pg_temp."), columns, t.Rows))
 	if err != nil {
 		return err
 	}
@@ -129,7 +139,7 @@ func (t table) copyTo(ctx context.Context, from, into *pgx.Conn, id, temporary s
 	group.Go(func() error {
 		// COPY takes no parameters; the ID is what the database wrote as a uuid.
 		_, err := from.PgConn().CopyTo(groupCtx, w,
-			fmt.Sprintf(`COPY (SELECT %s FROM %s WHERE %s = '%s') TO STDOUT`, columns, t.Name, t.Owner, id))
+			fmt.Sprintf(`COPY (SELECT %s FROM %s WHERE %s = '%s') TO STDOUT`, columns, t.Rows, t.Owner, id))
 		return errors.Join(err, w.CloseWithError(err))
 	})
 	group.Go(func() error {
@@ -151,10 +161,8 @@ const shownKeys = 20
 func (t *tenancy) compare(ctx context.Context, tx pgx.Tx) (all []Difference, err error) {
 	all = []Difference{}
 	for i, each := range t.tables {
-		is := make([]string, len(each.Key))
 		keyText := make([]string, len(each.Key))
 		for k, column := range each.Key {
-			is[k] = "was." + column + " = now." + column
 			keyText[k] = fmt.Sprintf("coalesce(was.%[1]s, now.%[1]s)::text", column)
 		}
 		sql := fmt.Sprintf(`
@@ -166,8 +174,8 @@ func (t *tenancy) compare(ctx context.Context, tx pgx.Tx) (all []Difference, err
 					WHEN %[3]s THEN 'changed' END AS what, pg_catalog.concat_ws(' ', %[4]s) AS key
 				FROM %[5]s AS was FULL JOIN (SELECT * FROM %[6]s WHERE %[7]s = $1) AS now ON %[8]s
 			) AS rows WHERE what IS NOT NULL) AS numbered`,
-			shownKeys, each.Key[0], each.differs("was", "now"), strings.Join(keyText, ", "), copied(i), each.Name, each.Owner,
-			strings.Join(is, " AND "))
+			shownKeys, each.Key[0], each.differs("was", "now"), strings.Join(keyText, ", "), copied(i), each.Rows, each.Owner,
+			each.sameKey())
 		rows, err := tx.Query(ctx, sql, t.id)
 		if err != nil {
 			return nil, err
@@ -186,51 +194,85 @@ func (t *tenancy) compare(ctx context.Context, tx pgx.Tx) (all []Difference, err
 // differs compares as text: not each type has an equality.
 func (t table) differs(a, b string) string {
 	conditions := []string{"false"}
-	for _, column := range t.values() {
+	for _, column := range t.values(t.Key) {
 		conditions = append(conditions, fmt.Sprintf("%[1]s.%[3]s::text IS DISTINCT FROM %[2]s.%[3]s::text", a, b, column))
 	}
 	return "(" + strings.Join(conditions, " OR ") + ")"
 }
 
-// values are the columns that make a row another one.
-func (t table) values() (values []string) {
+// values are the columns that make a row another one, without some.
+func (t table) values(without []string) (values []string) {
 	for _, column := range t.Columns {
-		if column != "updated_at" && !slices.Contains(t.Key, column) {
+		if column != "updated_at" && !slices.Contains(without, column) {
 			values = append(values, column)
 		}
 	}
 	return values
 }
 
-// write deletes what was added, children first, and makes and changes the rest, parents first. A row that went with another one, by
-// ON DELETE CASCADE, is made again.
+// sameKey tells that a row is the one that it was.
+func (t table) sameKey() string {
+	same := make([]string, len(t.Key))
+	for i, column := range t.Key {
+		same[i] = "was." + column + " = now." + column
+	}
+	return strings.Join(same, " AND ")
+}
+
+// write deletes what was added and makes the rest what it was. Which comes first depends: what was added may have taken a unique value,
+// and what stays may refer to it. Deferred constraints and triggers are not left for later.
 func (t *tenancy) write(ctx context.Context, tx pgx.Tx) error {
-	for i, each := range slices.Backward(t.tables) {
-		same := make([]string, len(each.Key))
-		for k, column := range each.Key {
-			same[k] = "was." + column + " = now." + column
+	err := t.attempt(ctx, tx, t.deleteAdded, t.remake)
+	if told := (*pgconn.PgError)(nil); errors.As(err, &told) && told.Code == "23503" {
+		err = t.attempt(ctx, tx, t.remake, t.deleteAdded)
+	}
+	return err
+}
+
+// attempt leaves nothing behind when it fails.
+func (t *tenancy) attempt(ctx context.Context, tx pgx.Tx, steps ...func(context.Context, pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		for _, step := range steps {
+			if err := step(ctx, tx); err != nil {
+				return err
+			}
 		}
+		_, err := tx.Exec(ctx, `SET CONSTRAINTS ALL IMMEDIATE`)
+		return err
+	})
+}
+
+// deleteAdded deletes children first.
+func (t *tenancy) deleteAdded(ctx context.Context, tx pgx.Tx) error {
+	for i, each := range slices.Backward(t.tables) {
 		_, err := tx.Exec(ctx, fmt.Sprintf(`DELETE FROM %s AS now WHERE %s = $1 AND NOT EXISTS (SELECT FROM %s AS was WHERE %s)`,
-			each.Name, each.Owner, copied(i), strings.Join(same, " AND ")), t.id)
+			each.Rows, each.Owner, copied(i), each.sameKey()), t.id)
 		if err != nil {
 			return fmt.Errorf("table %s: %w", each.Name, err)
 		}
 	}
+	return nil
+}
+
+// remake changes and makes rows, parents first. A row that went with another one, by ON DELETE CASCADE, is made again.
+func (t *tenancy) remake(ctx context.Context, tx pgx.Tx) error {
 	for i, each := range t.tables {
-		change := "NOTHING"
-		if values := each.values(); len(values) > 0 {
-			set := make([]string, len(values))
-			for k, column := range values {
-				set[k] = column + " = excluded." + column
-			}
-			change = fmt.Sprintf("UPDATE SET %s WHERE now.%s = $1 AND %s",
-				strings.Join(set, ", "), each.Owner, each.differs("now", "excluded"))
+		var set []string
+		for _, column := range each.values(slices.Concat(each.Key, each.Fixed)) {
+			set = append(set, column+" = was."+column)
 		}
 		columns := strings.Join(each.Columns, ", ")
-		sql := fmt.Sprintf(`INSERT INTO %s AS now (%s) OVERRIDING SYSTEM VALUE SELECT %[2]s FROM %[3]s WHERE %[4]s = $1
-			ON CONFLICT (%[5]s) DO %[6]s`, each.Name, columns, copied(i), each.Owner, strings.Join(each.Key, ", "), change)
-		if _, err := tx.Exec(ctx, sql, t.id); err != nil {
-			return fmt.Errorf("table %s: %w", each.Name, err)
+		statements := []string{fmt.Sprintf(`INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %[2]s FROM %[3]s AS was
+			WHERE %[4]s = $1 AND NOT EXISTS (SELECT FROM %[5]s AS now WHERE %[6]s)`,
+			each.Name, columns, copied(i), each.Owner, each.Rows, each.sameKey())}
+		if len(set) > 0 {
+			statements = append(statements, fmt.Sprintf(`UPDATE %s AS now SET %s FROM %s AS was WHERE now.%s = $1 AND %s AND %s`,
+				each.Rows, strings.Join(set, ", "), copied(i), each.Owner, each.sameKey(), each.differs("was", "now")))
+		}
+		for _, sql := range slices.Backward(statements) {
+			if _, err := tx.Exec(ctx, sql, t.id); err != nil {
+				return fmt.Errorf("table %s: %w", each.Name, err)
+			}
 		}
 	}
 	return nil

@@ -17,22 +17,36 @@ import (
 // table holds rows of tenants. What names something is an SQL identifier.
 type table struct {
 	Name string `db:"name"`
+	// Rows is what its rows are read from: not those of tables that inherit from it, which are tables of their own.
+	Rows string `db:"rows"`
 	// Owner is the column that tells whose a row is.
 	Owner   string   `db:"owner"`
 	Columns []string `db:"columns"`
+	Types   []string `db:"types"`
 	Key     []string `db:"key"` // the primary key's columns
-	Refers  []string `db:"refers"`
+	// Numbered columns get their values from a sequence; Fixed ones cannot be changed (GENERATED ALWAYS AS IDENTITY).
+	Numbered []string `db:"numbered"`
+	Fixed    []string `db:"fixed"`
+	Refers   []string `db:"refers"`
 }
 
 // A role and its binding are the cluster's, not the tenant's: Terraform makes both.
 const tablesSQL = `
 	SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
+		CASE c.relkind WHEN 'r' THEN 'ONLY ' ELSE '' END || pg_catalog.format('%I.%I', n.nspname, c.relname) AS rows,
 		CASE WHEN c.oid = 'public.organizations'::pg_catalog.regclass THEN 'id' ELSE 'organization_id' END AS owner,
 		ARRAY(SELECT pg_catalog.quote_ident(attname) FROM pg_catalog.pg_attribute
 			WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attname) AS columns,
-		ARRAY(SELECT pg_catalog.quote_ident(a.attname) FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) AS k
-			JOIN pg_catalog.pg_attribute a ON a.attnum = k
-			WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid ORDER BY a.attname) AS key,
+		ARRAY(SELECT pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute
+			WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attname) AS types,
+		ARRAY(SELECT pg_catalog.quote_ident(a.attname) FROM pg_catalog.pg_index i, pg_catalog.generate_series(0, i.indnkeyatts - 1) AS k
+			JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+			WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = i.indkey[k] ORDER BY a.attname) AS key,
+		ARRAY(SELECT pg_catalog.quote_ident(attname) FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0
+			AND NOT attisdropped AND pg_catalog.pg_get_serial_sequence(c.oid::pg_catalog.regclass::text, attname) IS NOT NULL
+			ORDER BY attname) AS numbered,
+		ARRAY(SELECT pg_catalog.quote_ident(attname) FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0
+			AND NOT attisdropped AND attidentity = 'a' ORDER BY attname) AS fixed,
 		ARRAY(SELECT DISTINCT pg_catalog.format('%I.%I', rn.nspname, r.relname) FROM pg_catalog.pg_constraint f
 			JOIN pg_catalog.pg_class r ON r.oid = f.confrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
 			WHERE f.conrelid = c.oid AND f.contype = 'f' ORDER BY 1) AS refers
@@ -48,8 +62,19 @@ const leftOutSQL = `
 	SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_constraint f
 		JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_catalog.pg_class r ON r.oid = f.confrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
-	WHERE f.contype = 'f' AND pg_catalog.format('%I.%I', rn.nspname, r.relname) = ANY ($1)
+	WHERE f.contype = 'f' AND f.conparentid = 0 AND NOT c.relispartition
+		AND pg_catalog.format('%I.%I', rn.nspname, r.relname) = ANY ($1)
 		AND pg_catalog.format('%I.%I', n.nspname, c.relname) <> ALL ($1) AND c.oid <> 'brownie.role_bindings'::pg_catalog.regclass
+	ORDER BY 1`
+
+// Foreign keys by which a row of another organization could go or change with one that is deleted.
+const looseSQL = `
+	SELECT pg_catalog.format('%I of %s', f.conname, f.conrelid::pg_catalog.regclass) FROM pg_catalog.pg_constraint f
+		JOIN pg_catalog.pg_class c ON c.oid = f.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE f.contype = 'f' AND f.conparentid = 0 AND f.confdeltype IN ('c', 'n', 'd')
+		AND pg_catalog.format('%I.%I', n.nspname, c.relname) = ANY ($1) AND f.confrelid <> 'public.organizations'::pg_catalog.regclass
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute
+			WHERE attrelid = f.conrelid AND attnum = ANY (f.conkey) AND attname = 'organization_id')
 	ORDER BY 1`
 
 // tenancy is one organization in one database.
@@ -57,6 +82,7 @@ type tenancy struct {
 	id      string
 	tables  []table  // each after those that it refers to
 	leftOut []string // tables that may hold rows of the organization, which nothing tells
+	loose   []string // foreign keys by which rows of another one may refer to its rows
 }
 
 // begin starts a transaction of a session that shows all values as any other does, and sees the rows of all tenants.
@@ -83,12 +109,14 @@ func begin(ctx context.Context, conn *pgx.Conn, access pgx.TxAccessMode) (pgx.Tx
 func find(ctx context.Context, tx pgx.Tx, slug string) (t tenancy, err error) {
 	err = tx.QueryRow(ctx, `SELECT id::text FROM public.organizations WHERE slug = $1`, slug).Scan(&t.id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return t, problem.New(fmt.Sprintf("there is no organization %q", slug), "Name it by its slug: for a backup, the one that it had then")
+		return t, problem.New(fmt.Sprintf("there is no organization %q", slug),
+			"Name it by its slug: for a backup, the one that it had then")
 	}
 	if err != nil {
 		return t, err
 	}
-	return t, t.readTables(ctx, tx)
+	err = t.readTables(ctx, tx)
+	return t, err
 }
 
 func (t *tenancy) readTables(ctx context.Context, tx pgx.Tx) error {
@@ -103,11 +131,15 @@ func (t *tenancy) readTables(ctx context.Context, tx pgx.Tx) error {
 	if t.tables, err = parentsFirst(all); err != nil {
 		return err
 	}
-	if rows, err = tx.Query(ctx, leftOutSQL, names(all)); err != nil {
-		return err
+	for sql, found := range map[string]*[]string{leftOutSQL: &t.leftOut, looseSQL: &t.loose} {
+		if rows, err = tx.Query(ctx, sql, names(all)); err != nil {
+			return err
+		}
+		if *found, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			return err
+		}
 	}
-	t.leftOut, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	return err
+	return nil
 }
 
 func names(all []table) (names []string) {

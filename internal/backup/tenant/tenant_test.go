@@ -147,6 +147,63 @@ func TestPutBackWhatWasPurged(t *testing.T) {
 	}
 }
 
+// moreSQL are tables of a customer's own: numbered, in partitions, with a table that inherits, and a key that is checked in the end.
+const moreSQL = `
+	CREATE TABLE public.reports (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY DEFERRABLE,
+		organization_id uuid NOT NULL REFERENCES public.organizations ON DELETE CASCADE, title text UNIQUE);
+	INSERT INTO public.reports (organization_id, title) SELECT id, slug || n FROM public.organizations, generate_series(1, 5) AS n;
+	CREATE TABLE public.months (id uuid DEFAULT gen_random_uuid(), month integer, "odd ""name" numeric DEFAULT 1.10, twice integer
+		GENERATED ALWAYS AS (month * 2) STORED, organization_id uuid NOT NULL REFERENCES public.organizations ON DELETE CASCADE,
+		PRIMARY KEY (id, month)) PARTITION BY RANGE (month);
+	CREATE TABLE public.months_1 PARTITION OF public.months FOR VALUES FROM (1) TO (7);
+	CREATE TABLE public.months_2 PARTITION OF public.months FOR VALUES FROM (7) TO (13);
+	INSERT INTO public.months (month, organization_id) SELECT n, id FROM public.organizations, generate_series(1, 12) AS n;
+	CREATE TABLE public.notes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+		organization_id uuid NOT NULL REFERENCES public.organizations ON DELETE CASCADE, team_id uuid REFERENCES public.teams (id));
+	INSERT INTO public.notes (organization_id, team_id) SELECT organization_id, id FROM public.teams WHERE slug = 'team-2'`
+
+func TestTablesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, "")
+	filler := connect(t, database, login)
+	run(t, filler, fillSQL)
+	run(t, filler, moreSQL)
+	_ = filler.Close(t.Context())
+	h := house{t: t, is: connect(t, newDatabase(t, database), login)}
+	h.was = connect(t, database, "")
+	run(t, h.is, `
+		INSERT INTO public.teams (organization_id, name, slug) SELECT id, 'Team 3', 'team-3' FROM public.organizations WHERE slug = 'org-2';
+		UPDATE public.notes SET team_id = (SELECT id FROM public.teams WHERE slug = 'team-3')
+			WHERE organization_id = (SELECT id FROM public.organizations WHERE slug = 'org-2');
+		DELETE FROM public.months WHERE month = 8 OR month = 1;
+		DELETE FROM public.reports WHERE title = 'org-21';
+		UPDATE public.reports SET title = 'org-21' WHERE title = 'org-22'`)
+	const rowsSQL = `SELECT (SELECT string_agg(r::text, ' ' ORDER BY r::text) FROM public.reports r WHERE title LIKE 'org-2%') || (SELECT string_agg(
+		m::text, ' ' ORDER BY m::text) FROM public.months m JOIN public.organizations o ON o.id = m.organization_id WHERE slug = 'org-2')`
+	if all := testdb.Must(h.putBack(true))(t); len(all) != 4 {
+		t.Errorf("the differences are %+v", all)
+	}
+	if was, is := value(t, h.was, rowsSQL), value(t, h.is, rowsSQL); was != is {
+		t.Errorf("got  %s\nwant %s", is, was)
+	}
+
+	run(t, h.was, `CREATE TABLE public.special () INHERITS (public.notes);
+		INSERT INTO public.special (organization_id) SELECT id FROM public.organizations`)
+	var file bytes.Buffer
+	e := testdb.Must(tenant.Export(t.Context(), h.was, "org-2", nil, &file))(t)
+	if e.Rows["public.notes"] != 1 || e.Rows["public.special"] != 1 || e.Rows["public.months"] != 12 || len(e.LeftOut) > 0 {
+		t.Errorf("the export tells %+v", e)
+	}
+	target := connect(t, newDatabase(t, ""), login)
+	run(t, target, moreSQL+`; CREATE TABLE public.special () INHERITS (public.notes)`)
+	run(t, target, file.String())
+	want := value(t, h.was, `SELECT (max(id) + 1)::text FROM public.reports WHERE title LIKE 'org-2%'`)
+	got := value(t, target, `INSERT INTO public.reports (organization_id, title) SELECT id, 'next' FROM public.organizations RETURNING id::text`)
+	if got != want {
+		t.Errorf("the next report has number %s, want %s", got, want)
+	}
+}
+
 func TestPutBackIsRefused(t *testing.T) {
 	for name, test := range map[string]struct{ change, problem string }{
 		"a value that another organization has taken": {
@@ -165,6 +222,11 @@ func TestPutBackIsRefused(t *testing.T) {
 		"other columns": {`ALTER TABLE public.teams ADD COLUMN more text`, "table public.teams has other columns"},
 		"a table that does not say whose its rows are": {
 			`CREATE TABLE public.notes (incident_id uuid REFERENCES public.incidents (id) ON DELETE CASCADE)`, "public.notes",
+		},
+		"a table that is new": {`CREATE TABLE public.more (id uuid PRIMARY KEY, organization_id uuid NOT NULL)`, "public.more was made after"},
+		"other types":         {`ALTER TABLE public.teams ALTER COLUMN name TYPE text`, "table public.teams has other columns"},
+		"a key that lets others refer": {
+			`ALTER TABLE public.stats ADD FOREIGN KEY (team_id) REFERENCES public.teams (id) ON DELETE SET NULL`, "of stats",
 		},
 		"no organization": {`SELECT`, ""},
 	} {
