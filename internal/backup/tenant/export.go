@@ -71,7 +71,8 @@ SET LOCAL TimeZone = 'UTC';
 // advance has the next number of a column come after those that were written.
 const advance = `DO $do$ BEGIN PERFORM pg_catalog.setval(s, m) FROM (
 	SELECT pg_catalog.pg_get_serial_sequence($name$%[1]s$name$, attname)::pg_catalog.regclass AS s, (SELECT max(%[2]s) FROM %[1]s) AS m
-	FROM pg_catalog.pg_attribute WHERE attrelid = $name$%[1]s$name$::pg_catalog.regclass AND pg_catalog.quote_ident(attname) = $name$%[2]s$name$
+	FROM pg_catalog.pg_attribute
+	WHERE attrelid = $name$%[1]s$name$::pg_catalog.regclass AND pg_catalog.quote_ident(attname) = $name$%[2]s$name$
 ) AS n WHERE m > coalesce(pg_catalog.pg_sequence_last_value(s), 0); END $do$;
 `
 

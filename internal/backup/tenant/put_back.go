@@ -105,7 +105,8 @@ func (t *tenancy) fits(is *tenancy) error {
 	}
 	for _, each := range is.tables {
 		if !slices.ContainsFunc(t.tables, func(other table) bool { return other.Name == each.Name }) {
-			return problem.New(fmt.Sprintf("table %s was made after the backup, and its rows could go with rows that are deleted", each.Name),
+			return problem.New(
+				fmt.Sprintf("table %s was made after the backup, and its rows could go with rows that are deleted", each.Name),
 				"Restore to a file, and put the rows back by hand")
 		}
 	}
