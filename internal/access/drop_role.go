@@ -29,14 +29,19 @@ func (s *Store) CheckDrop(ctx context.Context, name, reassignTo string) ([]Block
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.obstacles.Get(ctx, drop{name, reassignTo}.key())
-	if errors.Is(err, postgres.ErrNotFound) {
-		return nil, nil
-	}
+	o, err := s.obstaclesOf(ctx, name, reassignTo)
 	if err == nil && o.refusal != nil {
 		err = o.refusal.error()
 	}
 	return o.blockers, err
+}
+
+func (s *Store) obstaclesOf(ctx context.Context, name, reassignTo string) (obstacles, error) {
+	o, err := s.obstacles.Get(ctx, drop{name, reassignTo}.key())
+	if errors.Is(err, postgres.ErrNotFound) {
+		err = nil
+	}
+	return o, err
 }
 
 // drop is of which role, and who gets what it owns.
@@ -98,8 +103,8 @@ func (s *Store) DropRole(ctx context.Context, role Role, reassignTo string) erro
 	s.drops.Do(ctx, d)
 	err := d.err
 	if server := (*pgconn.PgError)(nil); errors.As(err, &server) {
-		if blockers, readErr := s.CheckDrop(ctx, role.Name, reassignTo); readErr == nil && len(blockers) > 0 {
-			return &BlockedError{Name: role.Name, Blockers: blockers}
+		if o, readErr := s.obstaclesOf(ctx, role.Name, reassignTo); readErr == nil && len(o.blockers) > 0 {
+			return &BlockedError{Name: role.Name, Blockers: o.blockers}
 		}
 	}
 	if err == nil && !d.gone {

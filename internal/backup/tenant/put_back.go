@@ -131,7 +131,7 @@ func copied(n int) string { return fmt.Sprintf("pg_temp.was_%d", n) }
 func (t table) copyTo(ctx context.Context, from, into *pgx.Conn, id, temporary string) error {
 	columns := strings.Join(t.Columns, ", ")
 	_, err := into.Exec(ctx, fmt.Sprintf(`CREATE TEMP TABLE %s ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA`,
-		strings.TrimPrefix(temporary, "pg_temp."), columns, t.Rows))
+		temporary, columns, t.Rows))
 	if err != nil {
 		return err
 	}
@@ -262,15 +262,15 @@ func (t *tenancy) remake(ctx context.Context, tx pgx.Tx) error {
 		for _, column := range each.values(slices.Concat(each.Key, each.Fixed)) {
 			set = append(set, column+" = was."+column)
 		}
-		columns := strings.Join(each.Columns, ", ")
-		statements := []string{fmt.Sprintf(`INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %[2]s FROM %[3]s AS was
-			WHERE %[4]s = $1 AND NOT EXISTS (SELECT FROM %[5]s AS now WHERE %[6]s)`,
-			each.Name, columns, copied(i), each.Owner, each.Rows, each.sameKey())}
+		var statements []string
 		if len(set) > 0 {
 			statements = append(statements, fmt.Sprintf(`UPDATE %s AS now SET %s FROM %s AS was WHERE now.%s = $1 AND %s AND %s`,
 				each.Rows, strings.Join(set, ", "), copied(i), each.Owner, each.sameKey(), each.differs("was", "now")))
 		}
-		for _, sql := range slices.Backward(statements) {
+		statements = append(statements, fmt.Sprintf(`INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %[2]s FROM %[3]s AS was
+			WHERE %[4]s = $1 AND NOT EXISTS (SELECT FROM %[5]s AS now WHERE %[6]s)`,
+			each.Name, strings.Join(each.Columns, ", "), copied(i), each.Owner, each.Rows, each.sameKey()))
+		for _, sql := range statements {
 			if _, err := tx.Exec(ctx, sql, t.id); err != nil {
 				return fmt.Errorf("table %s: %w", each.Name, err)
 			}
