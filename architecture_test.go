@@ -15,7 +15,8 @@ const module = "github.com/longyi-brownie/terraform-provider-brownie"
 // arrows says which other packages of the project a package may import; "internal/" is left out. Domains never import each other.
 var arrows = map[string]string{
 	"main":                     "provider",
-	"provider":                 "provider/tenancy provider/access provider/backup provider/cluster provider/migrate provider/pki provider/tf postgres",
+	"provider":                 "provider/tenancy provider/access provider/backup provider/cluster provider/migrate provider/pki provider/tf postgres " +
+		"portforward",
 	"provider/tenancy":         "tenancy provider/tf postgres problem",
 	"provider/access":          "access provider/tf postgres problem",
 	"provider/backup":          "backup provider/tf postgres problem",
@@ -42,6 +43,7 @@ var arrows = map[string]string{
 	"leader":                   "",
 	"cmd/brownie-leader":       "leader cmd/internal/program",
 	"cmd/internal/program":     "",
+	"portforward":              "problem",
 	"postgres":                 "problem",
 	"devstack":                 "identity postgres modules/postgres-auth",
 	"devstack/cmd/devstack":    "devstack",
@@ -80,6 +82,8 @@ var owners = map[string]string{
 		"modules/e2e",
 	"filippo.io/age":                  "backup cmd/brownie-backup devstack/cmd/devstack",
 	"gocloud.dev":                     "backup/object", // so that the provider stays small
+	"k8s.io":                          "portforward",   // for the same reason: only what a tunnel needs
+	"github.com/gorilla/websocket":    "portforward",
 	"github.com/jackc/pgx/v5/pgxpool": "postgres",      // so that max_connections holds
 	"database/sql":                    "",
 	"testing":                         "devstack/testdb devstack/testprovider devstack/testserver devstack/teststore devstack/testvault provider/acctest bench",

@@ -48,6 +48,9 @@ type Config struct {
 	SSLNegotiation, ChannelBinding, RequireAuth string
 	// ClientCertificate gives the certificate and key of each new connection, in place of SSLCert and SSLKey.
 	ClientCertificate func(context.Context) (*tls.Certificate, error)
+	// Way is how the server is reached, when not over the network of this machine. Host then only says whose certificate the server
+	// must have.
+	Way Way
 	// ConnectTimeout bounds the attempt to connect to one host.
 	ConnectTimeout time.Duration
 	// TargetSessionAttrs says on which servers data is read that nothing depends on being the latest: [ReadWrite], [AnyServer] or
@@ -62,6 +65,14 @@ type Config struct {
 	Unknown []string
 
 	reading bool // see [DB.Reader]
+}
+
+// Way is a way to the server.
+type Way interface {
+	// Find returns where the port of the server leads at the moment, each as host:port.
+	Find(ctx context.Context, port int) ([]string, error)
+	// Dial connects to one of these.
+	Dial(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // SSLModes are the accepted values of [Config.SSLMode], with libpq's meaning (PostgreSQL manual, section 32.19.3).
@@ -119,6 +130,9 @@ func (c Config) Validate() error {
 		// The value is not shown: people paste whole connection strings with passwords into the wrong place.
 		return &ConfigError{"host", "holds something that is no host name, address or absolute path. It must not be a URL, and the " +
 			"port and the user name have arguments of their own"}
+	case c.Way != nil && (len(c.hosts()) > 1 || slices.ContainsFunc(c.hosts(), isSocket)):
+		return &ConfigError{"host", "must be one name: with kubernetes it is the name in the server's certificate, and the Service says " +
+			"which server that is"}
 	case c.Port < 1 || c.Port > 65535:
 		return &ConfigError{"port", fmt.Sprintf("is %d; it must be between 1 and 65535", c.Port)}
 	case !slices.Contains(SSLModes, c.SSLMode):
@@ -213,6 +227,9 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 		passwords, _ := c.passwordsOfFile() // Why it gives none is told if the server wants one.
 		givePasswords(&conn.Config, hosts, passwords)
 	}
+	if c.Way != nil {
+		conn.DialFunc, conn.LookupFunc = c.Way.Dial, c.find
+	}
 	conn.ConnectTimeout = c.ConnectTimeout
 	conn.SSLNegotiation, conn.ChannelBinding, conn.RequireAuth = c.SSLNegotiation, c.ChannelBinding, c.RequireAuth
 	conn.RuntimeParams["application_name"] = c.ApplicationName
@@ -225,6 +242,13 @@ func (c Config) poolConfig() (*pgxpool.Config, error) {
 		pool.BeforeConnect = c.presentCertificate
 	}
 	return pool, nil
+}
+
+// find stands in for the resolution of the host's name, which only means something where the way leads.
+func (c Config) find(ctx context.Context, _ string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
+	return c.Way.Find(ctx, c.Port)
 }
 
 // presentCertificate gives a connection that is about to be made the certificate of the moment.

@@ -210,6 +210,7 @@ func (db *DB) connectCause(err error) (cause, remedy string) {
 		authority x509.UnknownAuthorityError
 		hostname  x509.HostnameError
 		dns       *net.DNSError
+		told      *problem.Problem
 	)
 	switch {
 	case errors.Is(err, errPooler):
@@ -226,6 +227,8 @@ func (db *DB) connectCause(err error) (cause, remedy string) {
 		return "the server's certificate is signed by an unknown authority", "Give its CA certificate in sslrootcert"
 	case errors.As(err, &hostname):
 		return hostname.Error(), "Use a host name that the server's certificate contains"
+	case errors.As(err, &told): // by the way to the server
+		return told.Text(), told.Remedy()
 	case errors.As(err, &dns):
 		return fmt.Sprintf("host name %q does not resolve", dns.Name), "Check the provider argument host"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -23,6 +23,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/portforward"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/backup"
@@ -58,6 +59,7 @@ type providerModel struct {
 	ConnectTimeout types.String `tfsdk:"connect_timeout"`
 	MaxConnections types.Int64  `tfsdk:"max_connections"`
 	TargetSession  types.String `tfsdk:"target_session_attrs"`
+	Kubernetes     types.Object `tfsdk:"kubernetes"`
 	Vault          types.Object `tfsdk:"vault"`
 }
 
@@ -74,8 +76,8 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			"host": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Host name or address of the server, or the absolute path of a unix socket's folder. Of several, " +
-					"separated by commas, the one that accepts writes is used. Default: environment variable `PGHOST`. There is no " +
-					"fallback to localhost.",
+					"separated by commas, the one that accepts writes is used. Default: environment variable `PGHOST`; with `kubernetes`, " +
+					"`<service>.<namespace>.svc`. There is no fallback to localhost.",
 			},
 			"port": schema.Int64Attribute{
 				Optional:            true,
@@ -136,7 +138,8 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 					"server that accepts writes. A role that could become the owner of schema `brownie` without being it, such as a " +
 					"superuser, does not read from standbys. Needs `max_connections` of 2 or more. Default: `read-write`.",
 			},
-			"vault": pki.VaultAttribute(),
+			"kubernetes": kubernetesAttribute(),
+			"vault":      pki.VaultAttribute(),
 		},
 	}
 }
@@ -147,7 +150,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 		return
 	}
 	vault, login := pki.Configure(ctx, model.Vault, &resp.Diagnostics)
-	config := p.config(model, &resp.Diagnostics)
+	config := p.config(ctx, model, &resp.Diagnostics)
 	if login != nil {
 		config.ClientCertificate = login.Get
 		if model.Username.IsNull() && os.Getenv("PGUSER") == "" {
@@ -181,7 +184,7 @@ func (p *brownieProvider) Configure(ctx context.Context, req provider.ConfigureR
 
 // config translates the provider block. What is unknown is listed as such, so that a plan that only creates succeeds
 // and a read says what is missing.
-func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postgres.Config {
+func (p *brownieProvider) config(ctx context.Context, m providerModel, diags *diag.Diagnostics) postgres.Config {
 	config := postgres.Config{
 		Host: m.Host.ValueString(), Port: int(m.Port.ValueInt64()),
 		Database: m.Database.ValueString(), Username: m.Username.ValueString(), Password: m.Password.ValueString(),
@@ -213,6 +216,14 @@ func (p *brownieProvider) config(m providerModel, diags *diag.Diagnostics) postg
 	}
 	if !m.ConnectTimeout.IsNull() && !m.ConnectTimeout.IsUnknown() {
 		config.ConnectTimeout, _ = time.ParseDuration(m.ConnectTimeout.ValueString()) // Its validator has checked it.
+	}
+	if !m.Kubernetes.IsNull() {
+		forward, unknown := kubernetesConfig(ctx, m.Kubernetes, diags)
+		forward.UserAgent = config.ApplicationName
+		config.Way, config.Unknown = portforward.New(forward), append(config.Unknown, unknown...)
+		if m.Host.IsNull() {
+			config.Host = forward.ServerName() // PGHOST is about another way.
+		}
 	}
 	config, err := config.WithEnvironment(os.Getenv)
 	if err == nil {

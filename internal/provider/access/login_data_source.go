@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -56,7 +57,8 @@ func (d *loginDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, 
 				Required: true, Validators: []validator.String{tf.Identity}, MarkdownDescription: "Role to log in as.",
 			},
 			"host": schema.StringAttribute{
-				Optional: true, MarkdownDescription: "Host name or address of the server or of PgBouncer. " + like,
+				Optional: true, MarkdownDescription: "Host name or address of the server or of PgBouncer, which is reached over " +
+					"the network of this machine even if the provider has `kubernetes`. " + like,
 			},
 			"port": schema.Int64Attribute{
 				Optional: true, Validators: []validator.Int64{int64validator.Between(1, 65535)},
@@ -139,6 +141,12 @@ func (d *loginDataSource) loginConfig(m loginModel) (config postgres.Config, rep
 		config.Port = int(m.Port.ValueInt64())
 		replaced = append(replaced, "port")
 	}
-	config.Unknown = slices.DeleteFunc(slices.Clone(config.Unknown), func(name string) bool { return slices.Contains(replaced, name) })
+	direct := !m.Host.IsNull()
+	if direct {
+		config.Way = nil
+	}
+	config.Unknown = slices.DeleteFunc(slices.Clone(config.Unknown), func(name string) bool {
+		return slices.Contains(replaced, name) || direct && strings.HasPrefix(name, "kubernetes")
+	})
 	return config, replaced
 }
