@@ -14,8 +14,8 @@ const module = "github.com/longyi-brownie/terraform-provider-brownie"
 
 // arrows says which other packages of the project a package may import; "internal/" is left out. Domains never import each other.
 var arrows = map[string]string{
-	"main":                     "provider",
-	"provider":                 "provider/tenancy provider/access provider/backup provider/cluster provider/migrate provider/pki provider/tf postgres " +
+	"main": "provider",
+	"provider": "provider/tenancy provider/access provider/backup provider/cluster provider/migrate provider/pki provider/tf postgres " +
 		"portforward",
 	"provider/tenancy":         "tenancy provider/tf postgres problem",
 	"provider/access":          "access provider/tf postgres problem",
@@ -84,7 +84,7 @@ var owners = map[string]string{
 	"gocloud.dev":                     "backup/object", // so that the provider stays small
 	"k8s.io":                          "portforward",   // for the same reason: only what a tunnel needs
 	"github.com/gorilla/websocket":    "portforward",
-	"github.com/jackc/pgx/v5/pgxpool": "postgres",      // so that max_connections holds
+	"github.com/jackc/pgx/v5/pgxpool": "postgres", // so that max_connections holds
 	"database/sql":                    "",
 	"testing":                         "devstack/testdb devstack/testprovider devstack/testserver devstack/teststore devstack/testvault provider/acctest bench",
 	"net/http/httptest":               "devstack/testvault",
