@@ -32,6 +32,8 @@ type apiServer struct {
 	refuses map[string]int
 	// ports are where those of the pods are in truth.
 	ports map[string]string
+	// fault is what the node says when it does not get to one of them.
+	fault string
 	// tunnels are the connections that were opened, by pod.
 	tunnels map[string][]net.Conn
 }
@@ -44,6 +46,7 @@ const (
 func newAPIServer(t *testing.T) *apiServer {
 	t.Helper()
 	s := &apiServer{refuses: map[string]int{}, ports: map[string]string{}, tunnels: map[string][]net.Conn{}}
+	s.fault = "error forwarding port: connect: connection refused"
 	s.answers = map[string]func() (int, string){
 		servicePath: always(`{"spec": {"ports": [{"name": "api", "port": 8008}, {"name": "postgresql", "port": 5432, "targetPort": "pg"}]}}`),
 		slicesPath:  always(endpoints("pg-0", "uid-0", true)),
@@ -144,11 +147,19 @@ func (s *apiServer) forward(w http.ResponseWriter, r *http.Request, pod string) 
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", spdy.HeaderSpdy31)
 		w.WriteHeader(http.StatusSwitchingProtocols)
-		if raw, _, err := http.NewResponseController(w).Hijack(); err == nil {
-			s.serve(pod, raw)
+		if raw, early, err := http.NewResponseController(w).Hijack(); err == nil {
+			s.serve(pod, hijacked{raw, early})
 		}
 	}
 }
+
+// hijacked is a connection of which something has been read already.
+type hijacked struct {
+	net.Conn
+	early io.Reader
+}
+
+func (h hijacked) Read(p []byte) (int, error) { return h.early.Read(p) }
 
 // serve is the node's side of a tunnel.
 func (s *apiServer) serve(pod string, raw net.Conn) {
@@ -171,11 +182,11 @@ func (s *apiServer) serve(pod string, raw net.Conn) {
 func (s *apiServer) connect(data, fault httpstream.Stream) {
 	defer func() { _, _ = data.Close(), fault.Close() }()
 	s.mu.Lock()
-	address := s.ports[data.Headers().Get("port")]
+	address, text := s.ports[data.Headers().Get("port")], s.fault
 	s.mu.Unlock()
 	server, err := net.Dial("tcp", address)
 	if address == "" || err != nil {
-		_, _ = io.WriteString(fault, "error forwarding port: connect: connection refused")
+		_, _ = io.WriteString(fault, text)
 		return
 	}
 	go func() {

@@ -32,23 +32,23 @@ func (a podAddress) String() string { return string(a) }
 type conn struct {
 	net.Conn
 	remote podAddress
+	ended  chan struct{} // closed when the pod has ended it, after which fault may say why
 	fault  atomic.Pointer[problem.Problem]
 }
 
 func newConn(t *tunnel, address string, data, faults httpstream.Stream) *conn {
 	near, far := net.Pipe()
-	c := &conn{Conn: near, remote: podAddress(address)}
-	ended := make(chan struct{})
+	c := &conn{Conn: near, remote: podAddress(address), ended: make(chan struct{})}
 	go func() {
 		c.receive(t, data, faults, far)
-		close(ended)
+		close(c.ended)
 	}()
 	go func() {
 		defer t.leave()
 		_, _ = io.Copy(data, far)
 		_ = data.Close()
 		select {
-		case <-ended:
+		case <-c.ended:
 		case <-time.After(linger):
 		}
 		_, _ = data.Reset(), faults.Reset()
@@ -88,8 +88,11 @@ func (c *conn) receive(t *tunnel, data, faults httpstream.Stream, far net.Conn) 
 	select {
 	case text := <-told:
 		if text != "" {
-			c.fault.Store(explain(string(c.remote), text))
-			t.drop() // The pod's network may be another by now.
+			fault := explain(string(c.remote), text)
+			c.fault.Store(fault)
+			if !errors.Is(fault, syscall.ECONNREFUSED) {
+				t.drop() // The pod's network may be another by now.
+			}
 		}
 	case <-time.After(linger):
 	}

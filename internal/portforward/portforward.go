@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,7 @@ type Forwarder struct {
 
 	mu      sync.Mutex
 	tunnels map[string]*tunnel // by pod
+	made    map[string][]*conn // by address; see [Forwarder.try]
 }
 
 // New returns a Forwarder. It reads no file and connects to nothing; the first use does.
@@ -66,12 +68,12 @@ func New(config Config) *Forwarder {
 	return &Forwarder{
 		config:  config,
 		connect: sync.OnceValues(func() (*cluster, error) { return newCluster(config) }),
-		tunnels: map[string]*tunnel{},
+		tunnels: map[string]*tunnel{}, made: map[string][]*conn{},
 	}
 }
 
-// Find returns where the Service's port leads at the moment, as addresses for Dial. While there is nobody ready, as during a
-// failover, it waits until the context ends.
+// Find returns where the Service's port leads at the moment, as addresses for Dial. While nobody is ready and accepts connections, as
+// during a failover, it waits until the context ends.
 func (f *Forwarder) Find(ctx context.Context, port int) ([]string, error) {
 	began := time.Now()
 	var last *problem.Problem
@@ -115,8 +117,8 @@ func (f *Forwarder) find(ctx context.Context, port int) (addresses []string, err
 	results := make(chan result, len(targets))
 	for _, t := range targets {
 		go func() {
-			_, err := f.tunnel(ctx, c, t.pod, t.uid)
-			results <- result{net.JoinHostPort(t.pod, strconv.Itoa(t.port)), err}
+			address := net.JoinHostPort(t.pod, strconv.Itoa(t.port))
+			results <- result{address, f.try(ctx, c, t.uid, address)}
 		}()
 	}
 	var enough <-chan time.Time
@@ -139,18 +141,71 @@ func (f *Forwarder) find(ctx context.Context, port int) (addresses []string, err
 	return addresses, err
 }
 
+const (
+	// refusalTime is how soon a pod refuses that does.
+	refusalTime = 25 * time.Millisecond
+	// unclaimed is how long a connection waits for the Dial that it was made for.
+	unclaimed = 2 * time.Second
+)
+
+// try makes a connection for a Dial to come: only that shows whether a pod which is said to be ready accepts any.
+func (f *Forwarder) try(ctx context.Context, cluster *cluster, uid, address string) error {
+	c, err := f.open(ctx, cluster, uid, address)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-c.ended:
+		if fault := c.fault.Load(); fault != nil {
+			_ = c.Close()
+			return passingError{fault}
+		}
+	case <-time.After(refusalTime):
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.made[address] = append(f.made[address], c)
+	time.AfterFunc(unclaimed, func() {
+		if f.claim(address, c) != nil {
+			_ = c.Close()
+		}
+	})
+	return nil
+}
+
+// claim takes a connection that was made, or any if none is given.
+func (f *Forwarder) claim(address string, one *conn) *conn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, c := range f.made[address] {
+		if c == one || one == nil {
+			f.made[address] = slices.Delete(f.made[address], i, i+1)
+			return c
+		}
+	}
+	return nil
+}
+
 // Dial connects to an address that Find has returned.
 func (f *Forwarder) Dial(ctx context.Context, _, address string) (net.Conn, error) {
-	pod, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
+	if c := f.claim(address, nil); c != nil {
+		return c, nil
 	}
 	c, err := f.connect()
 	if err != nil {
 		return nil, err
 	}
+	return f.open(ctx, c, "", address)
+}
+
+// open opens a connection to a pod. Without uid, any pod of that name will do.
+func (f *Forwarder) open(ctx context.Context, cluster *cluster, uid, address string) (*conn, error) {
+	pod, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
 	for {
-		t, err := f.tunnel(ctx, c, pod, "")
+		t, err := f.tunnel(ctx, cluster, pod, uid)
 		if err != nil {
 			return nil, err
 		}

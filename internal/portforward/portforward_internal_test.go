@@ -192,22 +192,62 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// A pod that refuses says so, and another tunnel is made: its network may be another by now.
+// Whether a pod accepts connections, only a connection tells. When its network is another by now, a new tunnel finds it.
 func TestRefusedByPod(t *testing.T) {
+	t.Parallel()
+	for text, test := range map[string]struct {
+		says    string
+		tunnels int
+	}{
+		"error forwarding port: connect: connection refused": {"pod pg-0:15432 refuses the connection", 1},
+		"sandbox not found": {"the way to pod pg-0:15432 broke: sandbox not found", 2},
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t)
+			s.fault = text
+			f := s.forwarder()
+			c := dial(t, f)
+			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_, err := c.Read(make([]byte, 1))
+			if refused := errors.Is(err, syscall.ECONNREFUSED); refused != (test.tunnels == 1) || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v", err)
+			}
+			s.pod(t, echo)
+			echoes(t, dial(t, f), 10)
+			if n := s.opened("pg-0"); n != test.tunnels {
+				t.Errorf("there were %d tunnels", n)
+			}
+		})
+	}
+}
+
+func TestFindWaitsForAServer(t *testing.T) {
 	t.Parallel()
 	s := newAPIServer(t)
 	f := s.forwarder()
-	find(t, f, "pg-0:15432")
-	c := dial(t, f)
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	_, err := c.Read(make([]byte, 1))
-	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "pod pg-0:15432 refuses the connection") {
+	if _, err := f.Find(within(t, 600*time.Millisecond), 5432); err == nil ||
+		!strings.Contains(err.Error(), "pod pg-0:15432 refuses the connection (waited 0.6 s)") {
 		t.Errorf("got %v", err)
 	}
-	s.pod(t, echo)
+	var accepted atomic.Int32
+	time.AfterFunc(400*time.Millisecond, func() {
+		s.pod(t, func(c net.Conn) {
+			accepted.Add(1)
+			echo(c)
+		})
+	})
+	find(t, f, "pg-0:15432")
 	echoes(t, dial(t, f), 10)
-	if n := s.opened("pg-0"); n != 2 {
-		t.Errorf("there were %d tunnels", n)
+	if n := accepted.Load(); n != 1 {
+		t.Errorf("the server has accepted %d connections; want that with which it was tried", n)
+	}
+	find(t, f, "pg-0:15432") // and nobody dials
+	time.Sleep(unclaimed + 500*time.Millisecond)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.made["pg-0:15432"]) != 0 {
+		t.Error("a connection that nobody wants is still there")
 	}
 }
 
@@ -307,6 +347,7 @@ func TestFindFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newAPIServer(t)
+			s.pod(t, echo)
 			test.change(s)
 			_, err := s.forwarder().Find(within(t, 600*time.Millisecond), 5432)
 			if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), token) {
@@ -331,6 +372,7 @@ func TestFindIsCancelled(t *testing.T) {
 func TestLogins(t *testing.T) {
 	t.Parallel()
 	s := newAPIServer(t)
+	s.pod(t, echo)
 	folder := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(folder, name)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -156,7 +155,7 @@ func (t *tunnel) retire() {
 
 // dial opens a connection in the tunnel, of which the caller is counted as a user. Whether the pod accepts it, only the first read
 // tells.
-func (t *tunnel) dial(ctx context.Context, address, port string, id int64) (net.Conn, error) {
+func (t *tunnel) dial(ctx context.Context, address, port string, id int64) (*conn, error) {
 	type result struct {
 		data, faults httpstream.Stream
 		err          error
@@ -187,8 +186,8 @@ func (t *tunnel) dial(ctx context.Context, address, port string, id int64) (net.
 	if errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	return nil, problem.New(fmt.Sprintf("the tunnel to pod %s through the Kubernetes API server broke: %s", address, err), "Apply again").
-		Because(err)
+	return nil, passingError{problem.New(fmt.Sprintf("the tunnel to pod %s through the Kubernetes API server broke: %s", address, err), "Apply again").
+		Because(err)}
 }
 
 // stream opens one of the two streams of a connection.
