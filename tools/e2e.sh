@@ -4,8 +4,8 @@
 # DoubleKill, Delete, ForceDelete, Evict, Freeze, Rolling, Standby, Replica, AllKilled, VolumeLost, Starved, Lock, Forbidden,
 # TooManyRequests, BrokenServer, Unreachable (OUTAGE=10m), NoNames, CutOff, DiskFull, Growth, Pooler, Alone, Quorum, Scale, EvictEach,
 # Autoscaling, LockedRole, StandbyCluster, Reload, Authority, Expired, Revocation, Upgrade (UPGRADE_MIB=1024), Module, Compose, Random,
-# CertManager (where the cluster has cert-manager and its csi-driver; the Vault is that of VAULT_ADDR, or one of this machine, which pods
-# reach). HELM_VERSION=v4.3.1 takes another Helm. RUNS=<n> repeats a fault; RECORD=<file> keeps its figures in a table; E2E_ANY_GAP=1 does
+# Forward, CertManager (where the cluster has cert-manager and its csi-driver; the Vault is that of VAULT_ADDR, or one of this machine,
+# which pods reach). HELM_VERSION=v4.3.1 takes another Helm. RUNS=<n> repeats a fault; RECORD=<file> keeps its figures in a table; E2E_ANY_GAP=1 does
 # not judge them.
 #
 # The cluster is that of KUBECONFIG, with images that the nodes have or can pull: E2E_IMAGES (such as registry.example/e2e) and

@@ -105,13 +105,13 @@ func (c Config) overrides() *clientcmd.ConfigOverrides {
 
 // readable is a file's path. What people paste in its place is not shown.
 func readable(path string) (string, error) {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+	if below, ok := strings.CutPrefix(path, "~/"); ok {
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return "", problem.New("a path of the provider argument kubernetes begins with ~/, and there is no home folder",
 				"Write the whole path")
 		}
-		path = filepath.Join(home, rest)
+		path = filepath.Join(home, below)
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -185,15 +185,15 @@ func refusal(code int, text []byte, needs permission, namespace string) error {
 	if json.Unmarshal(text, &status) != nil || status.Message == "" {
 		status.Message = http.StatusText(code)
 	}
-	switch {
-	case code == http.StatusForbidden:
+	switch code {
+	case http.StatusForbidden:
 		return problem.New("the Kubernetes API server forbids it: "+status.Message, fmt.Sprintf(
 			"Give this login a Role in namespace %q with the rule {apiGroups: [%q], resources: [%s], verbs: [%s]}",
 			namespace, needs.group, needs.resource, needs.verbs))
-	case code == http.StatusUnauthorized:
+	case http.StatusUnauthorized:
 		return problem.New("the Kubernetes API server does not accept the login", "Check token, client_certificate or exec of the "+
 			"provider argument kubernetes, or the user of its config_context")
-	case code == http.StatusNotFound:
+	case http.StatusNotFound:
 		return problem.New("the Kubernetes API server says: "+status.Message,
 			"Check namespace and service of the provider argument kubernetes")
 	}

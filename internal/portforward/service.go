@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
@@ -67,8 +68,8 @@ func (c *cluster) targets(ctx context.Context, config Config, port int) ([]targe
 		return nil, problem.New(fmt.Sprintf("the endpoints of Service %q in namespace %q are no pods, and only to pods can be forwarded",
 			config.Service, config.Namespace), "Name a Service of pods, or connect to those servers without kubernetes")
 	}
-	return nil, passingError{problem.New(fmt.Sprintf("no endpoint of Service %q in namespace %q is ready", config.Service, config.Namespace),
-		"Look at the pods behind it, or raise connect_timeout if a failover takes longer")}
+	text := fmt.Sprintf("no endpoint of Service %q in namespace %q is ready", config.Service, config.Namespace)
+	return nil, passingError{problem.New(text, "Look at the pods behind it, or raise connect_timeout if a failover takes longer")}
 }
 
 // nameOf finds what the port is called in the EndpointSlices, where the number is that of the pods.
@@ -81,7 +82,7 @@ func (s service) nameOf(config Config, port int) (string, error) {
 		if p.Port == port {
 			return p.Name, nil
 		}
-		has = append(has, fmt.Sprint(p.Port))
+		has = append(has, strconv.Itoa(p.Port))
 	}
 	return "", problem.New(fmt.Sprintf("Service %q in namespace %q has no TCP port %d", config.Service, config.Namespace, port),
 		"Set port to the Service's own, not to the pods': "+strings.Join(has, ", "))
@@ -89,20 +90,23 @@ func (s service) nameOf(config Config, port int) (string, error) {
 
 // ready are the pods that are, and how many ready endpoints are no pods.
 func (s endpointSlices) ready(port string) (targets []target, strangers int) {
-	known := map[string]bool{}
+	known := map[string]bool{} // IPv4 and IPv6 have a slice each
 	for _, slice := range s.Items {
 		for _, p := range slice.Ports {
 			if p.Name != port || p.Port == 0 {
 				continue
 			}
 			for _, e := range slice.Endpoints {
-				switch {
-				case e.Conditions.Ready != nil && !*e.Conditions.Ready, e.TargetRef != nil && known[e.TargetRef.UID]: // IPv4 and IPv6 each have a slice
-				case e.TargetRef == nil || e.TargetRef.Kind != "Pod":
+				if ready := e.Conditions.Ready; ready != nil && !*ready {
+					continue
+				}
+				if e.TargetRef == nil || e.TargetRef.Kind != "Pod" {
 					strangers++
-				default:
-					known[e.TargetRef.UID] = true
-					targets = append(targets, target{e.TargetRef.Name, e.TargetRef.UID, p.Port})
+					continue
+				}
+				if pod := e.TargetRef; !known[pod.UID] {
+					known[pod.UID] = true
+					targets = append(targets, target{pod.Name, pod.UID, p.Port})
 				}
 			}
 		}

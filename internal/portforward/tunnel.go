@@ -63,7 +63,7 @@ func (f *Forwarder) tunnel(ctx context.Context, c *cluster, pod, uid string) (*t
 			f.forget(pod, t)
 		}
 		f.tunnels[pod] = t
-		go t.open(c, f.config.Namespace, pod) //nolint:contextcheck // Others may wait for it, too.
+		go t.open(c, f.config.Namespace, pod) //nolint:contextcheck,gosec // Others may wait for it, too.
 	}
 	f.mu.Unlock()
 	select {
@@ -186,8 +186,8 @@ func (t *tunnel) dial(ctx context.Context, address, port string, id int64) (*con
 	if errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	return nil, passingError{problem.New(fmt.Sprintf("the tunnel to pod %s through the Kubernetes API server broke: %s", address, err), "Apply again").
-		Because(err)}
+	text := fmt.Sprintf("the tunnel to pod %s through the Kubernetes API server broke: %s", address, err)
+	return nil, passingError{problem.New(text, "Apply again").Because(err)}
 }
 
 // stream opens one of the two streams of a connection.

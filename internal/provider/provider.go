@@ -76,8 +76,8 @@ func (p *brownieProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 			"host": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Host name or address of the server, or the absolute path of a unix socket's folder. Of several, " +
-					"separated by commas, the one that accepts writes is used. Default: environment variable `PGHOST`; with `kubernetes`, " +
-					"`<service>.<namespace>.svc`. There is no fallback to localhost.",
+					"separated by commas, the one that accepts writes is used. Default: environment variable `PGHOST`; with " +
+					"`kubernetes`, `<service>.<namespace>.svc`. There is no fallback to localhost.",
 			},
 			"port": schema.Int64Attribute{
 				Optional:            true,

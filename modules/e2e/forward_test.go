@@ -24,13 +24,14 @@ const tenants = 50
 func TestForward(t *testing.T) {
 	installed(t)
 	w := newOutside(t)
+	rules := forwardRules(t)
 	t.Run("what the Role lacks is named", func(t *testing.T) {
 		for i, lacks := range []string{
 			`{apiGroups: [""], resources: [services], verbs: [get]}`,
 			`{apiGroups: ["discovery.k8s.io"], resources: [endpointslices], verbs: [list]}`,
 			`{apiGroups: [""], resources: [pods/portforward], verbs: [create, get]}`,
 		} {
-			allow(t, forwardRules[:i]...)
+			allow(t, rules[:i]...)
 			w.write("main.tf", w.provider+`data "brownie_organizations" "all" {}`)
 			output, err := w.terraform("plan")
 			if words := strings.Join(strings.Fields(strings.ReplaceAll(output, "│", "")), " "); err == nil || !strings.Contains(words, lacks) {
@@ -41,7 +42,7 @@ func TestForward(t *testing.T) {
 			}
 		}
 	})
-	allow(t, forwardRules...)
+	allow(t, rules...)
 	for i, fault := range []struct {
 		name   string
 		inject func(t *testing.T, leader string)
@@ -60,11 +61,24 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// forwardRules are what the guide says that the Role must have.
-var forwardRules = []object{
-	{"apiGroups": []string{""}, "resources": []string{"services"}, "verbs": []string{"get"}},
-	{"apiGroups": []string{"discovery.k8s.io"}, "resources": []string{"endpointslices"}, "verbs": []string{"list"}},
-	{"apiGroups": []string{""}, "resources": []string{"pods/portforward"}, "verbs": []string{"create", "get"}},
+// forwardRules are those of the Role in the guide.
+func forwardRules(t *testing.T) []object {
+	t.Helper()
+	guide, err := os.ReadFile("../../templates/guides/connecting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(guide), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	text, err = attempt(t.Context(), text, "kubectl", "create", "--dry-run=client", "--filename=-", "--output=json")
+	var role struct{ Rules []object }
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &role)
+	}
+	if err != nil || len(role.Rules) != 3 {
+		t.Fatalf("the guide has no such Role: %v %s", err, text)
+	}
+	return role.Rules
 }
 
 const forwarder = "forwarder"
