@@ -68,6 +68,7 @@ var arrowsOfTests = map[string]string{
 	"provider":         "access migrate tenancy",
 	"cmd/brownie-crl":  "access pki postgres",
 	"modules/e2e":      "cluster postgres",
+	"portforward":      "postgres",
 	"provider/migrate": "migrations",
 }
 

@@ -197,6 +197,13 @@ func (s *apiServer) connect(data, fault httpstream.Stream) {
 	_ = server.Close()
 }
 
+// leadsTo says where the server of the pods is in truth.
+func (s *apiServer) leadsTo(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports["15432"] = address
+}
+
 // pod has a server on the port that the EndpointSlices name.
 func (s *apiServer) pod(t *testing.T, serve func(net.Conn)) {
 	t.Helper()
@@ -205,9 +212,7 @@ func (s *apiServer) pod(t *testing.T, serve func(net.Conn)) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	s.mu.Lock()
-	s.ports["15432"] = listener.Addr().String()
-	s.mu.Unlock()
+	s.leadsTo(listener.Addr().String())
 	go func() {
 		for {
 			c, err := listener.Accept()
