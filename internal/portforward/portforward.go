@@ -91,6 +91,9 @@ func (f *Forwarder) Find(ctx context.Context, port int) ([]string, error) {
 		select {
 		case <-time.After(poll):
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, ctx.Err()
+			}
 			return nil, problem.New(fmt.Sprintf("%s (waited %.1f s)", last.Text(), time.Since(began).Seconds()), last.Remedy()).
 				Because(ctx.Err())
 		}
