@@ -36,7 +36,6 @@ func newCluster(config Config) (*cluster, error) {
 	}
 	login.UserAgent = config.UserAgent
 	if login.ExecProvider != nil {
-		login.ExecProvider.InteractiveMode = api.NeverExecInteractiveMode
 		login.ExecProvider.StdinUnavailable, login.ExecProvider.StdinUnavailableMessage = true, "nobody sits at Terraform's providers"
 	}
 	client, err := rest.HTTPClientFor(login)
