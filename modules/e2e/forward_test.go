@@ -172,6 +172,7 @@ func (w *outside) terraform(arguments ...string) (string, error) {
 
 // makesTenants applies while the fault happens, and once more. Nothing may be missing or twice afterwards.
 func (w *outside) makesTenants(t *testing.T, prefix string, inject func(t *testing.T, leader string)) {
+	t.Helper()
 	before := leader(t)
 	_ = os.Remove(filepath.Join(w.folder, "terraform.tfstate"))
 	w.write("main.tf", w.provider+fmt.Sprintf(`
@@ -200,7 +201,7 @@ resource "brownie_user" "first" {
 }
 `, tenants, prefix))
 	start := time.Now()
-	first, output := w.applyWhile(t, func() { inject(t, before) })
+	output, first := w.applyWhile(t, func() { inject(t, before) })
 	t.Logf("the first apply took %.1f s: %v", time.Since(start).Seconds(), first)
 	if first != nil {
 		t.Log(output)
@@ -228,7 +229,7 @@ resource "brownie_user" "first" {
 }
 
 // applyWhile applies, and does something else when the first object is there.
-func (w *outside) applyWhile(t *testing.T, then func()) (failed error, output string) {
+func (w *outside) applyWhile(t *testing.T, then func()) (output string, failed error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -258,5 +259,5 @@ func (w *outside) applyWhile(t *testing.T, then func()) (failed error, output st
 		t.Fatalf("nothing was made: %v\n%s", failed, text.String())
 	}
 	<-done
-	return failed, text.String()
+	return text.String(), failed
 }
