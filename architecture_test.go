@@ -28,7 +28,7 @@ var arrows = map[string]string{
 	"access":                   "postgres patience problem identity",
 	"backup":                   "postgres problem",
 	"backup/object":            "backup problem",
-	"backup/artifact":          "backup/object problem",
+	"backup/artifact":          "backup backup/object problem",
 	"backup/dump":              "backup/artifact postgres problem",
 	"backup/tenant":            "backup/dump problem",
 	"backup/runner":            "backup backup/object backup/artifact backup/dump backup/tenant access postgres problem",

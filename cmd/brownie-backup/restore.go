@@ -31,6 +31,10 @@ type restoring struct {
 const restoreHelp = `Restores a backup into a new database of the server that PGHOST names, or of another one with --host. The role has
 to be one that may create databases and the roles that are missing. When it fails, everything is as it was.
 
+What was deleted since the backup stays deleted: the ledger beside the backups tells which organizations were purged, and which roles were
+dropped or locked. They are listed, and purged, dropped and locked in what is restored before anybody else may connect to it.
+With --accept-resurrection they are listed only, and come back. A ledger that is damaged refuses the restore without it.
+
 With --organization, one organization alone is restored: with --file its rows are written as SQL. With --database it shows in what the
 rows of the organization in that database are others than they were, and with --force makes them what they were, in one transaction; the
 role has to be the owner of the tables, or a superuser. The backup is restored into a scratch server for it, as for a verification.`
@@ -72,10 +76,7 @@ func (s *settings) restoreCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return s.show(done, func(w *tabwriter.Writer) {
-					_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n",
-						done.Backup, done.Database, done.Kept, done.Seconds)
-				})
+				return s.showRestored(done)
 			})
 		},
 	}
@@ -86,6 +87,8 @@ func (s *settings) restoreCommand() *cobra.Command {
 	c.Flags().StringVar(&r.schedule, "schedule", "", "the backup's schedule, with --from")
 	c.Flags().BoolVar(&r.target.Replace, "force", false,
 		"put it in the place of the database of that name, which is kept under another one; with --organization, write the rows")
+	c.Flags().BoolVar(&r.target.AcceptResurrection, "accept-resurrection", false,
+		"bring back what was deleted or locked since the backup, too")
 	c.Flags().String("host", "", "server to restore into (default PGHOST)")
 	c.Flags().String("username", "", "role to restore as (default PGUSER)")
 	c.Flags().String("maintenance-database", "", "database to connect to meanwhile (default PGDATABASE)")
@@ -93,12 +96,36 @@ func (s *settings) restoreCommand() *cobra.Command {
 }
 
 // source is the backup, and an error tells which flags contradict each other.
+func (s *settings) showRestored(done runner.Restored) error {
+	return s.show(done, func(w *tabwriter.Writer) {
+		_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n\n",
+			done.Backup, done.Database, done.Kept, done.Seconds)
+		for _, why := range done.Deletions.Unread {
+			_, _ = fmt.Fprintf(w, "Not read: %s\n", why)
+		}
+		switch {
+		case !done.Deletions.Known:
+			_, _ = fmt.Fprintln(w, "There is no ledger: what was deleted since the backup is back.")
+			return
+		case len(done.Deletions.All) == 0:
+			_, _ = fmt.Fprintln(w, "By the ledger, nothing that is in the backup was deleted or locked since.")
+			return
+		}
+		_, _ = fmt.Fprintln(w, "SINCE THE BACKUP\tNAME\tSLUG\tAT\tNOW")
+		for _, d := range done.Deletions.All {
+			_, _ = fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%s\n", d.Kind, d.Event, d.Name, d.Slug, d.At.UTC().Format(time.RFC3339), d.Outcome)
+		}
+	})
+}
+
 func (r *restoring) source(id string) (source runner.Source, err error) {
 	switch {
 	case r.file != "" && r.organization == "":
 		return source, errors.New("--file is for one organization: name it with --organization")
 	case r.file != "" && (r.target.Database != "" || r.target.Replace):
 		return source, errors.New("--file writes to no database: leave out --database and --force")
+	case r.target.AcceptResurrection && r.organization != "":
+		return source, errors.New("--accept-resurrection is for whole backups: who names an organization wants it back")
 	case r.file == "" && r.target.Database == "" && r.organization != "":
 		return source, errors.New("name the file with --file, or the database with --database")
 	case r.file == "" && r.target.Database == "":

@@ -206,8 +206,8 @@ func List(ctx context.Context, store *object.Store, schedule string) ([]Found, e
 	var found []Found
 	for _, o := range objects {
 		id, _, ok := strings.Cut(strings.TrimPrefix(o.Key, schedule+"/"), "/")
-		if !ok {
-			continue // It is in no backup's folder, and nobody of ours has put it there.
+		if !ok || id == ledgerFolder {
+			continue // It is in no backup's folder.
 		}
 		if n := len(found); n == 0 || found[n-1].ID != id {
 			found = append(found, Found{ID: id})

@@ -28,6 +28,8 @@ type Restorer struct {
 	Tools
 	// Jobs is how many processes work at the same time.
 	Jobs int
+	// BeforeOpening is called when everything is there and nobody else may connect yet, with the roles that the restore has made. nil is nothing.
+	BeforeOpening func(ctx context.Context, database string, made []string) error
 }
 
 // Contents reads what the backup holds.
@@ -82,6 +84,11 @@ func (r Restorer) Restore(ctx context.Context, database string) (err error) {
 	}
 	if err := r.fill(ctx, database, schema, contents.Views); err != nil {
 		return err
+	}
+	if r.BeforeOpening != nil {
+		if err := r.BeforeOpening(ctx, database, made); err != nil {
+			return err
+		}
 	}
 	for _, s := range contents.Database {
 		if err := r.exec(ctx, r.Server, s.Before+name+s.After); err != nil {

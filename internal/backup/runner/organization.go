@@ -2,14 +2,17 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/tenant"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
 // Export writes the rows of one organization as SQL, as they are now.
@@ -24,6 +27,7 @@ func (r *Runner) Export(ctx context.Context, slug string, to io.Writer) (e tenan
 
 // ExportFrom writes the rows of one organization as SQL, as they are in a backup. That is restored into a scratch server for it.
 func (r *Runner) ExportFrom(ctx context.Context, from Source, slug string, to io.Writer) (e tenant.Exported, err error) {
+	r.warnDeleted(ctx, r.DB, slug)
 	err = r.scratchOf(ctx, from, func(reader artifact.Reader, conn *pgx.Conn) error {
 		e, err = tenant.Export(ctx, conn, slug, &reader.Manifest.SnapshotAt, to)
 		return err
@@ -38,6 +42,7 @@ func (r *Runner) PutBack(ctx context.Context, from Source, slug string, into pos
 ) {
 	target := postgres.New(into) //nolint:contextcheck // Its connections outlive each call.
 	defer target.Close()
+	r.warnDeleted(ctx, target, slug)
 	err = r.scratchOf(ctx, from, func(_ artifact.Reader, conn *pgx.Conn) error {
 		return target.Borrow(ctx, nil, func(targetConn *pgx.Conn) error {
 			all, err = tenant.PutBack(ctx, conn, targetConn, slug, write)
@@ -45,6 +50,16 @@ func (r *Runner) PutBack(ctx context.Context, from Source, slug string, into pos
 		})
 	})
 	return all, err
+}
+
+// warnDeleted says what whoever names an organization may not know: it was deleted on purpose.
+func (r *Runner) warnDeleted(ctx context.Context, db *postgres.DB, slug string) {
+	at, err := backup.New(db).DeletedAt(ctx, slug)
+	if err == nil {
+		r.Log.Warn("The ledger says that this organization was deleted", "organization", slug, "at", at.UTC())
+	} else if !errors.Is(err, problem.ErrNotFound) {
+		r.Log.Warn("The ledger cannot be read: it may say that this organization was deleted", "problem", r.Explain(err))
+	}
 }
 
 // scratchOf connects to a backup that is restored into a scratch server.

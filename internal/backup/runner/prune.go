@@ -17,7 +17,7 @@ type Pruned struct {
 	ID string `json:"id"`
 	// Where has it.
 	Where string `json:"where"`
-	// Why is `retention`, or `orphan` for what is left of a run that did not end well.
+	// Why is `retention`, `orphan` for what is left of a run that did not end well, or `superseded` for an old copy of the ledger.
 	Why string `json:"why"`
 	// Retained means that the store does not let it go yet.
 	Retained bool `json:"retained"`
@@ -74,7 +74,7 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 		in := pruning{Runner: r, at: at, store: c.Store, onRecord: onRecord, dryRun: dryRun, left: map[string]bool{}}
 		in.unkept = s.Retention.Prunable(kept(onRecord, &s.Destinations[i]), location, at.Now)
 		if c.Err == nil {
-			c.Err = in.run(ctx, s.Name)
+			c.Err = errors.Join(in.run(ctx, s.Name), in.pruneLedger(ctx, s.Name, s.Destinations[i]))
 		}
 		if pruned = append(pruned, in.pruned...); c.Err != nil {
 			failed = append(failed, c.Err)

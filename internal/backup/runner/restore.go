@@ -27,6 +27,8 @@ type Target struct {
 	Database string
 	// Replace puts the new database in the place of one of the same name, which is kept under another name.
 	Replace bool
+	// AcceptResurrection brings back what was deleted since the backup, too.
+	AcceptResurrection bool
 }
 
 // Restored tells what a restore made.
@@ -35,6 +37,8 @@ type Restored struct {
 	// Kept is the name under which the former database was kept, or empty.
 	Kept    string
 	Seconds float64
+	// Deletions are what was deleted since the backup.
+	Deletions Deletions
 }
 
 var errNoIdentity = problem.New("backups are encrypted, and there is no identity", "Name the file that holds one with --identity")
@@ -47,10 +51,17 @@ type Source struct {
 	Schedule    string
 }
 
-// Restore restores a backup. When it fails, everything is as it was.
+// Restore restores a backup, without what was deleted since. When it fails, everything is as it was.
 func (r *Runner) Restore(ctx context.Context, from Source, t Target) (done Restored, err error) {
+	if len(r.Identities) == 0 {
+		return done, errNoIdentity
+	}
+	x, err := r.readLedgers(ctx, from, t)
+	if err != nil {
+		return done, err
+	}
 	err = r.read(ctx, from, func(reader artifact.Reader) error {
-		done, err = r.restore(ctx, from.ID, t, reader)
+		done, err = r.restore(ctx, from.ID, t, reader, x)
 		return err
 	})
 	return done, err
@@ -115,7 +126,7 @@ func ListStore(ctx context.Context, d backup.Destination, schedule string) ([]ar
 	return all, errors.Join(failed...)
 }
 
-func (r *Runner) restore(ctx context.Context, id string, t Target, reader artifact.Reader) (done Restored, err error) {
+func (r *Runner) restore(ctx context.Context, id string, t Target, reader artifact.Reader, x *resurrection) (done Restored, err error) {
 	restorer := restorerOn(t.Server, t.Tools, reader, r.Jobs) //nolint:contextcheck // Its connections outlive each call.
 	defer restorer.Server.Close()
 	exists, err := postgres.QueryOne[struct{ Exists bool }](ctx, restorer.Server,
@@ -130,6 +141,9 @@ func (r *Runner) restore(ctx context.Context, id string, t Target, reader artifa
 		return done, problem.New(fmt.Sprintf("there is no database %q to be replaced", t.Database), "Leave out --force")
 	}
 	start := time.Now()
+	restorer.BeforeOpening = func(ctx context.Context, database string, made []string) error {
+		return x.apply(ctx, restorer, database, made)
+	}
 	done = Restored{Backup: id, Database: t.Database}
 	name := t.Database
 	if t.Replace {
@@ -139,6 +153,8 @@ func (r *Runner) restore(ctx context.Context, id string, t Target, reader artifa
 	if err := restorer.Restore(ctx, name); err != nil {
 		return done, err
 	}
+	x.drop(ctx, restorer, name)
+	done.Deletions = x.told
 	if t.Replace {
 		if err := swap(ctx, restorer.Server, t.Database, name, done.Kept); err != nil {
 			return done, err

@@ -96,6 +96,9 @@ func (r *Runner) Backup(ctx context.Context, name string, due *time.Time) (b bac
 				return err
 			}
 		}
+		if err := r.copyLedger(ctx, schedule); err != nil {
+			r.Log.Error("The ledger of what was deleted is not beside all backups", "schedule", name, "problem", r.Explain(err))
+		}
 		if b, err = r.backup(ctx, schedule, due); err != nil {
 			return err
 		}

@@ -30,13 +30,17 @@ type Server struct {
 	// working has the schedules that this process works on.
 	working map[string]bool
 	work    sync.WaitGroup
+	// ledgerFailed is when the ledger of a schedule could not be copied. One goroutine at a time has it.
+	ledgerFailed map[string]time.Time
 	// turn lets one schedule after another have its turn: memory is bounded.
 	turn chan struct{}
 }
 
 // NewServer returns a server that does nothing yet.
 func NewServer(r *Runner) *Server {
-	return &Server{Runner: r, metrics: newMetrics(), working: map[string]bool{}, turn: make(chan struct{}, 1)}
+	return &Server{
+		Runner: r, metrics: newMetrics(), working: map[string]bool{}, ledgerFailed: map[string]time.Time{}, turn: make(chan struct{}, 1),
+	}
 }
 
 // Serve runs due schedules until the context ends, and then waits for what it had begun to end, too.
@@ -79,7 +83,32 @@ func (s *Server) look(ctx context.Context) error {
 		failed = append(failed, s.lookAt(ctx, schedule, running))
 	}
 	s.metrics.keep(schedules)
+	s.begin(ctx, "ledger/", nil, func(ctx context.Context) error { // No schedule has such a name.
+		s.copyLedgers(ctx, schedules)
+		return nil
+	})
 	return errors.Join(failed...)
+}
+
+// copyLedgers copies the ledger as soon as something was deleted. What failed is tried again a minute later.
+func (s *Server) copyLedgers(ctx context.Context, schedules []backup.Schedule) {
+	for _, schedule := range schedules {
+		if time.Since(s.ledgerFailed[schedule.Name]) < time.Minute {
+			continue
+		}
+		err := s.copyLedger(ctx, schedule)
+		if ctx.Err() != nil {
+			return
+		}
+		delete(s.ledgerFailed, schedule.Name)
+		failed := 0.0
+		if err != nil {
+			s.Log.Error("The ledger of what was deleted is not beside all backups", "schedule", schedule.Name, "problem", s.Explain(err))
+			s.ledgerFailed[schedule.Name] = time.Now()
+			failed = 1
+		}
+		s.metrics.gauges["ledger_copy_failed"].WithLabelValues(schedule.Name).Set(failed)
+	}
 }
 
 // lookAt begins what is due of one schedule.
@@ -241,6 +270,7 @@ var gauges = map[string]string{
 	"last_restore_seconds":            "How long the last verified restore took.",
 	"next_run_timestamp_seconds":      "When the next run is due.",
 	"last_run_failed":                 "1 when the last run that ended failed or was lost.",
+	"ledger_copy_failed":              "1 when the ledger of what was deleted is not beside all backups.",
 }
 
 func newMetrics() metrics {
