@@ -8,15 +8,14 @@
 CREATE TABLE brownie.backup_ledger (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     at timestamptz NOT NULL,
-    kind text NOT NULL CONSTRAINT backup_ledger_kind CHECK (kind IN ('organization', 'role')),
-    name text NOT NULL,
+    kind text COLLATE "C" NOT NULL CONSTRAINT backup_ledger_kind CHECK (kind IN ('organization', 'role')),
+    name text COLLATE "C" NOT NULL, -- as the type of role names has it, and its comparisons
     event text NOT NULL CONSTRAINT backup_ledger_event CHECK (event IN ('deleted', 'locked', 'back')),
     slug text
 );
 CREATE INDEX backup_ledger_name_idx ON brownie.backup_ledger (kind, name, at DESC);
-CREATE INDEX backup_ledger_at_idx ON brownie.backup_ledger (at);
 COMMENT ON TABLE brownie.backup_ledger IS 'What was deleted or locked, and what came back afterwards. Entries are only added.';
-COMMENT ON COLUMN brownie.backup_ledger.at IS 'Later than in all entries before: of each organization or role, the last one counts.';
+COMMENT ON COLUMN brownie.backup_ledger.at IS 'Later than in all entries before about the same organization or role: the last one counts.';
 COMMENT ON COLUMN brownie.backup_ledger.name IS 'The ID of an organization, or the name of a role.';
 
 CREATE TABLE brownie.backup_ledger_copies (
@@ -30,27 +29,35 @@ CREATE TABLE brownie.backup_ledger_copies (
 );
 COMMENT ON TABLE brownie.backup_ledger_copies IS 'Where copies of the ledger are. All that is in one of them is in the ledger itself, too.';
 
--- Adds what differs from the last entry about the same organization or role; a deletion always does.
+-- Adds what differs from the last entry about the same organization or role; a deletion always does. A session keeps the plan that it made
+-- when the ledger was empty: so that must be one for a ledger of any size.
 -- +goose StatementBegin
-CREATE FUNCTION brownie.note(kind text, names text[], events text[], slugs text[] DEFAULT NULL) RETURNS void
-    LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION brownie.note(about text, names text[], events text[], slugs text[] DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+BEGIN
     INSERT INTO brownie.backup_ledger (at, kind, name, event, slug)
-    SELECT (SELECT greatest(clock_timestamp(), max(at) + interval '1 microsecond') FROM brownie.backup_ledger), note.kind, n.name, n.event, n.slug
-    FROM unnest(names, events, slugs) AS n (name, event, slug)
-    WHERE n.event = 'deleted' OR n.event <> coalesce((SELECT l.event FROM brownie.backup_ledger l
-        WHERE l.kind = note.kind AND l.name = n.name ORDER BY l.at DESC LIMIT 1), 'back')
+    SELECT greatest(clock_timestamp(), last.at + interval '1 microsecond'), about, n.name, n.event, n.slug
+    FROM unnest(names, events, slugs) AS n (name, event, slug) LEFT JOIN LATERAL (SELECT l.at, l.event FROM brownie.backup_ledger l
+        WHERE l.kind = about AND l.name = n.name ORDER BY l.at DESC LIMIT 1) AS last ON true
+    WHERE n.event = 'deleted' OR n.event <> coalesce(last.event, 'back');
+END
 $$;
 -- +goose StatementEnd
 
+-- Planned anew each time, for the same reason.
 -- +goose StatementBegin
 CREATE FUNCTION brownie.note_roles() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM brownie.note('role', array_agg(role_name::text), array_agg(event))
-    FROM (SELECT b.role_name, CASE WHEN r.oid IS NULL THEN 'deleted' WHEN r.rolcanlogin THEN 'back' ELSE 'locked' END AS event
-        FROM brownie.role_bindings b LEFT JOIN pg_roles r ON r.rolname = b.role_name) AS now
-    WHERE event <> coalesce((SELECT l.event FROM brownie.backup_ledger l
-        WHERE l.kind = 'role' AND l.name = role_name::text ORDER BY l.at DESC LIMIT 1), 'back');
+    EXECUTE $query$
+        SELECT brownie.note('role', array_agg(now.name), array_agg(now.event))
+        FROM (SELECT b.role_name::text AS name,
+                CASE WHEN r.oid IS NULL THEN 'deleted' WHEN r.rolcanlogin THEN 'back' ELSE 'locked' END AS event
+            FROM brownie.role_bindings b LEFT JOIN pg_roles r ON r.rolname = b.role_name) AS now
+            LEFT JOIN (SELECT DISTINCT ON (name) name, event FROM brownie.backup_ledger WHERE kind = 'role' ORDER BY name, at DESC)
+                AS last ON last.name = now.name
+        WHERE now.event <> coalesce(last.event, 'back')
+    $query$;
     RETURN (SELECT count(*) FROM brownie.backup_ledger);
 END
 $$;
@@ -95,7 +102,8 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
-REVOKE ALL ON FUNCTION brownie.note(text, text[], text[], text[]), brownie.note_roles(), brownie.note_change_of_binding(), brownie.note_change_of_organization() FROM PUBLIC;
+REVOKE ALL ON FUNCTION brownie.note(text, text[], text[], text[]), brownie.note_roles(), brownie.note_change_of_binding(),
+    brownie.note_change_of_organization() FROM PUBLIC;
 
 CREATE TRIGGER note_insert AFTER INSERT ON public.organizations REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION brownie.note_change_of_organization();

@@ -355,6 +355,11 @@ func TestNothingIsDeletedWithAnIncident(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A restore deletes it, too. What was made and is there, or could not be deleted, it does not know.
+	if noted := testdb.Value[string](t, tenant.database, `SELECT coalesce(string_agg(name || ' ' || event || ' ' || slug, ', '), '')
+		FROM brownie.backup_ledger`); noted != tenant.organization.ID+" deleted "+tenant.organization.Slug {
+		t.Errorf("the ledger has %q", noted)
+	}
 }
 
 // One change costs one transaction, and the ten reads that Terraform asks for at once cost at most two.

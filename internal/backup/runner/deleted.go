@@ -249,9 +249,8 @@ func named(entries []backup.LedgerEntry, kind, event string) []string {
 
 const comeBackSQL = `
 	INSERT INTO brownie.backup_ledger (at, kind, name, event, slug)
-	SELECT (SELECT greatest(pg_catalog.clock_timestamp(), max(at) + interval '1 microsecond') FROM brownie.backup_ledger),
-		kind, name, 'back', slug
-	FROM pg_catalog.json_to_recordset($1::pg_catalog.json) AS e (kind text, name text, slug text)`
+	SELECT greatest(pg_catalog.clock_timestamp(), e.at + interval '1 microsecond'), kind, name, 'back', slug
+	FROM pg_catalog.json_to_recordset($1::pg_catalog.json) AS e (at timestamptz, kind text, name text, slug text)`
 
 // comeBack says that what was deleted is wanted again, so that a later restore does not delete it.
 func comeBack(ctx context.Context, tx pgx.Tx, concerned []backup.LedgerEntry) error {

@@ -1,17 +1,24 @@
 package runner_test
 
 import (
+	"context"
+	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -195,5 +202,187 @@ func TestStaysDeleted(t *testing.T) {
 				t.Errorf("told %+v", done.Deletions)
 			}
 		})
+	}
+}
+
+// TestAcceptedResurrection brings everything back, and a later restore does not take it away again.
+func TestAcceptedResurrection(t *testing.T) {
+	d := newDeletions(t)
+	server := d.another("")
+	target := on(server, "copy")
+	target.AcceptResurrection = true
+	done := testdb.Must(d.Restore(t.Context(), runner.Source{ID: d.b.ID}, target))(t)
+	conn := connect(t, server, "copy")
+	want(t, d.state(conn), allBack)
+	if told := outcomes(done.Deletions); len(told) != 5 || !strings.Contains(told["organization-1"], "brought back") || !done.Deletions.Accepted {
+		t.Errorf("told %+v", done.Deletions)
+	}
+	// The next restore on top of it reads both ledgers.
+	target.Replace, target.AcceptResurrection = true, false
+	done = testdb.Must(d.Restore(t.Context(), runner.Source{ID: d.b.ID}, target))(t)
+	want(t, d.state(connect(t, server, "copy")), allBack)
+	if len(done.Deletions.All) != 0 {
+		t.Errorf("told %+v", done.Deletions)
+	}
+}
+
+// TestDamagedLedger: whoever cannot know what was deleted restores nothing, unless somebody accepts that.
+func TestDamagedLedger(t *testing.T) {
+	d := newDeletions(t)
+	d.copied()
+	store := d.schedule.Destinations[0]
+	alone := runner.Source{ID: d.b.ID, Destination: &store, Schedule: "nightly"}
+	lost, server := d.lost(), d.another("")
+	all := d.ledgers()
+	newest := all[len(all)-1]
+	whole := testdb.Must(os.ReadFile(newest))(t)
+	for i, bit := range []int{0, 8 * len(whole) / 2, 8*len(whole) - 1} {
+		damaged := slices.Clone(whole)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		if err := os.WriteFile(newest, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := lost.Restore(t.Context(), alone, on(server, "copy"))
+		if err == nil || !strings.Contains(err.Error(), filepath.Base(newest)) || !strings.Contains(err.Error(), "--accept-resurrection") {
+			t.Errorf("%d: %v", i, err)
+		}
+		// The ledger of the living database has all that is in the copy.
+		done := testdb.Must(d.Restore(t.Context(), runner.Source{ID: d.b.ID}, on(server, fmt.Sprintf("copy_%d", i))))(t)
+		if outcomes(done.Deletions)["organization-1"] != "purged" {
+			t.Errorf("told %+v", done.Deletions)
+		}
+	}
+	fresh := d.another("") // The other one has the roles by now, and one of them locked.
+	target := on(fresh, "copy")
+	target.AcceptResurrection = true
+	done := testdb.Must(lost.Restore(t.Context(), alone, target))(t)
+	want(t, d.state(connect(t, fresh, "copy")), allBack)
+	if len(done.Deletions.Unread) != 1 {
+		t.Errorf("told %+v", done.Deletions)
+	}
+	if err := os.WriteFile(newest, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lost.Identities = []age.Identity{newIdentity(t)}
+	if _, err := lost.Restore(t.Context(), alone, on(server, "other")); err == nil || !strings.Contains(err.Error(), "not encrypted for any of the identities") {
+		t.Errorf("another's identity: %v", err)
+	}
+}
+
+// TestBesideTheLivingDatabase restores in the cluster of the database that was backed up: its roles stay as they are.
+func TestBesideTheLivingDatabase(t *testing.T) {
+	d := newDeletions(t)
+	testdb.Exec(t, d.database, `ALTER ROLE "`+d.stays.Name+`" NOLOGIN`) // The runner finds it.
+	d.copied()
+	testdb.Exec(t, d.database, `ALTER ROLE "`+d.locked.Name+`" LOGIN`) // It has not found this yet.
+	target := runner.Target{
+		Server: testdb.Config(t, d.database), Database: d.database + "_copy",
+		Tools: dump.Tools{Dir: d.Tools.Dir, Env: testdb.Server(t, d.database).Env(d.database)},
+	}
+	t.Cleanup(func() { testdb.Exec(t, d.database, `DROP DATABASE IF EXISTS "`+target.Database+`" WITH (FORCE)`) })
+	done := testdb.Must(d.Restore(t.Context(), runner.Source{ID: d.b.ID}, target))(t)
+	conn := testdb.Must(pgx.Connect(t.Context(), testdb.Server(t, d.database).URL(target.Database)))(t)
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	want(t, d.state(conn), "bound locked\nbound stays\nbound unlocked\ninvoices 19\norganizations 19\nrole locked\nrole sold\nrole stays locked\nrole unlocked\nteams 19")
+	told := outcomes(done.Deletions)
+	for name, outcome := range map[string]string{
+		d.dropped.Name: "dropped", d.locked.Name: "stays as the cluster has it", d.stays.Name: "stays as the cluster has it",
+		d.sold.Name: "bound to nothing; the cluster has a role of that name, which stays as it is",
+	} {
+		if told[name] != outcome {
+			t.Errorf("%s: %q", name, told[name])
+		}
+	}
+}
+
+// TestLedgerCopies: one copy in each destination, whenever something changed, and none otherwise; prune keeps the newest. A destination that
+// takes none keeps no backup from being made.
+func TestLedgerCopies(t *testing.T) {
+	first, second := backup.Destination{Type: "file", Path: t.TempDir()}, backup.Destination{Type: "file", Path: t.TempDir()}
+	h := newHouse(t, first, second)
+	count := func(want int) {
+		t.Helper()
+		for _, d := range []backup.Destination{first, second} {
+			if all := testdb.Must(filepath.Glob(filepath.Join(d.Path, "nightly/ledger/*.age")))(t); len(all) != want {
+				t.Errorf("%s has %d copies, want %d: %v", d.Path, len(all), want, all)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	server := runner.NewServer(h.Runner)
+	go func() { served <- server.Serve(ctx) }()
+	testdb.Until(t, h.database, `SELECT count(*) = 2 FROM brownie.backup_ledger_copies WHERE entries = 0`)
+	h.delete("organization-1")
+	testdb.Until(t, h.database, `SELECT count(*) = 2 FROM brownie.backup_ledger_copies WHERE entries = 1`)
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	count(2)
+	want := map[string]int{"superseded": 2}
+	pruned := testdb.Must(h.Prune(t.Context(), "nightly", true))(t)
+	count(2)
+	for _, p := range append(pruned, testdb.Must(h.Prune(t.Context(), "nightly", false))(t)...) {
+		want[p.Why]--
+	}
+	if len(want) != 1 || want["superseded"] != -2 {
+		t.Errorf("pruned %v", want)
+	}
+	count(1)
+	b := h.backup() // Nothing has changed.
+	count(1)
+
+	// Others can read what is written from now on.
+	other := newIdentity(t)
+	testdb.Exec(t, h.database, `UPDATE brownie.backup_schedules SET recipients = recipients || to_jsonb('`+other.Recipient().String()+`'::text)`)
+	h.delete("organization-2")
+	if err := os.RemoveAll(second.Path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(second.Path, nil, 0o600); err != nil { // There can be no folder now.
+		t.Fatal(err)
+	}
+	testdb.Must(h.Backup(t.Context(), "nightly", nil))(t)
+	if all := h.ledgers(); len(all) != 1 {
+		t.Errorf("%d copies are left", len(all))
+	}
+	lost := h.lost()
+	lost.Identities = []age.Identity{h.identity, other}
+	done := testdb.Must(lost.Restore(t.Context(), runner.Source{ID: b.ID, Destination: &first, Schedule: "nightly"}, on(h.another(""), "copy")))(t)
+	if told := outcomes(done.Deletions); len(told) != 2 || told["organization-2"] != "purged" {
+		t.Errorf("told %+v", done.Deletions)
+	}
+
+	// Somebody removes the copy: the next run writes another.
+	for _, path := range h.ledgers() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(h.another(""), "copy")))(t)
+	h.backup()
+	h.backup()
+	if all := h.ledgers(); len(all) != 1 {
+		t.Errorf("there are %d copies", len(all))
+	}
+}
+
+// TestNoLedger restores what was backed up before there was a ledger.
+func TestNoLedger(t *testing.T) {
+	h := newHouse(t)
+	engine := migrate.New(testdb.DB(t, h.database), migrate.Platform, migrate.Options{})
+	testdb.Must(engine.Run(t.Context(), testdb.Must(engine.Plan(t.Context(), 23, true))(t)))(t)
+	b := h.backup()
+	done := testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(h.another(""), "copy")))(t)
+	if done.Deletions.Known {
+		t.Errorf("told %+v", done.Deletions)
+	}
+	// What was deleted since counts, as it can only have been deleted later.
+	testdb.Must(engine.Up(t.Context(), 24))(t)
+	h.delete("organization-1")
+	done = testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(h.another(""), "copy")))(t)
+	if told := outcomes(done.Deletions); len(told) != 2 || told["organization-1"] != "purged" {
+		t.Errorf("told %+v", done.Deletions)
 	}
 }
