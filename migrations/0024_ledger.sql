@@ -29,11 +29,11 @@ CREATE TABLE brownie.backup_ledger_copies (
 );
 COMMENT ON TABLE brownie.backup_ledger_copies IS 'Where copies of the ledger are. All that is in one of them is in the ledger itself, too.';
 
--- Adds what differs from the last entry about the same organization or role; a deletion always does. A session keeps the plan that it made
--- when the ledger was empty: so that must be one for a ledger of any size.
+-- Adds what differs from the last entry about the same organization or role; a deletion always does. One plan by the index serves a ledger of
+-- any size: another one for each call would take longer than the call, and one that was made when the ledger was empty might read all of it.
 -- +goose StatementBegin
 CREATE FUNCTION brownie.note(about text, names text[], events text[], slugs text[] DEFAULT NULL) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO brownie.backup_ledger (at, kind, name, event, slug)
     SELECT greatest(clock_timestamp(), last.at + interval '1 microsecond'), about, n.name, n.event, n.slug

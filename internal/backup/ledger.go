@@ -27,8 +27,10 @@ type LedgerEntry struct {
 
 // What an entry is about, and what it tells.
 const (
-	OrganizationKind, RoleKind                = "organization", "role"
-	DeletedEvent, LockedEvent, ComesBackEvent = "deleted", "locked", "back"
+	OrganizationKind = "organization"
+	RoleKind         = "role"
+	DeletedEvent     = "deleted"
+	ComesBackEvent   = "back"
 )
 
 // Unknown compares the entries of all ledgers with those of a restored database: missing are those that it lacks, and pending those of them

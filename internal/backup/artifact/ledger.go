@@ -94,7 +94,7 @@ func readLedger(ctx context.Context, store *object.Store, schedule, key string, 
 		return l, err
 	}
 	content, err := io.ReadAll(r)
-	if err = errors.Join(err, r.Close()); err != nil {
+	if err := errors.Join(err, r.Close()); err != nil {
 		return l, err
 	}
 	if !strings.HasSuffix(path.Base(key), "-"+checksum(content)+".age") {

@@ -28,7 +28,8 @@ type Restorer struct {
 	Tools
 	// Jobs is how many processes work at the same time.
 	Jobs int
-	// BeforeOpening is called when everything is there and nobody else may connect yet, with the roles that the restore has made. nil is nothing.
+	// BeforeOpening is called when everything is there and nobody else may connect yet, with the roles that the restore has made. nil is
+	// nothing to do.
 	BeforeOpening func(ctx context.Context, database string, made []string) error
 }
 

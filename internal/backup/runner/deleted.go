@@ -48,8 +48,8 @@ type resurrection struct {
 	unwanted []string
 }
 
-// readLedgers reads what was deleted by all ledgers at hand: those of the living databases that have the backup on record, and the copies in
-// its destinations. One that is in pieces refuses the restore, unless somebody accepts what that may bring back.
+// readLedgers reads all ledgers at hand: those of the living databases that have the backup on record, and the copies in its destinations.
+// One that is in pieces refuses the restore, unless somebody accepts what that may bring back.
 func (r *Runner) readLedgers(ctx context.Context, from Source, t Target) (x *resurrection, err error) {
 	x = &resurrection{told: Deletions{Accepted: t.AcceptResurrection, Unread: []string{}}}
 	var failed []error
@@ -216,7 +216,8 @@ const presentSQL = `
 func present(ctx context.Context, tx pgx.Tx, pending []backup.LedgerEntry, made []string) ([]backup.LedgerEntry, error) {
 	hidden, err := dump.Hidden(ctx, tx)
 	if err == nil && hidden != "" {
-		err = problem.New("the role of this session may not see all rows of "+hidden, "Restore as the owner of the tables, or as a superuser")
+		err = problem.New("the role of this session may not see all rows of "+hidden,
+			"Restore as the owner of the tables, or as a superuser")
 	}
 	if err != nil {
 		return nil, err
@@ -261,8 +262,8 @@ func comeBack(ctx context.Context, tx pgx.Tx, concerned []backup.LedgerEntry) er
 	return err
 }
 
-// delete deletes what is concerned, and returns the roles that are to be locked. A role that the cluster had before is as it is there: it belongs
-// to other databases, too, and the cluster knows better than any ledger what became of it. Its binding is this database's own.
+// delete deletes what is concerned, and returns the roles that are to be locked. A role that the cluster had before is as it is there: it
+// belongs to other databases, too, and the cluster knows better than any ledger what became of it. Its binding is this database's own.
 func (x *resurrection) delete(ctx context.Context, tx pgx.Tx, concerned []backup.LedgerEntry, made []string) (locked []string, err error) {
 	if ids := named(concerned, backup.OrganizationKind, backup.DeletedEvent); len(ids) > 0 {
 		if err := tenant.Purge(ctx, tx, ids); err != nil {

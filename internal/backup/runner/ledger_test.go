@@ -303,7 +303,7 @@ func TestLedgerCopies(t *testing.T) {
 	count := func(want int) {
 		t.Helper()
 		for _, d := range []backup.Destination{first, second} {
-			if all := testdb.Must(filepath.Glob(filepath.Join(d.Path, "nightly/ledger/*.age")))(t); len(all) != want {
+			if all := testdb.Must(filepath.Glob(filepath.Join(d.Path, "nightly", "ledger", "*.age")))(t); len(all) != want {
 				t.Errorf("%s has %d copies, want %d: %v", d.Path, len(all), want, all)
 			}
 		}
