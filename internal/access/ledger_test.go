@@ -32,7 +32,11 @@ func TestLedgerOfRoles(t *testing.T) {
 		do         func() error
 	}{
 		{"made", "", func() error { return nil }},
-		{"changed", "", func() error { role.ConnectionLimit = 5; _, err := store.UpdateRole(t.Context(), role, role); return err }},
+		{"changed", "", func() error {
+			role.ConnectionLimit = 5
+			_, err := store.UpdateRole(t.Context(), role, role)
+			return err
+		}},
 		{"locked", "locked", func() error { _, err := store.UpdateRole(t.Context(), role, lock); return err }},
 		{"locked again", "locked", func() error { _, err := store.UpdateRole(t.Context(), lock, lock); return err }},
 		{"unlocked", "locked back", func() error { _, err := store.UpdateRole(t.Context(), lock, role); return err }},
@@ -104,7 +108,7 @@ func TestLedgerOfOrganizations(t *testing.T) {
 			`SELECT count(*) FROM brownie.backup_ledger`: "SELECT", `DELETE FROM brownie.backup_ledger`: "DELETE",
 			`UPDATE brownie.backup_ledger SET event = 'back'`: "UPDATE", `TRUNCATE brownie.backup_ledger`: "TRUNCATE",
 			`INSERT INTO brownie.backup_ledger (at, kind, name, event) VALUES (now(), 'role', 'x', 'back')`: "INSERT",
-			`SELECT brownie.note('role', '{x}', '{back}')`: "EXECUTE",
+			`SELECT brownie.note('role', '{x}', '{back}')`:                                                  "EXECUTE",
 		} {
 			_, err := conn.Exec(t.Context(), statement)
 			if allowed := right == rights; (err == nil) != allowed {
