@@ -168,6 +168,8 @@ JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
 JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.prosecdef
 	AND NOT (g.tgname LIKE 'zz\_refuse\_others\_keys%' AND p.pronamespace = 'brownie'::regnamespace
 		AND p.proname LIKE 'refuse\_others\_keys\_of\_%')
+	-- It only writes down what was deleted, where no tenant reads.
+	AND p.oid IS DISTINCT FROM to_regprocedure('brownie.note_change_of_organization()')
 JOIN brownie_unconfined u ON NOT u.watches AND (u.oid = p.proowner OR pg_catalog.pg_has_role(p.proowner, u.oid, 'USAGE'))
 JOIN brownie_attackers a ON pg_temp.brownie_changes(a.role_name, c.oid)
 WHERE NOT g.tgisinternal

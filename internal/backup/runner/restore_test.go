@@ -121,7 +121,7 @@ func TestRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		target := on(server, "copy")
-		target.Replace = true
+		target.Replace, target.AcceptResurrection = true, true // It knows what was deleted.
 		done := testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, target))(t)
 		for database, want := range map[string]int{"copy": 20, done.Kept: 0} {
 			var n int
