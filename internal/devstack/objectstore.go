@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // region is what the server says it is in.
@@ -100,6 +101,21 @@ func (s *ObjectStore) CreateBucket(ctx context.Context, name string, lock bool) 
 	}
 	if _, err := s.client().CreateBucket(ctx, input); err != nil {
 		return fmt.Errorf("the object store made no bucket %s: %w", name, err)
+	}
+	return nil
+}
+
+// LockObjects locks each object that is written to a bucket from now on, for so many days, against everybody.
+func (s *ObjectStore) LockObjects(ctx context.Context, bucket string, days int32) error {
+	_, err := s.client().PutObjectLockConfiguration(ctx, &s3.PutObjectLockConfigurationInput{
+		Bucket: &bucket, ObjectLockConfiguration: &types.ObjectLockConfiguration{
+			ObjectLockEnabled: types.ObjectLockEnabledEnabled, Rule: &types.ObjectLockRule{DefaultRetention: &types.DefaultRetention{
+				Mode: types.ObjectLockRetentionModeCompliance, Days: &days,
+			}},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("the object store locks no objects of bucket %s: %w", bucket, err)
 	}
 	return nil
 }

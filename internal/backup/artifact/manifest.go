@@ -45,6 +45,10 @@ type Manifest struct {
 	EndedAt             time.Time `json:"ended_at"`
 	// Parents are the backups without which it does not restore.
 	Parents []string `json:"parents,omitempty"`
+	// Recipients are the public keys for which all parts are encrypted. What was made before there was this member has none.
+	Recipients []string `json:"recipients,omitempty"`
+	// Rotated is nil unless the backup was encrypted again since it was made.
+	Rotated *Rotated `json:"rotated,omitempty"`
 	Parts   []Part   `json:"parts"`
 }
 
@@ -127,10 +131,9 @@ func isManifest(key string) (sum string, is bool) {
 const maxManifestBytes = 16 << 20
 
 // ReadManifest reads the manifest of a backup, and its checksum: the one with the wanted checksum, or, without, the only one that there is.
-// A backup that has none is [problem.ErrNotFound].
+// Of those that an interrupted rotation has left, that is the newest. A backup that has none is [problem.ErrNotFound].
 func ReadManifest(ctx context.Context, store *object.Store, schedule, id, want string) (m Manifest, sum string, err error) {
-	folder := Folder(schedule, id)
-	listed, err := store.List(ctx, folder+manifestPrefix)
+	listed, err := store.List(ctx, Folder(schedule, id)+manifestPrefix)
 	if err != nil {
 		return m, "", err
 	}
@@ -143,39 +146,44 @@ func ReadManifest(ctx context.Context, store *object.Store, schedule, id, want s
 	switch {
 	case len(sums) == 0 && want != "" && len(listed) > 0:
 		return m, "", problem.New(fmt.Sprintf("backup %s in %s has another manifest than the one on record (SHA-256 %s)", id, store, want),
-			"Somebody has changed it; use the copy of another destination, or another backup")
+			"Somebody has changed it, or this database's record is older than the last `rotate-keys`: use the copy of another "+
+				"destination, another backup, or, if you trust the store, `--from` with its URL")
 	case len(sums) == 0:
 		return m, "", problem.New(fmt.Sprintf("backup %s in %s has no manifest, so that it is none", id, store),
 			"Its run did not end, or somebody has removed it; use another backup").Because(problem.ErrNotFound)
 	case len(sums) > 1:
-		return m, "", problem.New(fmt.Sprintf("backup %s in %s has %d manifests", id, store, len(sums)),
-			"A run writes one. Remove those that somebody else has put there")
+		return readNewest(ctx, store, schedule, id, sums)
 	}
-	key := folder + manifestPrefix + sums[0] + manifestSuffix
+	m, err = readOne(ctx, store, schedule, id, sums[0])
+	return m, sums[0], err
+}
+
+// readOne reads the manifest with the checksum.
+func readOne(ctx context.Context, store *object.Store, schedule, id, sum string) (m Manifest, err error) {
+	key := Folder(schedule, id) + manifestPrefix + sum + manifestSuffix
 	r, err := store.Read(ctx, key)
 	if err != nil {
-		return m, "", err
+		return m, err
 	}
 	defer func() { _ = r.Close() }()
 	text, err := io.ReadAll(io.LimitReader(r, maxManifestBytes))
 	if err != nil {
-		return m, "", err
+		return m, err
 	}
-	if checksum(text) != sums[0] {
-		return m, "", damaged(key, store, "is not what its name says")
+	if checksum(text) != sum {
+		return m, damaged(key, store, "is not what its name says")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&m); err != nil {
-		return m, "", damaged(key, store, "cannot be read: "+err.Error())
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&m); err != nil {
+		return m, damaged(key, store, "cannot be read: "+err.Error())
 	}
 	if m.Format != Format {
-		return m, "", problem.New(fmt.Sprintf("backup %s has format %d, and this program knows format %d", id, m.Format, Format),
+		return m, problem.New(fmt.Sprintf("backup %s has format %d, and this program knows format %d", id, m.Format, Format),
 			"Use the version of brownie-backup that made it: "+m.Runner)
 	}
 	if m.ID != id || m.Schedule != schedule {
-		return m, "", damaged(key, store, fmt.Sprintf("is that of backup %s of schedule %s", m.ID, m.Schedule))
+		return m, damaged(key, store, fmt.Sprintf("is that of backup %s of schedule %s", m.ID, m.Schedule))
 	}
-	return m, sums[0], nil
+	return m, nil
 }
 
 func damaged(key string, store *object.Store, what string) error {
@@ -199,11 +207,23 @@ type Found struct {
 
 // List returns the backups of a schedule that are in a store, also what is left of runs that did not end.
 func List(ctx context.Context, store *object.Store, schedule string) ([]Found, error) {
-	objects, err := store.List(ctx, schedule+"/")
+	return list(ctx, store, schedule, schedule+"/")
+}
+
+// Find returns what there is of one backup in a store, which may be nothing.
+func Find(ctx context.Context, store *object.Store, schedule, id string) (Found, error) {
+	found, err := list(ctx, store, schedule, Folder(schedule, id))
+	if err != nil || len(found) == 0 {
+		return Found{ID: id}, err
+	}
+	return found[0], nil
+}
+
+func list(ctx context.Context, store *object.Store, schedule, prefix string) (found []Found, err error) {
+	objects, err := store.List(ctx, prefix)
 	if err != nil {
 		return nil, err
 	}
-	var found []Found
 	for _, o := range objects {
 		id, _, ok := strings.Cut(strings.TrimPrefix(o.Key, schedule+"/"), "/")
 		if !ok || id == ledgerFolder {

@@ -29,6 +29,7 @@ type Copy struct {
 // Writer writes a backup to several stores at once. One that fails is left out from then on; when none is left, writing fails.
 type Writer struct {
 	folder     string
+	generation string // what names of pieces have more than those of the first writing
 	recipients []age.Recipient
 	pieceBytes int64
 	// Throttle is asked before that many bytes are sent, and may wait. nil means that nothing waits.
@@ -54,11 +55,27 @@ func (w *Writer) Sent() int64 {
 
 // WritePart writes what write produces as one part. Parts may be written at the same time.
 func (w *Writer) WritePart(ctx context.Context, name string, write func(io.Writer) error) error {
+	return w.encrypt(ctx, name, func(encrypted io.Writer) (plainBytes int64, err error) {
+		// One goroutine compresses; a window of 4 MiB bounds what it and a reader need.
+		compressed, err := zstd.NewWriter(encrypted, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(4<<20))
+		if err != nil {
+			return 0, err
+		}
+		plain := &counter{w: compressed}
+		if err := write(plain); err != nil {
+			return 0, err
+		}
+		return plain.n, compressed.Close()
+	})
+}
+
+// encrypt writes as one part what write produces, which is compressed already.
+func (w *Writer) encrypt(ctx context.Context, name string, write func(io.Writer) (plainBytes int64, err error)) error {
 	// An upload whose context has ended leaves nothing.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	pieces := &pieceWriter{ctx: ctx, w: w, name: name + ".zst.age"}
-	if err := w.writePart(name, pieces, write); err != nil {
+	pieces := &pieceWriter{ctx: ctx, w: w, name: name + pieceSuffix + w.generation}
+	if err := w.encryptTo(name, pieces, write); err != nil {
 		cancel()
 		pieces.abandon()
 		// What the stores said is more than what compression and encryption make of it.
@@ -67,32 +84,27 @@ func (w *Writer) WritePart(ctx context.Context, name string, write func(io.Write
 	return nil
 }
 
-func (w *Writer) writePart(name string, pieces *pieceWriter, write func(io.Writer) error) error {
+func (w *Writer) encryptTo(name string, pieces *pieceWriter, write func(io.Writer) (int64, error)) error {
 	encrypted, err := age.Encrypt(pieces, w.recipients...)
 	if err != nil {
 		return err
 	}
-	// One goroutine compresses; a window of 4 MiB bounds what it and a reader need.
-	compressed, err := zstd.NewWriter(encrypted, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(4<<20))
+	plainBytes, err := write(encrypted)
 	if err != nil {
 		return err
 	}
-	plain := &counter{w: compressed}
-	if err := write(plain); err != nil {
-		return err
-	}
-	if err := errors.Join(compressed.Close(), encrypted.Close(), pieces.Close()); err != nil {
+	if err := errors.Join(encrypted.Close(), pieces.Close()); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.parts = append(w.parts, Part{Name: name, PlainBytes: plain.n, Pieces: pieces.done})
+	w.parts = append(w.parts, Part{Name: name, PlainBytes: plainBytes, Pieces: pieces.done})
 	return nil
 }
 
 // Commit writes the manifest, which makes the backup exist, to each store that has all parts. It fails when none has.
 func (w *Writer) Commit(ctx context.Context, m Manifest) (Manifest, string, error) {
-	m.Format, m.Parts = Format, w.parts
+	m.Format, m.Parts, m.Recipients = Format, w.parts, Names(w.recipients)
 	text, sum, err := m.encode()
 	if err != nil {
 		return m, "", err
@@ -242,12 +254,14 @@ func (p *pieceWriter) Close() error {
 }
 
 type counter struct {
-	w io.Writer
-	n int64
+	w   io.Writer
+	n   int64
+	err error
 }
 
 func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
+	c.err = err
 	return n, err
 }

@@ -35,6 +35,9 @@ type Store struct {
 	bucket *blob.Bucket
 	where  string
 	folder string // of type file
+	// versioned is nil unless of type s3, and past unless it is to be read as it was.
+	versioned *versioned
+	past      *past
 }
 
 // Object is an object in a Store.
@@ -52,12 +55,18 @@ func Open(ctx context.Context, d backup.Destination) (*Store, error) {
 		return nil, problem.New(fmt.Sprintf("the destination %s cannot be opened: %s", d, err),
 			"Look at its arguments, and at the credentials in the environment of the runner").Because(err)
 	}
-	if d.Type != "file" && d.Path != "" {
-		bucket = blob.PrefixedBucket(bucket, d.Path+"/")
-	}
 	store := &Store{bucket: bucket, where: d.String()}
-	if d.Type == "file" {
+	prefix := ""
+	switch {
+	case d.Type == "file":
 		store.folder = d.Path
+	case d.Path != "":
+		prefix = d.Path + "/"
+		store.bucket = blob.PrefixedBucket(bucket, prefix)
+	}
+	var client *s3.Client
+	if d.Type == "s3" && bucket.As(&client) {
+		store.versioned = &versioned{client, d.Bucket, prefix}
 	}
 	return store, nil
 }
@@ -102,6 +111,9 @@ func (s *Store) Close() error { return s.bucket.Close() }
 // Create begins an object, which is there when the writer is closed. It fails then where there is one already. An upload whose context
 // has ended leaves nothing.
 func (s *Store) Create(ctx context.Context, key string) (io.WriteCloser, error) {
+	if s.past != nil {
+		return nil, s.explain("write", key, errPast)
+	}
 	w, err := s.bucket.NewWriter(ctx, key, &blob.WriterOptions{
 		IfNotExist: true, BufferSize: uploadPartBytes, MaxConcurrency: uploadConcurrency, ContentType: "application/octet-stream",
 		DisableContentTypeDetection: true,
@@ -146,21 +158,28 @@ func sync(folder, key string) error {
 
 // Read opens an object. One that is missing is [problem.ErrNotFound].
 func (s *Store) Read(ctx context.Context, key string) (io.ReadCloser, error) {
-	r, err := s.bucket.NewReader(ctx, key, nil)
+	r, err := s.open(ctx, key)
 	if err != nil {
 		return nil, s.explain("read", key, err)
 	}
 	return reader{r, s, key}, nil
 }
 
+func (s *Store) open(ctx context.Context, key string) (io.ReadCloser, error) {
+	if s.past != nil {
+		return s.past.read(ctx, key)
+	}
+	return s.bucket.NewReader(ctx, key, nil)
+}
+
 type reader struct {
-	*blob.Reader
+	io.ReadCloser
 	store *Store
 	key   string
 }
 
 func (r reader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
+	n, err := r.ReadCloser.Read(p)
 	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's contract
 		err = r.store.explain("read", r.key, err)
 	}
@@ -170,6 +189,13 @@ func (r reader) Read(p []byte) (int, error) {
 // List returns the objects whose keys begin so, by key.
 func (s *Store) List(ctx context.Context, prefix string) ([]Object, error) {
 	var found []Object
+	if s.past != nil {
+		all, err := s.past.list(ctx, prefix)
+		for _, each := range all {
+			found = append(found, each.Object)
+		}
+		return found, s.explain("list", prefix, err)
+	}
 	for all := s.bucket.List(&blob.ListOptions{Prefix: prefix}); ; {
 		object, err := all.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -182,9 +208,17 @@ func (s *Store) List(ctx context.Context, prefix string) ([]Object, error) {
 	}
 }
 
-// Delete removes an object. One that is gone already is no error.
-func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+// Delete removes an object, and all versions that a bucket of type s3 has of it. One that is gone already is no error.
+func (s *Store) Delete(ctx context.Context, key string) (err error) {
+	switch {
+	case s.past != nil:
+		err = errPast
+	case s.versioned != nil:
+		err = s.versioned.delete(ctx, key)
+	default:
+		err = s.bucket.Delete(ctx, key)
+	}
+	if err != nil && codeOf(err) != gcerrors.NotFound {
 		return s.explain("delete", key, err)
 	}
 	return nil
@@ -204,7 +238,7 @@ func (s *Store) explain(verb, key string, err error) error {
 		return nil
 	}
 	told := fmt.Sprintf("cannot %s %s in %s", verb, key, s.where)
-	code := gcerrors.Code(err)
+	code := codeOf(err)
 	denied := code == gcerrors.PermissionDenied || errors.Is(err, os.ErrPermission)
 	failed := func(what, remedy string, retryable bool) error {
 		return &StoreError{problem.New(told+": "+what, remedy).Because(err), retryable, denied}
@@ -216,6 +250,10 @@ func (s *Store) explain(verb, key string, err error) error {
 		return &StoreError{problem.New(told+": it is missing", "").Because(errors.Join(problem.ErrNotFound, err)), false, false}
 	case code == gcerrors.NotFound:
 		return failed("there is no such bucket", "Create it, or correct the schedule's destination", false)
+	case errors.Is(err, errKept):
+		return &StoreError{problem.New(told+": "+err.Error(), "").Because(err), false, true}
+	case errors.Is(err, errPast):
+		return failed(err.Error(), "", false)
 	case denied:
 		return failed("permission denied", "Look at the credentials in the runner's environment, and at what they may do", false)
 	case code == gcerrors.FailedPrecondition, code == gcerrors.AlreadyExists:

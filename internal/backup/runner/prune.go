@@ -17,7 +17,8 @@ type Pruned struct {
 	ID string `json:"id"`
 	// Where has it.
 	Where string `json:"where"`
-	// Why is `retention`, `orphan` for what is left of a run that did not end well, or `superseded` for an old copy of the ledger.
+	// Why is `retention`, `orphan` for what is left of a run that did not end well, `rotated` for what is left of a backup that was
+	// encrypted again, or `superseded` for an old copy of the ledger.
 	Why string `json:"why"`
 	// Retained means that the store does not let it go yet.
 	Retained bool `json:"retained"`
@@ -71,7 +72,7 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 	var failed []error
 	left := map[backup.Destination]map[string]bool{} // what is still there, of the destinations that could be looked at
 	for i, c := range copies {
-		in := pruning{Runner: r, at: at, store: c.Store, onRecord: onRecord, dryRun: dryRun, left: map[string]bool{}}
+		in := pruning{Runner: r, at: at, store: c.Store, destination: s.Destinations[i], onRecord: onRecord, dryRun: dryRun, left: map[string]bool{}}
 		in.unkept = s.Retention.Prunable(kept(onRecord, &s.Destinations[i]), location, at.Now)
 		if c.Err == nil {
 			c.Err = errors.Join(in.run(ctx, s.Name), in.pruneLedger(ctx, s.Name, s.Destinations[i]))
@@ -124,11 +125,12 @@ func isGone(b backup.Backup, left map[backup.Destination]map[string]bool) bool {
 // pruning is that of one destination.
 type pruning struct {
 	*Runner
-	at       here
-	store    *object.Store
-	onRecord []backup.Backup
-	unkept   []string
-	dryRun   bool
+	at          here
+	store       *object.Store
+	destination backup.Destination
+	onRecord    []backup.Backup
+	unkept      []string
+	dryRun      bool
 
 	pruned []Pruned
 	left   map[string]bool
@@ -147,26 +149,36 @@ func (p *pruning) run(ctx context.Context, schedule string) error {
 			failed = append(failed, err)
 		}
 		if why == "" {
-			continue
+			rest, err := p.replaced(ctx, schedule, found)
+			if failed = append(failed, err); len(rest.Keys) == 0 {
+				continue
+			}
+			found, why = rest, "rotated"
 		}
 		one := Pruned{ID: found.ID, Where: p.store.String(), Why: why}
 		if !p.dryRun {
 			if err := ctx.Err(); err != nil { // Who has lost the lock must not go on.
 				return errors.Join(append(failed, context.Cause(ctx))...)
 			}
-			var failure *object.StoreError
-			switch err := found.Remove(ctx, p.store); {
-			case errors.As(err, &failure) && failure.Denied:
-				one.Retained = true
-			case err != nil:
-				failed = append(failed, err)
-			default:
+			one.Retained, err = remove(ctx, p.store, found)
+			failed = append(failed, err)
+			if err == nil && !one.Retained && why != "rotated" {
 				delete(p.left, found.ID)
 			}
 		}
 		p.pruned = append(p.pruned, one)
 	}
 	return errors.Join(failed...)
+}
+
+// remove removes what was found. retained means that the store does not let it go.
+func remove(ctx context.Context, store *object.Store, found artifact.Found) (retained bool, err error) {
+	err = found.Remove(ctx, store)
+	var failure *object.StoreError
+	if errors.As(err, &failure) && failure.Denied {
+		return true, nil
+	}
+	return false, err
 }
 
 // why tells why a backup in the store is to be removed, or nothing. What is not on record is another database's, and so is what another

@@ -307,7 +307,7 @@ func (r *Runner) throttle() func(context.Context, int) error {
 	}
 }
 
-// watch tells the progress once a second, until it is told to stop.
+// watch tells the progress of a backup, by the size of the one before.
 func (r *Runner) watch(ctx context.Context, schedule string, w *artifact.Writer) (stop func()) {
 	if r.Progress == nil {
 		return func() {}
@@ -316,6 +316,14 @@ func (r *Runner) watch(ctx context.Context, schedule string, w *artifact.Writer)
 	before, err := r.store().Backups(ctx, backup.Filter{Schedule: schedule, Status: backup.Succeeded, Limit: 1})
 	if err == nil && len(before) > 0 {
 		last = *before[0].SizeBytes
+	}
+	return r.tell(w, last)
+}
+
+// tell tells the progress towards so many bytes once a second, until it is told to stop.
+func (r *Runner) tell(w *artifact.Writer, last int64) (stop func()) {
+	if r.Progress == nil {
+		return func() {}
 	}
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
