@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -77,13 +78,16 @@ func (s *settings) progress() func(sent, last int64) {
 
 func (s *settings) listCommand() *cobra.Command {
 	var filter backup.Filter
-	status, limit, from := "", 0, ""
+	status, limit, from, asOf := "", 0, "", ""
 	c := &cobra.Command{
 		Use: "list", Short: "Lists backups, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
-				if from != "" {
-					return s.listStore(ctx, from, filter.Schedule)
+				switch {
+				case from != "":
+					return s.listStore(ctx, from, filter.Schedule, asOf)
+				case asOf != "":
+					return coded{errAsOfWhere, exitUsage}
 				}
 				if err := oneOf("--status", status, append([]string{""}, backup.Statuses...)); err != nil {
 					return err
@@ -99,6 +103,7 @@ func (s *settings) listCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&filter.Schedule, "schedule", "", "only those of one schedule")
 	c.Flags().StringVar(&from, "from", "", fromUsage+", with --schedule")
+	c.Flags().StringVar(&asOf, "as-of", "", asOfUsage)
 	c.Flags().StringVar(&status, "status", "", "only those that are "+strings.Join(backup.Statuses, ", "))
 	c.Flags().BoolVar(&filter.Present, "present", false, "only those that are not pruned")
 	c.Flags().IntVar(&limit, "limit", 50, "how many; 0 is all")
@@ -109,15 +114,12 @@ const fromUsage = "URL of a destination, whatever is on record: file:///folder, 
 	"gs://… or azblob://…"
 
 // listStore lists what is in a store.
-func (s *settings) listStore(ctx context.Context, from, schedule string) error {
-	destination, err := backup.ParseDestination(from)
-	if err == nil && schedule == "" {
-		err = errors.New("name the schedule with --schedule")
-	}
+func (s *settings) listStore(ctx context.Context, from, schedule, asOf string) error {
+	source, err := storeSource(from, schedule, asOf)
 	if err != nil {
 		return coded{err, exitUsage}
 	}
-	all, err := runner.ListStore(ctx, destination, schedule)
+	all, err := runner.ListStore(ctx, source)
 	return errors.Join(err, s.show(all, func(w *tabwriter.Writer) {
 		_, _ = fmt.Fprintln(w, "BACKUP\tSCHEDULE\tDATABASE\tLEADS BACK TO\tSIZE\tSERVER\tMADE BY")
 		for _, m := range all {
@@ -174,9 +176,9 @@ func (s *settings) pruneCommand() *cobra.Command {
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
 				pruned, err := r.Prune(ctx, arguments[0], dryRun)
 				return errors.Join(err, s.show(pruned, func(w *tabwriter.Writer) {
-					_, _ = fmt.Fprintln(w, "BACKUP\tWHERE\tWHY\tRETAINED")
+					_, _ = fmt.Fprintln(w, "BACKUP\tWHERE\tWHY\tRETAINED\tHELD")
 					for _, p := range pruned {
-						_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%v\n", p.ID, p.Where, p.Why, p.Retained)
+						_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%v\t%v\n", p.ID, p.Where, p.Why, p.Retained, p.Held)
 					}
 				}))
 			})
@@ -192,6 +194,8 @@ type report struct {
 	Database      string
 	By            string
 	Proofs        []backup.ScheduledProof
+	// Held are the backups that stay whatever the retention says.
+	Held []backup.Backup
 }
 
 func (s *settings) reportCommand() *cobra.Command {
@@ -210,6 +214,11 @@ func (s *settings) reportCommand() *cobra.Command {
 				if made.Proofs, err = backup.New(r.DB).Proofs(ctx, made.Since); err != nil {
 					return err
 				}
+				all, err := backup.New(r.DB).Backups(ctx, backup.Filter{Present: true})
+				if err != nil {
+					return err
+				}
+				made.Held = slices.DeleteFunc(all, func(b backup.Backup) bool { return b.HeldAt == nil })
 				return s.show(made, made.text)
 			})
 		},
@@ -232,6 +241,22 @@ func (r report) text(w *tabwriter.Writer) {
 			map[bool]string{true: "succeeded", false: "FAILED"}[p.Succeeded], seconds(p.RestoreSeconds), p.Runner, failed,
 		}, "\t"))
 	}
+	_, _ = fmt.Fprintf(w, "\nBackups under hold, which no rule removes: %d\n", len(r.Held))
+	for _, b := range r.Held {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", b.ID, b.ScheduleName, held(b))
+	}
+}
+
+// held tells since when a backup is held, and why.
+func held(b backup.Backup) string {
+	if b.HeldAt == nil {
+		return ""
+	}
+	since := b.HeldAt.UTC().Format(time.RFC3339)
+	if b.HoldReason == nil {
+		return since
+	}
+	return since + ": " + *b.HoldReason
 }
 
 // show writes a value as JSON, or as a person reads it.
@@ -248,7 +273,7 @@ func (s *settings) show(value any, text func(*tabwriter.Writer)) error {
 
 func (s *settings) showBackups(all []backup.Backup) error {
 	return s.show(all, func(w *tabwriter.Writer) {
-		_, _ = fmt.Fprintln(w, "BACKUP\tSCHEDULE\tSTATUS\tSTARTED\tTOOK\tSIZE\tVERIFIED\tRESTORED IN\tERROR")
+		_, _ = fmt.Fprintln(w, "BACKUP\tSCHEDULE\tSTATUS\tSTARTED\tTOOK\tSIZE\tVERIFIED\tRESTORED IN\tHELD\tERROR")
 		for _, b := range all {
 			took, size, verified, restored, failed := "", "", "", "", ""
 			if b.EndedAt != nil {
@@ -268,7 +293,7 @@ func (s *settings) showBackups(all []backup.Backup) error {
 				status = "pruned"
 			}
 			_, _ = fmt.Fprintln(w, strings.Join([]string{
-				b.ID, b.ScheduleName, status, b.StartedAt.UTC().Format(time.RFC3339), took, size, verified, restored, failed,
+				b.ID, b.ScheduleName, status, b.StartedAt.UTC().Format(time.RFC3339), took, size, verified, restored, held(b), failed,
 			}, "\t"))
 		}
 	})

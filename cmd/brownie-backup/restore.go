@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/tenant"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -24,6 +23,7 @@ import (
 // restoring is what the flags of restore say.
 type restoring struct {
 	from, schedule     string
+	asOf               string
 	organization, file string
 	target             runner.Target
 }
@@ -85,6 +85,7 @@ func (s *settings) restoreCommand() *cobra.Command {
 	c.Flags().StringVar(&r.file, "file", "", "new file for the rows of the organization, as SQL; - is standard output")
 	c.Flags().StringVar(&r.from, "from", "", fromUsage+", with --schedule")
 	c.Flags().StringVar(&r.schedule, "schedule", "", "the backup's schedule, with --from")
+	c.Flags().StringVar(&r.asOf, "as-of", "", asOfUsage)
 	c.Flags().BoolVar(&r.target.Replace, "force", false,
 		"put it in the place of the database of that name, which is kept under another one; with --organization, write the rows")
 	c.Flags().BoolVar(&r.target.AcceptResurrection, "accept-resurrection", false,
@@ -131,15 +132,12 @@ func (r *restoring) source(id string) (source runner.Source, err error) {
 	case r.file == "" && r.target.Database == "":
 		return source, errors.New("name the database with --database")
 	}
-	source = runner.Source{ID: id, Schedule: r.schedule}
-	if r.from == "" {
-		return source, nil
+	if r.from != "" {
+		source, err = storeSource(r.from, r.schedule, r.asOf)
+	} else if r.asOf != "" {
+		err = errAsOfWhere
 	}
-	destination, err := backup.ParseDestination(r.from)
-	if err == nil && r.schedule == "" {
-		err = errors.New("name the schedule with --schedule")
-	}
-	source.Destination = &destination
+	source.ID = id
 	return source, err
 }
 

@@ -60,6 +60,9 @@ type Backup struct {
 	// Runner is the version and host of the program that ran it.
 	Runner   string
 	PrunedAt *time.Time
+	// HeldAt is since when no rule removes it. nil means that the rules count.
+	HeldAt     *time.Time
+	HoldReason *string
 	// Verified is the last proof that it restores. nil means that nobody has tried.
 	Verified *Proof
 }
@@ -97,6 +100,8 @@ type backupRow struct {
 	Retryable      *bool      `db:"retryable"`
 	Runner         string     `db:"runner"`
 	PrunedAt       *time.Time `db:"pruned_at"`
+	HeldAt         *time.Time `db:"held_at"`
+	HoldReason     *string    `db:"hold_reason"`
 	Method         *string    `db:"method"`
 	VerifyStarted  *time.Time `db:"verify_started_at"`
 	VerifyEnded    *time.Time `db:"verify_ended_at"`
@@ -112,6 +117,7 @@ func (r backupRow) backup() Backup {
 		ID: r.ID, ScheduleID: r.ScheduleID, ScheduleName: r.ScheduleName, Engine: Engine(r.Engine), Type: r.Type, DueAt: r.DueAt,
 		StartedAt: r.StartedAt, EndedAt: r.EndedAt, Status: Status(r.Status), SnapshotAt: r.SnapshotAt, SizeBytes: r.SizeBytes,
 		SHA256: r.SHA256, Error: r.Error, Retryable: r.Retryable, Runner: r.Runner, PrunedAt: r.PrunedAt,
+		HeldAt: r.HeldAt, HoldReason: r.HoldReason,
 	}
 	// Only runners write it; what cannot be read is where nobody looks for a copy.
 	_ = json.Unmarshal([]byte(r.Destinations), &b.Destinations)
@@ -141,9 +147,11 @@ type Filter struct {
 	Limit int
 }
 
+// Backups are made before the migration that adds the holds, too: those columns may be missing.
 const backupsSQL = `
 	SELECT b.id, b.schedule_id, b.schedule_name, b.engine, b.type, b.due_at, b.started_at, b.ended_at, b.status, b.snapshot_at,
-		b.size_bytes, b.sha256, b.destinations::text AS destinations, b.error, b.retryable, b.runner, b.pruned_at, v.method,
+		b.size_bytes, b.sha256, b.destinations::text AS destinations, b.error, b.retryable, b.runner, b.pruned_at,
+		(pg_catalog.to_jsonb(b) ->> 'held_at')::timestamptz AS held_at, pg_catalog.to_jsonb(b) ->> 'hold_reason' AS hold_reason, v.method,
 		v.started_at AS verify_started_at, v.ended_at AS verify_ended_at, v.succeeded AS verify_succeeded,
 		v.damaged AS verify_damaged, v.restore_seconds,
 		v.error AS verify_error, v.runner AS verify_runner

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -118,6 +119,18 @@ func (s *ObjectStore) LockObjects(ctx context.Context, bucket string, days int32
 		return fmt.Errorf("the object store locks no objects of bucket %s: %w", bucket, err)
 	}
 	return nil
+}
+
+// Delete deletes an object as everybody does who knows of no versions: those stay.
+func (s *ObjectStore) Delete(ctx context.Context, bucket, key string) error {
+	_, err := s.client().DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
+	return err
+}
+
+// Put writes an object, also in the place of another one.
+func (s *ObjectStore) Put(ctx context.Context, bucket, key, content string) error {
+	_, err := s.client().PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(content)})
+	return err
 }
 
 // client tries once: who waits for the server has a pace of its own.

@@ -80,7 +80,9 @@ func (v *versioned) delete(ctx context.Context, key string) error {
 		return v.hide(ctx, key)
 	}
 	// Were a mark to go first, what it hides would come back.
-	slices.SortStableFunc(all, func(a, b version) int { return cmp.Compare(map[bool]int{true: 1}[a.deleted], map[bool]int{true: 1}[b.deleted]) })
+	slices.SortStableFunc(all, func(a, b version) int {
+		return cmp.Compare(map[bool]int{true: 1}[a.deleted], map[bool]int{true: 1}[b.deleted])
+	})
 	for _, each := range all {
 		_, err := v.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &v.bucket, Key: aws.String(v.prefix + key), VersionId: &each.id})
 		if err == nil || codeOf(err) == gcerrors.NotFound {
@@ -89,7 +91,7 @@ func (v *versioned) delete(ctx context.Context, key string) error {
 		if codeOf(err) != gcerrors.PermissionDenied {
 			return err
 		}
-		if why := v.locked(ctx, key, each.id); why != "" {
+		if why := v.locked(ctx, each); why != "" {
 			return fmt.Errorf("%w: it is locked %s", errKept, why)
 		}
 		return v.hide(ctx, key)
@@ -107,17 +109,59 @@ func (v *versioned) hide(ctx context.Context, key string) error {
 }
 
 // locked tells for how long a version is locked, or nothing.
-func (v *versioned) locked(ctx context.Context, key, id string) string {
-	head, err := v.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &v.bucket, Key: aws.String(v.prefix + key), VersionId: &id})
-	switch {
-	case err != nil:
-		return ""
-	case head.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn:
+func (v *versioned) locked(ctx context.Context, was version) string {
+	key := aws.String(v.prefix + was.Key)
+	held, err := v.client.GetObjectLegalHold(ctx, &s3.GetObjectLegalHoldInput{Bucket: &v.bucket, Key: key, VersionId: &was.id})
+	if err == nil && held.LegalHold != nil && held.LegalHold.Status == types.ObjectLockLegalHoldStatusOn {
 		return "by a legal hold"
-	case head.ObjectLockRetainUntilDate != nil && head.ObjectLockRetainUntilDate.After(time.Now()):
-		return "until " + head.ObjectLockRetainUntilDate.UTC().Format(time.RFC3339)
+	}
+	until := v.retention(ctx, was)
+	one, err := v.client.GetObjectRetention(ctx, &s3.GetObjectRetentionInput{Bucket: &v.bucket, Key: key, VersionId: &was.id})
+	if err == nil && one.Retention != nil {
+		until = aws.ToTime(one.Retention.RetainUntilDate)
+	}
+	if until.After(time.Now()) {
+		return "until " + until.UTC().Format(time.RFC3339)
 	}
 	return ""
+}
+
+// retention is until when the bucket locks a version by default. Servers that are only compatible may not write that to the object.
+func (v *versioned) retention(ctx context.Context, was version) time.Time {
+	lock, err := v.client.GetObjectLockConfiguration(ctx, &s3.GetObjectLockConfigurationInput{Bucket: &v.bucket})
+	if err != nil || lock.ObjectLockConfiguration == nil || lock.ObjectLockConfiguration.Rule == nil ||
+		lock.ObjectLockConfiguration.Rule.DefaultRetention == nil {
+		return time.Time{}
+	}
+	rule := lock.ObjectLockConfiguration.Rule.DefaultRetention
+	return was.ModifiedAt.AddDate(int(aws.ToInt32(rule.Years)), 0, int(aws.ToInt32(rule.Days)))
+}
+
+// ErrNoLock says that a store cannot lock an object by itself.
+var ErrNoLock = errors.New("the store locks no objects")
+
+// Hold puts a legal hold on an object, or takes it off. Only buckets of type s3 that lock objects do that; others are [ErrNoLock].
+func (s *Store) Hold(ctx context.Context, key string, on bool) error {
+	if s.versioned == nil {
+		return ErrNoLock
+	}
+	status := types.ObjectLockLegalHoldStatusOff
+	if on {
+		status = types.ObjectLockLegalHoldStatusOn
+	}
+	_, err := s.versioned.client.PutObjectLegalHold(ctx, &s3.PutObjectLegalHoldInput{
+		Bucket: &s.versioned.bucket, Key: aws.String(s.versioned.prefix + key), LegalHold: &types.ObjectLockLegalHold{Status: status},
+	})
+	var answer smithy.APIError
+	if errors.As(err, &answer) && slices.Contains(withoutLock, answer.ErrorCode()) {
+		return ErrNoLock
+	}
+	return s.explain("hold", key, err)
+}
+
+// withoutLock is what stores answer whose bucket locks nothing, or that know of no locks.
+var withoutLock = []string{
+	"InvalidRequest", "ObjectLockConfigurationNotFoundError", "InvalidBucketObjectLockConfiguration", "NotImplemented", "MethodNotAllowed",
 }
 
 // OpenAsOf opens a destination as it was at a time, to read: what was deleted or written since counts for nothing. Only buckets of type s3

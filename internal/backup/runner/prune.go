@@ -22,6 +22,8 @@ type Pruned struct {
 	Why string `json:"why"`
 	// Retained means that the store does not let it go yet.
 	Retained bool `json:"retained"`
+	// Held means that it stays as it is held, whatever the retention says.
+	Held bool `json:"held"`
 }
 
 // Prune removes the backups of a schedule that no rule keeps, and what is left of runs that did not end. With dryRun it only tells.
@@ -85,12 +87,13 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 	}
 	unkept := s.Retention.Prunable(kept(onRecord, nil), location, at.Now)
 	for _, b := range onRecord {
-		if !dryRun && slices.Contains(unkept, b.ID) && isGone(b, left) {
+		if !dryRun && b.HeldAt == nil && slices.Contains(unkept, b.ID) && isGone(b, left) {
 			failed = append(failed, r.store().PruneBackup(ctx, b.ID))
 		}
 	}
 	for _, p := range pruned {
-		r.Log.Info("Pruned", "schedule", s.Name, "backup", p.ID, "where", p.Where, "why", p.Why, "retained", p.Retained, "dry_run", dryRun)
+		r.Log.Info("Pruned", "schedule", s.Name, "backup", p.ID, "where", p.Where, "why", p.Why, "retained", p.Retained, "held", p.Held,
+			"dry_run", dryRun)
 	}
 	return pruned, errors.Join(failed...)
 }
@@ -155,8 +158,8 @@ func (p *pruning) run(ctx context.Context, schedule string) error {
 			}
 			found, why = rest, "rotated"
 		}
-		one := Pruned{ID: found.ID, Where: p.store.String(), Why: why}
-		if !p.dryRun {
+		one := Pruned{ID: found.ID, Where: p.store.String(), Why: why, Held: why == "retention" && p.isHeld(found.ID)}
+		if !p.dryRun && !one.Held {
 			if err := ctx.Err(); err != nil { // Who has lost the lock must not go on.
 				return errors.Join(append(failed, context.Cause(ctx))...)
 			}
@@ -179,6 +182,10 @@ func remove(ctx context.Context, store *object.Store, found artifact.Found) (ret
 		return true, nil
 	}
 	return false, err
+}
+
+func (p *pruning) isHeld(id string) bool {
+	return slices.ContainsFunc(p.onRecord, func(b backup.Backup) bool { return b.ID == id && b.HeldAt != nil })
 }
 
 // why tells why a backup in the store is to be removed, or nothing. What is not on record is another database's, and so is what another

@@ -13,7 +13,6 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
-	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
@@ -49,6 +48,8 @@ type Source struct {
 	// Destination and Schedule say where it is when the record is lost with the database. nil is a backup on record.
 	Destination *backup.Destination
 	Schedule    string
+	// AsOf is the time as of which the store is read. nil means now.
+	AsOf *time.Time
 }
 
 // Restore restores a backup, without what was deleted since. When it fails, everything is as it was.
@@ -73,7 +74,7 @@ func (r *Runner) read(ctx context.Context, from Source, try func(artifact.Reader
 		return errNoIdentity
 	}
 	if from.Destination != nil {
-		store, err := object.Open(ctx, *from.Destination)
+		store, err := from.open(ctx)
 		if err != nil {
 			return err
 		}
@@ -102,13 +103,13 @@ func (r *Runner) read(ctx context.Context, from Source, try func(artifact.Reader
 
 // ListStore returns the manifests of the backups of a schedule that are in a store, newest first. One that cannot be read is an error, with
 // which the others are returned all the same.
-func ListStore(ctx context.Context, d backup.Destination, schedule string) ([]artifact.Manifest, error) {
-	store, err := object.Open(ctx, d)
+func ListStore(ctx context.Context, from Source) ([]artifact.Manifest, error) {
+	store, err := from.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = store.Close() }()
-	found, err := artifact.List(ctx, store, schedule)
+	found, err := artifact.List(ctx, store, from.Schedule)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func ListStore(ctx context.Context, d backup.Destination, schedule string) ([]ar
 		if !each.Whole {
 			continue
 		}
-		m, _, err := artifact.ReadManifest(ctx, store, schedule, each.ID, "")
+		m, _, err := artifact.ReadManifest(ctx, store, from.Schedule, each.ID, "")
 		if failed = append(failed, err); err == nil {
 			all = append(all, m)
 		}

@@ -65,10 +65,14 @@ func (r *Runner) RotateKeys(ctx context.Context, name string, dryRun bool) (all 
 	for i, b := range slices.Backward(onRecord) { // The oldest first.
 		one := Rotation{ID: b.ID, Result: NotDumped}
 		switch {
-		case slices.ContainsFunc(pruned, func(p Pruned) bool { return p.ID == b.ID && p.Why == "retention" }):
+		case slices.ContainsFunc(pruned, func(p Pruned) bool { return p.ID == b.ID && p.Why == "retention" && !p.Held }):
 			one.Result = NotKept
 		case b.Engine == backup.PgDump:
-			one, err = r.rotateAlone(ctx, s, b.ID, recipients, dryRun)
+			// Runs that become due meanwhile go on: all backups may take longer than the time between two.
+			err = r.afterOthers(ctx, name, func(ctx context.Context) (err error) {
+				one, err = r.rotate(ctx, s, b.ID, recipients, dryRun)
+				return err
+			})
 		}
 		if ctx.Err() != nil {
 			return all, context.Cause(ctx)
@@ -89,26 +93,6 @@ func (r *Runner) RotateKeys(ctx context.Context, name string, dryRun bool) (all 
 	}
 	others, err := r.others(ctx, s)
 	return append(all, others...), errors.Join(append(failed, err)...)
-}
-
-// rotateAlone waits for runs of the schedule that become due meanwhile: all of its backups may take longer than the time between two.
-func (r *Runner) rotateAlone(ctx context.Context, s backup.Schedule, id string, recipients []age.Recipient, dryRun bool) (
-	told Rotation, err error,
-) {
-	for {
-		err = r.alone(ctx, s.Name, func(ctx context.Context) (err error) {
-			told, err = r.rotate(ctx, s, id, recipients, dryRun)
-			return err
-		})
-		if !errors.Is(err, ErrBusy) {
-			return told, err
-		}
-		select {
-		case <-ctx.Done():
-			return told, context.Cause(ctx)
-		case <-time.After(time.Second):
-		}
-	}
 }
 
 // rotating is one backup in all places where the record says that it is, also in those that the schedule does not name any more.
@@ -224,6 +208,11 @@ func (t rotating) encrypt(ctx context.Context, from artifact.Reader) error {
 	}
 	p := backup.Proof{
 		BackupID: former.ID, Method: backup.Checksum, StartedAt: m.Rotated.At, EndedAt: time.Now().UTC(), Succeeded: true, Runner: t.Name,
+	}
+	if former.HeldAt != nil {
+		if _, err := holdObjects(ctx, t.backup, true); err != nil {
+			return err
+		}
 	}
 	err = t.insist(ctx, func(ctx context.Context) error { return t.store().RotateBackup(ctx, t.backup, *former.SHA256) })
 	if err != nil {

@@ -57,6 +57,8 @@ type backupModel struct {
 	RestoreSeconds    types.Float64     `tfsdk:"restore_seconds"`
 	VerificationError types.String      `tfsdk:"verification_error"`
 	PrunedAt          timetypes.RFC3339 `tfsdk:"pruned_at"`
+	HeldAt            timetypes.RFC3339 `tfsdk:"held_at"`
+	HoldReason        types.String      `tfsdk:"hold_reason"`
 }
 
 func backupModelFrom(b backup.Backup) backupModel {
@@ -67,6 +69,7 @@ func backupModelFrom(b backup.Backup) backupModel {
 		SnapshotAt: timePointerValue(b.SnapshotAt), SizeBytes: types.Int64PointerValue(b.SizeBytes),
 		SHA256: types.StringPointerValue(b.SHA256), Locations: []string{}, Error: types.StringPointerValue(b.Error),
 		Verified: types.BoolValue(false), PrunedAt: timePointerValue(b.PrunedAt),
+		HeldAt: timePointerValue(b.HeldAt), HoldReason: types.StringPointerValue(b.HoldReason),
 	}
 	for _, copied := range b.Destinations {
 		if copied.Error == "" {
@@ -119,6 +122,8 @@ func backupAttributes() map[string]schema.Attribute {
 		},
 		"verification_error": text("Why the last verification failed; null when it did not."),
 		"pruned_at":          at("When the backup was deleted, as no rule of the retention kept it; null while it is stored"),
+		"held_at":            at("Since when it stays whatever the retention says (`brownie-backup hold`); null unless it is held"),
+		"hold_reason":        text("Why it is held; null when nobody said it, or it is not held."),
 	}
 }
 
