@@ -5,9 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -131,6 +134,22 @@ func (s *ObjectStore) Delete(ctx context.Context, bucket, key string) error {
 func (s *ObjectStore) Put(ctx context.Context, bucket, key, content string) error {
 	_, err := s.client().PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(content)})
 	return err
+}
+
+// RestoreTimes gives former versions in a bucket the times at which they were written, as Amazon's have them: this server takes that of the
+// file, which it copies when something takes the version's place. The names of versions begin with the milliseconds (ULID).
+func (s *ObjectStore) RestoreTimes(bucket string) error {
+	return filepath.WalkDir(filepath.Join(s.process.dir, "versions", bucket), func(path string, entry fs.DirEntry, err error) error {
+		name := filepath.Base(path)
+		if err != nil || entry.IsDir() || len(name) != 26 {
+			return err
+		}
+		var milliseconds int64
+		for _, digit := range name[:10] {
+			milliseconds = milliseconds<<5 | int64(strings.IndexRune("0123456789ABCDEFGHJKMNPQRSTVWXYZ", digit))
+		}
+		return os.Chtimes(path, time.Time{}, time.UnixMilli(milliseconds))
+	})
 }
 
 // client tries once: who waits for the server has a pace of its own.

@@ -44,6 +44,9 @@ func TestAttackerDeletesEverything(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if err := bucket.RestoreTimes(bucket.Name); err != nil {
+		t.Fatal(err)
+	}
 	gone := runner.Source{ID: b.ID, Destination: &at, Schedule: "nightly"}
 	server := h.another("")
 	if _, err := h.Restore(t.Context(), gone, on(server, "copy")); err == nil {
