@@ -157,7 +157,7 @@ func TestOnlyWhoMakesBackupsSeesThem(t *testing.T) {
 	}
 	if columns := testdb.Value[string](t, database, `SELECT string_agg(attname, ' ' ORDER BY attname COLLATE "C") FROM pg_attribute
 		WHERE attrelid = 'brownie.backups'::regclass AND attnum > 0 AND has_column_privilege('brownie_backup', attrelid, attnum, 'UPDATE')`,
-	); columns != "destinations ended_at error pruned_at retryable sha256 size_bytes snapshot_at status" {
+	); columns != "destinations ended_at error held_at hold_reason pruned_at retryable sha256 size_bytes snapshot_at status" {
 		t.Errorf("brownie_backup changes %s", columns)
 	}
 	if strangers := testdb.Value[int64](t, database, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
