@@ -16,7 +16,8 @@ const holdBackupSQL = `
 func (s *Store) HoldBackup(ctx context.Context, id, reason string) error {
 	rows, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: holdBackupSQL, Args: []any{id, reason}})
 	if err == nil && len(rows) == 0 {
-		err = problem.New(fmt.Sprintf("backup %s is there no more", id), "Hold another one: `brownie-backup list --status succeeded --present`")
+		err = problem.New(fmt.Sprintf("backup %s is there no more", id),
+			"Hold another one: `brownie-backup list --status succeeded --present`")
 	}
 	return err
 }

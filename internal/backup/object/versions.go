@@ -67,8 +67,8 @@ func (v *versioned) list(ctx context.Context, prefix string) (all []version, err
 // errKept says that an object, or a version of it, is still there.
 var errKept = errors.New("the store keeps it")
 
-// delete removes an object with all its versions, so that nobody reads it any more. One that is locked stays as it is. Where the credentials
-// may not remove versions, it is hidden; both are errKept.
+// delete removes an object with all its versions, so that nobody reads it any more. One that is locked stays as it is. Where the
+// credentials may not remove versions, it is hidden; both are errKept.
 func (v *versioned) delete(ctx context.Context, key string) error {
 	all, err := v.list(ctx, key)
 	if err != nil && ctx.Err() != nil {

@@ -74,7 +74,9 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 	var failed []error
 	left := map[backup.Destination]map[string]bool{} // what is still there, of the destinations that could be looked at
 	for i, c := range copies {
-		in := pruning{Runner: r, at: at, store: c.Store, destination: s.Destinations[i], onRecord: onRecord, dryRun: dryRun, left: map[string]bool{}}
+		in := pruning{
+			Runner: r, at: at, store: c.Store, destination: s.Destinations[i], onRecord: onRecord, dryRun: dryRun, left: map[string]bool{},
+		}
 		in.unkept = s.Retention.Prunable(kept(onRecord, &s.Destinations[i]), location, at.Now)
 		if c.Err == nil {
 			c.Err = errors.Join(in.run(ctx, s.Name), in.pruneLedger(ctx, s.Name, s.Destinations[i]))

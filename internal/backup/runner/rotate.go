@@ -37,8 +37,8 @@ type Rotation struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// RotateKeys encrypts the backups of a schedule again, for the recipients that it has now, so that nobody else reads what is stored. Before,
-// what no rule keeps is pruned. It may be interrupted: the next time goes on. With dryRun it only tells, and needs no identity.
+// RotateKeys encrypts the backups of a schedule again, for the recipients that it has now, so that nobody else reads what is stored.
+// Before, what no rule keeps is pruned. It may be interrupted: the next time goes on. With dryRun it only tells, and needs no identity.
 func (r *Runner) RotateKeys(ctx context.Context, name string, dryRun bool) (all []Rotation, err error) {
 	if len(r.Identities) == 0 && !dryRun {
 		return nil, errNoIdentity
