@@ -8,11 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"filippo.io/age"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/tenant"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
@@ -53,15 +55,15 @@ type resurrection struct {
 func (r *Runner) readLedgers(ctx context.Context, from Source, t Target) (x *resurrection, err error) {
 	x = &resurrection{told: Deletions{Accepted: t.AcceptResurrection, Unread: []string{}}}
 	var failed []error
-	living := []*postgres.DB{r.DB}
+	databases := []*postgres.DB{r.DB}
 	if t.Replace {
 		config := t.Server
 		config.Database = t.Database
 		replaced := postgres.New(config) //nolint:contextcheck // Its connections outlive each call.
 		defer replaced.Close()
-		living = append(living, replaced)
+		databases = append(databases, replaced)
 	}
-	for i, db := range living {
+	for i, db := range databases {
 		switch err := x.readLiving(ctx, db, from.ID); {
 		case errors.Is(err, problem.ErrNotFound):
 		case err != nil && from.Destination != nil && i == 0: // It may be what is lost.
@@ -79,13 +81,29 @@ func (r *Runner) readLedgers(ctx context.Context, from Source, t Target) (x *res
 	}
 	stores, closeAll := openAll(ctx, schedule.Destinations)
 	defer closeAll()
+	if from.AsOf != nil { // What was deleted later is told by the present copies, if there are any.
+		past, err := from.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = past.Close() }()
+		stores = append(stores, &artifact.Copy{Store: past})
+	}
+	living := x.told.Known
 	for i, c := range stores {
-		if c.Err != nil {
-			x.told.Unread = append(x.told.Unread, c.Err.Error())
+		err := c.Err
+		if err == nil {
+			seen := map[string]bool{}
+			if i < len(schedule.Destinations) {
+				seen = known[schedule.Destinations[i].Key()]
+			}
+			err = x.readCopies(ctx, c.Store, schedule.Name, r.Identities, seen)
+		}
+		var unreachable *object.StoreError
+		if err != nil && (c.Err != nil || living && errors.As(err, &unreachable)) { // The living ledger has all that is in its copies.
+			x.told.Unread = append(x.told.Unread, err.Error())
 			continue
 		}
-		entries, copies, err := artifact.ReadLedgers(ctx, c.Store, schedule.Name, r.Identities, known[schedule.Destinations[i].Key()])
-		x.entries, x.told.Known = append(x.entries, entries...), x.told.Known || copies > 0
 		failed = append(failed, err)
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -96,6 +114,15 @@ func (r *Runner) readLedgers(ctx context.Context, from Source, t Target) (x *res
 		x.told.Unread = append(x.told.Unread, err.Error())
 	}
 	return x, nil
+}
+
+// readCopies reads those in a store that are not known.
+func (x *resurrection) readCopies(ctx context.Context, store *object.Store, schedule string, identities []age.Identity,
+	known map[string]bool,
+) error {
+	entries, copies, err := artifact.ReadLedgers(ctx, store, schedule, identities, known)
+	x.entries, x.told.Known = append(x.entries, entries...), x.told.Known || copies > 0
+	return err
 }
 
 // readLiving reads the ledger of a database, if that has the backup on record: names of roles mean nothing elsewhere.

@@ -372,7 +372,9 @@ func TestLedgerCopies(t *testing.T) {
 func TestNoLedger(t *testing.T) {
 	h := newHouse(t)
 	engine := migrate.New(testdb.DB(t, h.database), migrate.Platform, migrate.Options{})
-	testdb.Must(engine.Run(t.Context(), testdb.Must(engine.Plan(t.Context(), 23, true))(t)))(t)
+	for version := testdb.Must(engine.Latest())(t) - 1; version >= 23; version-- {
+		testdb.Must(engine.Run(t.Context(), testdb.Must(engine.Plan(t.Context(), version, true))(t)))(t)
+	}
 	b := h.backup()
 	done := testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(h.another(""), "copy")))(t)
 	if done.Deletions.Known {

@@ -51,6 +51,10 @@ func (r *Runner) RotateKeys(ctx context.Context, name string, dryRun bool) (all 
 	if err != nil {
 		return nil, err
 	}
+	var failed []error
+	if !dryRun {
+		failed = append(failed, r.copyLedger(ctx, s))
+	}
 	pruned, err := r.Prune(ctx, name, dryRun)
 	if errors.Is(err, ErrBusy) {
 		return nil, err
@@ -61,7 +65,6 @@ func (r *Runner) RotateKeys(ctx context.Context, name string, dryRun bool) (all 
 	if err != nil {
 		return nil, err
 	}
-	var failed []error
 	for i, b := range slices.Backward(onRecord) { // The oldest first.
 		one := Rotation{ID: b.ID, Result: NotDumped}
 		switch {

@@ -182,7 +182,7 @@ func TestRotateLocked(t *testing.T) {
 		}
 	}
 	pruned := testdb.Must(h.Prune(t.Context(), "nightly", false))(t)
-	if len(pruned) != 1 || pruned[0].Why != "rotated" || !pruned[0].Retained {
+	if len(pruned) != 2 || pruned[0].Why != "rotated" || !pruned[0].Retained || pruned[1].Why != "superseded" || !pruned[1].Retained {
 		t.Errorf("pruned %+v", pruned)
 	}
 	h.sound(b.ID)
