@@ -202,12 +202,13 @@ type past struct {
 // list returns what was there, by key.
 func (p *past) list(ctx context.Context, prefix string) (found []version, err error) {
 	all, err := p.versioned.list(ctx, prefix)
-	for i, n := 0, 0; i < len(all); i = n {
-		for n = i; n < len(all) && all[n].Key == all[i].Key; n++ {
+	told := map[string]bool{}
+	for _, each := range all { // of each key the newest first
+		if told[each.Key] || each.ModifiedAt.After(p.at) {
+			continue
 		}
-		was := slices.IndexFunc(all[i:n], func(each version) bool { return !each.ModifiedAt.After(p.at) })
-		if was >= 0 && !all[i+was].deleted {
-			found = append(found, all[i+was])
+		if told[each.Key] = true; !each.deleted {
+			found = append(found, each)
 		}
 	}
 	return found, err

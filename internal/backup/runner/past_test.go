@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func TestAsOfRefused(t *testing.T) {
 		"no store":        {"", "2020-01-01T00:00:00Z", 2, "name it with --from"},
 	} {
 		for _, each := range [][]string{{"list"}, {"restore", "x", "--database", "y"}} {
-			arguments := append(each, "--as-of", test.at)
+			arguments := slices.Concat(each, []string{"--as-of", test.at})
 			if test.from != "" {
 				arguments = append(arguments, "--from", test.from, "--schedule", "nightly")
 			}
