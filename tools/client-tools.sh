@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the folder of PostgreSQL's client programs (pg_dump, pg_restore, psql, pg_dumpall, pg_amcheck) that tests use, for
+# Prints the folder of PostgreSQL's client programs (pg_dump, pg_restore, psql, pg_dumpall, pg_amcheck) and pgBackRest that tests use, for
 # BROWNIE_CLIENT_TOOLS. Where the machine has none that are new enough, they come from a Debian root folder, which is made once
 # in the cache if a maker of such folders is kept beside the checkout and root asks.
 set -euo pipefail
@@ -17,7 +17,7 @@ if [[ ${BROWNIE_PG_VERSION:-} == 18 ]]; then
 fi
 # Where devstack keeps what it fetches for root, and where others can read.
 cache=$(realpath --canonicalize-missing "${BROWNIE_CACHE_DIR:-/var/cache/terraform-provider-brownie}")
-target=$cache/client-$major
+target=$cache/client-$major-pgbackrest
 make_root=${BROWNIE_KUBE:-../shared/kube}/rootfs
 
 if [[ ! -e $target ]]; then
@@ -32,15 +32,15 @@ if [[ ! -e $target ]]; then # nobody else made it while this one waited
 	rm -rf --one-file-system "$unfinished" # A killed process left it.
 	mkdir -p "$unfinished/bin"
 	echo "==> Making a Debian root folder with PostgreSQL $major's client programs, once" >&2
-	SUITE=$suite "$make_root" "$unfinished/root" "postgresql-client-$major" >&2
+	SUITE=$suite "$make_root" "$unfinished/root" "postgresql-client-$major" pgbackrest >&2
 	loader=$(cd "$unfinished/root" && ls lib*/ld-linux-*.so.*)
 	libraries=$(cd "$unfinished/root" && ls -d usr/lib/*-linux-gnu*)
-	for program in pg_dump pg_restore psql pg_dumpall pg_amcheck; do
+	for program in "usr/lib/postgresql/$major/bin/"{pg_dump,pg_restore,psql,pg_dumpall,pg_amcheck} usr/bin/pgbackrest; do
 		# The root folder's own loader and libraries: this machine's may be too old. The programs find each other beside the script.
 		printf '#!/bin/sh\nexec "%s" --argv0 "$0" --library-path "%s" "%s" "$@"\n' \
-			"$target/root/${loader%%$'\n'*}" "$target/root/${libraries%%$'\n'*}" "$target/root/usr/lib/postgresql/$major/bin/$program" \
-			>"$unfinished/bin/$program"
-		chmod 755 "$unfinished/bin/$program"
+			"$target/root/${loader%%$'\n'*}" "$target/root/${libraries%%$'\n'*}" "$target/root/$program" \
+			>"$unfinished/bin/${program##*/}"
+		chmod 755 "$unfinished/bin/${program##*/}"
 	done
 	mv "$unfinished" "$target"
 fi

@@ -22,7 +22,7 @@ import (
 )
 
 func (s *settings) serveCommand() *cobra.Command {
-	listen := ""
+	listen, socket := "", ""
 	c := &cobra.Command{
 		Use: "serve", Short: "Runs schedules when they are due, until it is told to stop", Args: cobra.NoArgs,
 		Long: "Runs schedules when they are due, until it is told to stop. Several may run: each schedule is one's at a time.",
@@ -36,10 +36,19 @@ func (s *settings) serveCommand() *cobra.Command {
 					}
 					defer stop()
 				}
+				if socket != "" {
+					stop, err := serveArchive(ctx, socket, server.Archive(), r.Log)
+					if err != nil {
+						return err
+					}
+					defer stop()
+				}
 				return server.Serve(ctx)
 			})
 		},
 	}
+	c.Flags().StringVar(&socket, "archive-socket", "",
+		"unix socket on which archive_command hands over segments (brownie-backup pgbackrest-push), for engine pgbackrest")
 	c.Flags().StringVar(&listen, "listen", "", "address of /metrics (Prometheus) and /healthz, such as :9645")
 	return c
 }

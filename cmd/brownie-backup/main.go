@@ -37,6 +37,7 @@ type settings struct {
 	output, logFormat    string
 	bin, serverBin       string
 	scratch, identity    string
+	cluster              string
 	checks               []string
 	jobs, bytesPerSecond int
 }
@@ -83,6 +84,8 @@ func (s *settings) command() *cobra.Command {
 	flags.StringVar(&s.logFormat, "log-format", "text", "text or json, for what goes to standard error")
 	flags.StringVar(&s.bin, "bin", "", "folder of PostgreSQL's client programs (default that of PATH)")
 	flags.StringVar(&s.serverBin, "server-bin", "", "folder of initdb and postgres, for verifications (default that of PATH)")
+	flags.StringVar(&s.cluster, "cluster", "",
+		"name that tells clusters apart which archive to the same place (default the server's cluster_name)")
 	flags.StringVar(&s.scratch, "scratch", "", "folder in which verifications keep what they restore (default that for temporary files)")
 	flags.StringVar(&s.identity, "identity", "", "file with identities of age, which can read backups (BROWNIE_BACKUP_IDENTITY)")
 	flags.StringArrayVar(&s.checks, "check", nil,
@@ -95,7 +98,7 @@ func (s *settings) command() *cobra.Command {
 	}
 	root.AddCommand(s.serveCommand(), s.backupCommand(), s.listCommand(), s.statusCommand(), s.verifyCommand(), s.restoreCommand(),
 		s.exportCommand(), s.pruneCommand(), s.holdCommand(), s.releaseCommand(), s.rotateCommand(),
-		s.reportCommand())
+		s.reportCommand(), s.pgbackrestPushCommand(), s.pgbackrestGetCommand())
 	root.Args = usage(root.Args)
 	for _, each := range root.Commands() {
 		each.DisableFlagsInUseLine = true
@@ -137,7 +140,7 @@ func (s *settings) with(ctx context.Context, do func(context.Context, *runner.Ru
 	r := &runner.Runner{
 		DB: db, Name: fmt.Sprintf("brownie-backup %s on %s", version, host), Tools: tools(s.bin, config, s.getenv),
 		ServerPrograms: s.serverBin, ScratchFolder: s.scratch, Identities: identities, Jobs: s.jobs, Checks: s.checks,
-		BytesPerSecond: s.bytesPerSecond, Log: s.log(),
+		BytesPerSecond: s.bytesPerSecond, ClusterName: s.cluster, Log: s.log(),
 	}
 	err = do(ctx, r)
 	var wrong coded

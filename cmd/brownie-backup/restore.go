@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/pgbackrest"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/tenant"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
@@ -25,6 +27,8 @@ type restoring struct {
 	from, schedule     string
 	asOf               string
 	organization, file string
+	data               string
+	to, toLSN, toName  string
 	target             runner.Target
 }
 
@@ -37,15 +41,19 @@ With --accept-resurrection they are listed only, and come back. A ledger that is
 
 With --organization, one organization alone is restored: with --file its rows are written as SQL. With --database it shows in what the
 rows of the organization in that database are others than they were, and with --force makes them what they were, in one transaction; the
-role has to be the owner of the tables, or a superuser. The backup is restored into a scratch server for it, as for a verification.`
+role has to be the owner of the tables, or a superuser. The backup is restored into a scratch server for it, as for a verification.
+
+A backup of engine pgbackrest holds the files of a whole cluster, and the archive leads from it to every later moment: --to, --to-lsn and
+--to-name say to which; without them it is the backup's own, and --to latest is the end of the archive. With --database, that
+database is taken out of it; with --data-directory, the cluster becomes a new data directory, which is ready to be started.`
 
 func (s *settings) restoreCommand() *cobra.Command {
 	var r restoring
 	c := &cobra.Command{
-		Use: "restore ID --database NAME", Short: "Restores a backup into a new database, or one organization of it",
+		Use: "restore ID (--database NAME | --data-directory FOLDER)", Short: "Restores a backup into a new database, or one organization of it",
 		Args: cobra.ExactArgs(1), Long: restoreHelp,
 		RunE: func(c *cobra.Command, arguments []string) error {
-			for _, flag := range []string{"organization", "file", "database"} {
+			for _, flag := range []string{"organization", "file", "database", "data-directory", "to", "to-lsn", "to-name"} {
 				if c.Flags().Changed(flag) && c.Flag(flag).Value.String() == "" {
 					return coded{fmt.Errorf("--%s is empty: is a variable not set?", flag), exitUsage}
 				}
@@ -60,6 +68,14 @@ func (s *settings) restoreCommand() *cobra.Command {
 					return err
 				}
 				switch {
+				case r.data != "":
+					done, err := run.RestoreFiles(ctx, source, r.data)
+					if err != nil {
+						return err
+					}
+					return s.show(done, func(w *tabwriter.Writer) {
+						_, _ = fmt.Fprintf(w, "BACKUP\tDATA DIRECTORY\tSECONDS\n%s\t%s\t%.1f\n", done.Backup, done.DataDirectory, done.Seconds)
+					})
 				case r.file != "":
 					return s.export(r.file, func(to io.Writer) (tenant.Exported, error) {
 						return run.ExportFrom(ctx, source, r.organization, to)
@@ -81,6 +97,10 @@ func (s *settings) restoreCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&r.target.Database, "database", "", "name of the new database; with --organization, of the present one")
+	c.Flags().StringVar(&r.data, "data-directory", "", "new folder for the files of the whole cluster, for engine pgbackrest")
+	c.Flags().StringVar(&r.to, "to", "", "moment to restore to, with time zone (RFC 3339: 2026-01-02T15:04:05Z), or latest")
+	c.Flags().StringVar(&r.toLSN, "to-lsn", "", "position in the log to restore to, such as 0/3000060")
+	c.Flags().StringVar(&r.toName, "to-name", "", "restore point to restore to (pg_create_restore_point)")
 	c.Flags().StringVar(&r.organization, "organization", "", "slug of the one organization that is restored")
 	c.Flags().StringVar(&r.file, "file", "", "new file for the rows of the organization, as SQL; - is standard output")
 	c.Flags().StringVar(&r.from, "from", "", fromUsage+", with --schedule")
@@ -129,17 +149,50 @@ func (r *restoring) source(id string) (source runner.Source, err error) {
 		return source, errors.New("--accept-resurrection is for whole backups: who names an organization wants it back")
 	case r.file == "" && r.target.Database == "" && r.organization != "":
 		return source, errors.New("name the file with --file, or the database with --database")
-	case r.file == "" && r.target.Database == "":
-		return source, errors.New("name the database with --database")
+	case r.data != "" && (r.target.Database != "" || r.file != "" || r.organization != "" || r.target.Replace):
+		return source, errors.New("--data-directory takes the whole cluster: leave out --database, --organization, --file and --force")
+	case r.file == "" && r.target.Database == "" && r.data == "":
+		return source, errors.New("name the database with --database, or a folder with --data-directory")
 	}
 	if r.from != "" {
 		source, err = storeSource(r.from, r.schedule, r.asOf)
 	} else if r.asOf != "" {
 		err = errAsOfWhere
 	}
+	if err != nil {
+		return source, err
+	}
 	source.ID = id
+	source.To, err = r.moment()
 	return source, err
 }
+
+// moment is how far the log is replayed.
+func (r *restoring) moment() (to pgbackrest.Target, err error) {
+	named := 0
+	for _, each := range []string{r.to, r.toLSN, r.toName} {
+		if each != "" {
+			named++
+		}
+	}
+	switch {
+	case named > 1:
+		return to, errors.New("--to, --to-lsn and --to-name exclude each other")
+	case r.to == "latest":
+		return pgbackrest.Target{Latest: true}, nil
+	case r.to != "":
+		at, err := time.Parse(time.RFC3339Nano, r.to)
+		if err != nil {
+			return to, fmt.Errorf("--to %s is no moment with a time zone; write it like %s, or latest", r.to, "2026-01-02T15:04:05+01:00")
+		}
+		return pgbackrest.Target{Time: &at}, nil
+	case r.toLSN != "" && !lsn.MatchString(r.toLSN):
+		return to, fmt.Errorf("--to-lsn %s is no position in the log, such as 0/3000060", r.toLSN)
+	}
+	return pgbackrest.Target{LSN: r.toLSN, Name: r.toName}, nil
+}
+
+var lsn = regexp.MustCompile(`^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$`)
 
 // target is the login at the server that is restored into.
 func (s *settings) target(c *cobra.Command) (postgres.Config, error) {

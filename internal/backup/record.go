@@ -308,3 +308,16 @@ func (s *Store) LastDue(ctx context.Context, schedule string) (time.Time, error)
 	}
 	return *row.Last, nil
 }
+
+const recordArchiveSQL = `
+	UPDATE brownie.backup_schedules SET archived_until = coalesce(@until, archived_until), archive_failed_since = @failed_since,
+		archive_error = @error
+	WHERE id = @id::uuid RETURNING id`
+
+// RecordArchive records how far the archive of a schedule reaches, and since when and why it fails. A time that is nil is not known anew.
+func (s *Store) RecordArchive(ctx context.Context, id string, until, failedSince *time.Time, why *string) error {
+	_, err := postgres.Change[changed](ctx, s.db, postgres.Statement{SQL: recordArchiveSQL, Args: []any{pgx.StrictNamedArgs{
+		"id": id, "until": until, "failed_since": failedSince, "error": why,
+	}}})
+	return err
+}

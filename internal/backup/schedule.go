@@ -77,6 +77,9 @@ type Outcome struct {
 	LastSuccessAt, LastVerifiedAt   *time.Time
 	RestorableFrom, RestorableUntil *time.Time
 	LastRestoreSeconds              *float64
+	// ArchiveFailedSince is when the archive of the write-ahead log was found not to keep up, and ArchiveError why. nil means that it does.
+	ArchiveFailedSince *time.Time
+	ArchiveError       *string
 }
 
 // Destination is a place for backups.
@@ -158,6 +161,7 @@ func (s Schedule) Problems(unknown map[string]bool) (problems []error) {
 		{[]string{"verify_cron", "verify"}, s.validateVerifyCron},
 		{[]string{"engine", "type"}, s.validateType},
 		{[]string{"destinations"}, func() error { return validateDestinations(s.Destinations) }},
+		{[]string{"engine", "destinations"}, s.validateEndpoints},
 		{[]string{"retention"}, s.Retention.validate},
 		{[]string{"max_restore_seconds", "verify"}, s.validateMaxRestoreSeconds},
 		{[]string{"timeout"}, s.validateTimeout},
@@ -189,6 +193,16 @@ func (s Schedule) validateType() error {
 	}
 	return problem.New(fmt.Sprintf("engine pg_dump makes no backups of type %q", s.Type),
 		"Each of its backups is a full one; use `full`, or engine pgbackrest").On("type")
+}
+
+func (s Schedule) validateEndpoints() error {
+	for _, d := range s.Destinations {
+		if s.Engine == PgBackRest && strings.HasPrefix(d.Endpoint, "http://") {
+			return destinationProblem(d, fmt.Sprintf("has the endpoint %q, and pgBackRest reaches no store without TLS", d.Endpoint),
+				"Give one that begins with https://")
+		}
+	}
+	return nil
 }
 
 func (s Schedule) validateMaxRestoreSeconds() error {

@@ -43,6 +43,8 @@ type scheduleRow struct {
 	RestorableFrom    *time.Time `db:"restorable_from"`
 	RestorableUntil   *time.Time `db:"restorable_until"`
 	LastRestore       *float64   `db:"last_restore_seconds"`
+	ArchiveFailed     *time.Time `db:"archive_failed_since"`
+	ArchiveError      *string    `db:"archive_error"`
 }
 
 // What others wrote into a column of JSON may be none of ours: that is an error of this schedule alone.
@@ -53,6 +55,7 @@ func (r scheduleRow) schedule() (Schedule, error) {
 		Enabled: r.Enabled, UpdatedAt: r.UpdatedAt, TimingChangedAt: r.TimingChangedAt, Outcome: Outcome{
 			LastSuccessAt: r.LastSuccessAt, LastVerifiedAt: r.LastVerifiedAt, RestorableFrom: r.RestorableFrom,
 			RestorableUntil: r.RestorableUntil, LastRestoreSeconds: r.LastRestore,
+			ArchiveFailedSince: r.ArchiveFailed, ArchiveError: r.ArchiveError,
 		},
 	}
 	for _, column := range []struct {
@@ -86,14 +89,18 @@ const schedulesSQL = `
 	SELECT s.id, s.name, s.cron, s.timezone, s.engine, s.type, s.destinations::text AS destinations, s.retention::text AS retention,
 		s.recipients::text AS recipients, s.verify, s.verify_cron, s.max_restore_seconds, s.timeout, s.enabled, s.updated_at,
 		s.timing_changed_at,
-		b.last_success_at, b.restorable_from, b.restorable_until, v.ended_at AS last_verified_at,
-		v.restore_seconds AS last_restore_seconds
+		b.last_success_at, b.restorable_from, CASE WHEN s.engine = 'pgbackrest' AND b.restorable_until < a.archived_until
+			THEN a.archived_until ELSE b.restorable_until END AS restorable_until, v.ended_at AS last_verified_at,
+		v.restore_seconds AS last_restore_seconds, a.archive_failed_since, a.archive_error
 	FROM brownie.backup_schedules s
 	CROSS JOIN LATERAL (
 		SELECT max(b.ended_at) AS last_success_at, min(b.snapshot_at) FILTER (WHERE b.pruned_at IS NULL) AS restorable_from,
 			max(b.snapshot_at) FILTER (WHERE b.pruned_at IS NULL) AS restorable_until
 		FROM brownie.backups b WHERE b.schedule_name = s.name AND b.status = 'succeeded'
 	) AS b
+	-- A database that is about to be migrated lacks the columns.
+	CROSS JOIN LATERAL pg_catalog.jsonb_to_record(pg_catalog.to_jsonb(s))
+		AS a(archived_until timestamptz, archive_failed_since timestamptz, archive_error text)
 	LEFT JOIN LATERAL (
 		SELECT v.ended_at, v.restore_seconds FROM brownie.backups b JOIN brownie.backup_verifications v ON v.backup_id = b.id
 		WHERE b.schedule_name = s.name AND v.succeeded ORDER BY v.ended_at DESC LIMIT 1

@@ -57,7 +57,7 @@ func (l Ledger) Write(ctx context.Context, recipients []age.Recipient, store *ob
 		return "", err
 	}
 	key = LedgerPrefix(l.Schedule) + l.MadeAt.UTC().Format("20060102T150405.000Z") + "-" + checksum(content.Bytes()) + ".age"
-	return key, put(ctx, store, key, content.Bytes())
+	return key, store.Put(ctx, key, content.Bytes())
 }
 
 // ReadLedgers reads all copies of a schedule's ledger in a store but those that are known, or superseded, and returns their entries and how

@@ -50,6 +50,28 @@ type Manifest struct {
 	// Rotated is nil unless the backup was encrypted again since it was made.
 	Rotated *Rotated `json:"rotated,omitempty"`
 	Parts   []Part   `json:"parts"`
+	// Clusters is where pgBackRest has the files and the log: one backup for each destination. Empty for engine pg_dump.
+	Clusters []Cluster `json:"clusters,omitempty"`
+}
+
+// Cluster is a backup of a cluster's files, which pgBackRest keeps in a repository of its own.
+type Cluster struct {
+	// Destination is the URL of the store.
+	Destination string `json:"destination"`
+	// Stanza and Label are how pgBackRest names the cluster and the backup.
+	Stanza string `json:"stanza"`
+	Label  string `json:"label"`
+	// Superuser is the role that initdb made.
+	Superuser string `json:"superuser"`
+	// FirstWAL to LastWAL are the segments of the log without which the files are not consistent.
+	FirstWAL string `json:"first_wal"`
+	LastWAL  string `json:"last_wal"`
+	// WALSegmentBytes is the size of a segment.
+	WALSegmentBytes int64  `json:"wal_segment_bytes"`
+	FirstLSN        string `json:"first_lsn"`
+	LastLSN         string `json:"last_lsn"`
+	// Bytes is what the repository holds for this backup alone.
+	Bytes int64 `json:"bytes"`
 }
 
 // Database is what a database is created with.
@@ -79,12 +101,29 @@ type File struct {
 
 // Bytes is the size of all parts as they are stored.
 func (m Manifest) Bytes() (total int64) {
+	for _, c := range m.Clusters {
+		total = max(total, c.Bytes)
+	}
 	for _, part := range m.Parts {
 		for _, piece := range part.Pieces {
 			total += piece.Bytes
 		}
 	}
 	return total
+}
+
+// Cluster returns the backup of a cluster's files in a store. A manifest without, of engine pg_dump, has none.
+func (m Manifest) Cluster(store *object.Store) (*Cluster, error) {
+	for _, c := range m.Clusters {
+		if c.Destination == store.Destination.String() {
+			return &c, nil
+		}
+	}
+	if len(m.Clusters) == 0 {
+		return nil, nil //nolint:nilnil // None is what the backup has.
+	}
+	return nil, problem.New(fmt.Sprintf("the manifest of backup %s does not say what pgBackRest has of it in %s", m.ID, store),
+		"The store was copied: name it by the URL that the manifest has, "+m.Clusters[0].Destination).Because(problem.ErrNotFound)
 }
 
 // Part returns the part with the name.

@@ -110,23 +110,9 @@ func (w *Writer) Commit(ctx context.Context, m Manifest) (Manifest, string, erro
 		return m, "", err
 	}
 	for _, c := range w.live() {
-		w.fail(c, put(ctx, c.Store, w.folder+manifestPrefix+sum+manifestSuffix, text))
+		w.fail(c, c.Store.Put(ctx, w.folder+manifestPrefix+sum+manifestSuffix, text))
 	}
 	return m, sum, w.noneLeft()
-}
-
-func put(ctx context.Context, store *object.Store, key string, content []byte) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	o, err := store.Create(ctx, key)
-	if err != nil {
-		return err
-	}
-	if _, err := o.Write(content); err != nil {
-		cancel()
-		return errors.Join(err, o.Close())
-	}
-	return o.Close()
 }
 
 // live are the copies that have not failed.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -23,18 +24,99 @@ import (
 type Scratch struct {
 	Config postgres.Config
 	Tools  Tools
+	// Data is the folder with its files.
+	Data string
 
-	folder string
-	server *exec.Cmd
-	log    *tail
-	ended  chan struct{}
+	folder   string
+	settings []byte // of ALTER SYSTEM, of the server whose files these are
+	server   *exec.Cmd
+	log      *tail
+	ended    chan struct{}
 	// lock tells others that the folder is in use.
 	lock *os.File
 }
 
-// StartScratch starts a server by the programs of a folder; empty means PATH. folder is where it keeps its data, and empty the usual
+// StartScratch starts an empty server by the programs of a folder; empty means PATH. folder is where it keeps its data, and empty the usual
 // place for temporary files.
-func StartScratch(ctx context.Context, programs string, clients Tools, folder string) (_ *Scratch, err error) {
+func StartScratch(ctx context.Context, programs string, clients Tools, folder string) (*Scratch, error) {
+	// A name that no role of a backup has.
+	superuser := "scratch_" + strings.ToLower(rand.Text()[:8])
+	return startScratch(ctx, programs, clients, folder, superuser, func(s *Scratch, server Tools) error {
+		err := server.run(ctx, program{name: "initdb", arguments: []string{
+			"--pgdata=" + s.Data, "--username=" + superuser, "--auth=peer", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C",
+		}})
+		if err == nil {
+			err = s.start(ctx, server, time.Minute, "wal_level=minimal", "fsync=off", "full_page_writes=off", "synchronous_commit=off")
+		}
+		return err
+	})
+}
+
+// Recovery is how a server comes out of a copy of another one's files.
+type Recovery struct {
+	// Superuser is the one that the other server was made with.
+	Superuser string
+	// Fill copies the files into the folder.
+	Fill func(ctx context.Context, data string) error
+	// Settings returns those for the recovery, such as restore_command. What it puts into the folder is the server's.
+	Settings func(folder string) ([]string, error)
+}
+
+// StartRecovered starts a server with the files of another one, and waits until it has replayed the log and lets people in.
+func StartRecovered(ctx context.Context, programs string, clients Tools, folder string, r Recovery) (*Scratch, error) {
+	return startScratch(ctx, programs, clients, folder, r.Superuser, func(s *Scratch, server Tools) error {
+		if err := os.Mkdir(s.Data, 0o700); err != nil {
+			return err
+		}
+		if err := r.Fill(ctx, s.Data); err != nil {
+			return err
+		}
+		// What the other server was told to do belongs to its own place; what is written here goes with the files.
+		var err error
+		if s.settings, err = os.ReadFile(filepath.Join(s.Data, settingsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, name := range []string{"recovery.signal", settingsFile} {
+			if err := os.WriteFile(filepath.Join(s.Data, name), nil, 0o600); err != nil {
+				return err
+			}
+		}
+		settings, err := r.Settings(s.folder)
+		if err != nil {
+			return err
+		}
+		if err := give(s.folder, server.credential); err != nil {
+			return err
+		}
+		return s.start(ctx, server, 0, append([]string{
+			"wal_level=replica", "hot_standby=off", "recovery_target_action=promote", "shared_buffers=128MB", "huge_pages=off",
+		}, settings...)...)
+	})
+}
+
+// settingsFile is where ALTER SYSTEM writes.
+const settingsFile = "postgresql.auto.conf"
+
+// Keep stops a server in good order and moves its files to a folder that does not exist yet, on the same disk, with the settings that
+// ALTER SYSTEM made in the server that they come from.
+func (s *Scratch) Keep(data string) error {
+	if err := s.server.Process.Signal(syscall.SIGINT); err != nil {
+		return err
+	}
+	<-s.ended
+	if state := s.server.ProcessState; !state.Success() {
+		return problem.New("the restored server does not stop in good order: "+s.log.text(), "")
+	}
+	file := filepath.Join(s.Data, settingsFile)
+	if err := os.WriteFile(file, s.settings, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(s.Data, data)
+}
+
+func startScratch(ctx context.Context, programs string, clients Tools, folder, superuser string, fill func(*Scratch, Tools) error) (
+	_ *Scratch, err error,
+) {
 	if folder == "" {
 		folder = os.TempDir()
 	}
@@ -62,57 +144,66 @@ func StartScratch(ctx context.Context, programs string, clients Tools, folder st
 			return nil, err
 		}
 	}
-	// A name that no role of a backup has.
-	superuser := "scratch_" + strings.ToLower(rand.Text()[:8])
-	server := Tools{Dir: programs, credential: credential}
-	data := filepath.Join(s.folder, "data")
-	err = server.run(ctx, program{name: "initdb", arguments: []string{
-		"--pgdata=" + data, "--username=" + superuser, "--auth=peer", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C",
-	}})
+	s.Data = filepath.Join(s.folder, "data")
+	s.Config = postgres.Config{
+		Host: s.folder, Database: "postgres", Username: superuser, SSLMode: "disable", ApplicationName: "brownie-backup",
+	}.WithDefaults()
+	s.Tools = Tools{Dir: clients.Dir, Env: []string{"PGHOST=" + s.folder, "PGUSER=" + superuser, "PGDATABASE=postgres"}}
+	err = fill(s, Tools{Dir: programs, credential: credential})
+	return s, err
+}
+
+// start starts the server and waits for it, for some time; 0 is as long as the context lasts.
+func (s *Scratch) start(ctx context.Context, server Tools, patience time.Duration, settings ...string) error {
+	if err := s.letIn(server.credential); err != nil {
+		return err
+	}
+	path, err := server.Path("postgres")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := letIn(data, superuser, credential); err != nil {
-		return nil, err
-	}
-	path, err := server.path("postgres")
-	if err != nil {
-		return nil, err
-	}
-	arguments := []string{"-D", data, "-k", s.folder}
-	for _, setting := range []string{
+	arguments := []string{"-D", s.Data, "-k", s.folder}
+	for _, setting := range append([]string{
+		"config_file=" + s.file("postgresql.conf"), "hba_file=" + s.file("pg_hba.conf"), "ident_file=" + s.file("pg_ident.conf"),
 		"listen_addresses=", "unix_socket_permissions=0700", "archive_mode=off", "shared_preload_libraries=",
-		"max_logical_replication_workers=0", "max_wal_senders=0", "wal_level=minimal", "max_wal_size=4GB",
-		"fsync=off", "full_page_writes=off", "synchronous_commit=off",
-	} {
+		"max_logical_replication_workers=0", "max_wal_senders=0", "max_wal_size=4GB",
+	}, settings...) {
 		arguments = append(arguments, "-c", setting)
 	}
 	// It ends when it is told to, not with the context of who starts it.
 	s.server = exec.CommandContext(context.WithoutCancel(ctx), path, arguments...) //nolint:gosec // the command's own flag says which
 	s.server.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	s.server.Stderr, s.server.Stdout = s.log, s.log
-	s.server.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	s.server.SysProcAttr = &syscall.SysProcAttr{Credential: server.credential}
 	endsWithUs(s.server.SysProcAttr)
 	if err := s.server.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	go func() {
 		_ = s.server.Wait()
 		close(s.ended)
 	}()
-	s.Config = postgres.Config{
-		Host: s.folder, Database: "postgres", Username: superuser, SSLMode: "disable", ApplicationName: "brownie-backup",
-	}.WithDefaults()
-	s.Tools = Tools{Dir: clients.Dir, Env: []string{"PGHOST=" + s.folder, "PGUSER=" + superuser, "PGDATABASE=postgres"}}
-	err = s.wait(ctx)
-	return s, err
+	return s.wait(ctx, patience)
+}
+
+func (s *Scratch) file(name string) string { return filepath.Join(s.folder, name) }
+
+// give makes files those of the server's user.
+func give(folder string, credential *syscall.Credential) error {
+	if credential == nil {
+		return nil
+	}
+	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, int(credential.Uid), int(credential.Gid)))
+	})
 }
 
 // wait waits until the server lets people in.
-func (s *Scratch) wait(ctx context.Context) error {
+func (s *Scratch) wait(ctx context.Context, patience time.Duration) error {
 	db := postgres.New(s.Config) //nolint:contextcheck // Its connections outlive each call.
 	defer db.Close()
-	for deadline := time.Now().Add(time.Minute); ; {
+	pause := 50 * time.Millisecond
+	for deadline := time.Now().Add(patience); ; {
 		_, err := postgres.QueryOne[struct{ One int32 }](ctx, db, `SELECT 1 AS one`)
 		if err == nil {
 			return nil
@@ -122,9 +213,10 @@ func (s *Scratch) wait(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.ended:
 			return problem.New("the scratch server does not start: "+s.log.text(), "").Because(err)
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second) // Each attempt is a line of the server's log.
 		}
-		if time.Now().After(deadline) {
+		if patience > 0 && time.Now().After(deadline) {
 			return problem.New("the scratch server lets nobody in: "+s.log.text(), "").Because(err)
 		}
 	}
@@ -184,23 +276,21 @@ func lockFolder(folder string) (*os.File, error) {
 }
 
 // letIn lets in the user of this process, by what the system says of who calls, and nobody else of that server's own user's.
-func letIn(data, superuser string, credential *syscall.Credential) error {
+func (s *Scratch) letIn(credential *syscall.Credential) error {
 	us, err := user.Current()
 	if err != nil {
 		return err
 	}
 	for name, text := range map[string]string{
-		"pg_hba.conf":   "local all all peer map=scratch\n",
-		"pg_ident.conf": fmt.Sprintf("scratch %q %s\n", us.Username, superuser),
+		"postgresql.conf": "",
+		"pg_hba.conf":     "local all all peer map=scratch\n",
+		"pg_ident.conf":   fmt.Sprintf("scratch %q %q\n", us.Username, s.Config.Username),
 	} {
-		path := filepath.Join(data, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(s.file(name), []byte(text), 0o600); err != nil {
 			return err
 		}
-		if credential != nil {
-			if err := os.Chown(path, int(credential.Uid), int(credential.Gid)); err != nil {
-				return err
-			}
+		if err := give(s.file(name), credential); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +29,12 @@ type Tools struct {
 	credential *syscall.Credential
 }
 
+// On is the same for another database of the server.
+func (t Tools) On(database string) Tools {
+	t.Env = append(slices.Clone(t.Env), "PGDATABASE="+database)
+	return t
+}
+
 // program is one run of a program.
 type program struct {
 	name      string
@@ -38,7 +45,8 @@ type program struct {
 	files     []*os.File // from descriptor 3 on
 }
 
-func (t Tools) path(name string) (string, error) {
+// Path is where a program is.
+func (t Tools) Path(name string) (string, error) {
 	if t.Dir != "" {
 		name = filepath.Join(t.Dir, name)
 	}
@@ -52,7 +60,7 @@ func (t Tools) path(name string) (string, error) {
 
 // run runs a program to its end. What it says of an error is part of the error.
 func (t Tools) run(ctx context.Context, p program) error {
-	path, err := t.path(p.name)
+	path, err := t.Path(p.name)
 	if err != nil {
 		return err
 	}
@@ -86,6 +94,11 @@ func (t Tools) run(ctx context.Context, p program) error {
 		return &ProgramError{problem.New(fmt.Sprintf("%s failed (%s): %s", p.name, err, said.text()), "").Because(err)}
 	}
 	return nil
+}
+
+// Run runs a program to its end. The environment is added to that of the tools.
+func (t Tools) Run(ctx context.Context, name string, env []string, output io.Writer, arguments ...string) error {
+	return t.run(ctx, program{name: name, env: env, output: output, arguments: arguments})
 }
 
 // ProgramError is what one of PostgreSQL's programs said.
@@ -132,6 +145,8 @@ func (t *tail) text() string {
 	said := true
 	for line := range strings.Lines(string(t.kept)) {
 		switch {
+		case strings.Contains(line, "FATAL:  the database system is starting up"): // Somebody asked whether it is ready.
+			continue
 		case strings.HasPrefix(line, "pg_") || strings.HasPrefix(line, "initdb") || strings.Contains(line, "ERROR: ") ||
 			strings.Contains(line, "FATAL: "):
 			said = true

@@ -32,6 +32,9 @@ const (
 
 // Store is a place for objects.
 type Store struct {
+	// Destination is what was opened.
+	Destination backup.Destination
+
 	bucket *blob.Bucket
 	where  string
 	folder string // of type file
@@ -55,7 +58,7 @@ func Open(ctx context.Context, d backup.Destination) (*Store, error) {
 		return nil, problem.New(fmt.Sprintf("the destination %s cannot be opened: %s", d, err),
 			"Look at its arguments, and at the credentials in the environment of the runner").Because(err)
 	}
-	store := &Store{bucket: bucket, where: d.String()}
+	store := &Store{Destination: d, bucket: bucket, where: d.String()}
 	prefix := ""
 	switch {
 	case d.Type == "file":
@@ -102,6 +105,20 @@ func open(ctx context.Context, d backup.Destination) (*blob.Bucket, error) {
 	return nil, fmt.Errorf("there is no type %q", d.Type)
 }
 
+// Credentials are those that the environment has for a destination of type s3, for programs that cannot look for them.
+func Credentials(ctx context.Context, d backup.Destination) (aws.Credentials, error) {
+	settings, err := config.LoadDefaultConfig(ctx, config.WithRegion(d.Region))
+	if err != nil {
+		return aws.Credentials{}, err
+	}
+	found, err := settings.Credentials.Retrieve(ctx)
+	if err != nil {
+		err = problem.New(fmt.Sprintf("there are no credentials for the destination %s: %s", d, err),
+			"Look at the environment of the runner").Because(err)
+	}
+	return found, err
+}
+
 // String is the place's URL.
 func (s *Store) String() string { return s.where }
 
@@ -122,6 +139,21 @@ func (s *Store) Create(ctx context.Context, key string) (io.WriteCloser, error) 
 		return nil, s.explain("write", key, err)
 	}
 	return writer{w, s, key}, nil
+}
+
+// Put writes an object that is small.
+func (s *Store) Put(ctx context.Context, key string, content []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	o, err := s.Create(ctx, key)
+	if err != nil {
+		return err
+	}
+	if _, err := o.Write(content); err != nil {
+		cancel()
+		return errors.Join(err, o.Close())
+	}
+	return o.Close()
 }
 
 type writer struct {

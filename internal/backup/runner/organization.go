@@ -65,7 +65,7 @@ func (r *Runner) warnDeleted(ctx context.Context, db *postgres.DB, slug string) 
 // scratchOf connects to a backup that is restored into a scratch server.
 func (r *Runner) scratchOf(ctx context.Context, from Source, use func(artifact.Reader, *pgx.Conn) error) error {
 	return r.read(ctx, from, func(reader artifact.Reader) error {
-		_, err := r.inScratch(ctx, reader, func(restorer dump.Restorer, database string) error {
+		_, err := r.inScratch(ctx, reader, from.To, func(restorer dump.Restorer, database string) error {
 			db := restorer.Open(database)
 			defer db.Close()
 			return db.Borrow(ctx, nil, func(conn *pgx.Conn) error { return use(reader, conn) })

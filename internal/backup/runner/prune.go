@@ -78,8 +78,14 @@ func (r *Runner) prune(ctx context.Context, s backup.Schedule, dryRun bool) ([]P
 			Runner: r, at: at, store: c.Store, destination: s.Destinations[i], onRecord: onRecord, dryRun: dryRun, left: map[string]bool{},
 		}
 		in.unkept = s.Retention.Prunable(kept(onRecord, &s.Destinations[i]), location, at.Now)
+		if c.Err == nil && s.Engine == backup.PgBackRest {
+			c.Err = in.spareParents(ctx, s.Name)
+		}
 		if c.Err == nil {
 			c.Err = errors.Join(in.run(ctx, s.Name), in.pruneLedger(ctx, s.Name, s.Destinations[i]))
+		}
+		if c.Err == nil && s.Engine == backup.PgBackRest && !dryRun {
+			c.Err = r.removeFiles(ctx, s.Name, c.Store)
 		}
 		if pruned = append(pruned, in.pruned...); c.Err != nil {
 			failed = append(failed, c.Err)
@@ -188,6 +194,20 @@ func remove(ctx context.Context, store *object.Store, found artifact.Found) (ret
 
 func (p *pruning) isHeld(id string) bool {
 	return slices.ContainsFunc(p.onRecord, func(b backup.Backup) bool { return b.ID == id && b.HeldAt != nil })
+}
+
+// spareParents keeps the backups upon which others build that are kept.
+func (p *pruning) spareParents(ctx context.Context, schedule string) error {
+	all, err := artifact.List(ctx, p.store, schedule)
+	for _, found := range all {
+		if !found.Whole || slices.Contains(p.unkept, found.ID) {
+			continue
+		}
+		m, _, readErr := artifact.ReadManifest(ctx, p.store, schedule, found.ID, "")
+		err = errors.Join(err, readErr)
+		p.unkept = slices.DeleteFunc(p.unkept, func(id string) bool { return slices.Contains(m.Parents, id) })
+	}
+	return err
 }
 
 // why tells why a backup in the store is to be removed, or nothing. What is not on record is another database's, and so is what another

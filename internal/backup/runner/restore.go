@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -13,6 +15,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/pgbackrest"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
@@ -32,7 +35,9 @@ type Target struct {
 
 // Restored tells what a restore made.
 type Restored struct {
-	Backup, Database string
+	Backup string
+	// Database is the new one, or DataDirectory is.
+	Database, DataDirectory string
 	// Kept is the name under which the former database was kept, or empty.
 	Kept    string
 	Seconds float64
@@ -50,6 +55,8 @@ type Source struct {
 	Schedule    string
 	// AsOf is the time as of which the store is read. nil means now.
 	AsOf *time.Time
+	// To is how far the log is replayed, for engine pgbackrest.
+	To pgbackrest.Target
 }
 
 // Restore restores a backup, without what was deleted since. When it fails, everything is as it was.
@@ -62,7 +69,34 @@ func (r *Runner) Restore(ctx context.Context, from Source, t Target) (done Resto
 		return done, err
 	}
 	err = r.read(ctx, from, func(reader artifact.Reader) error {
-		done, err = r.restore(ctx, from.ID, t, reader, x)
+		return r.inOneDatabase(ctx, reader, from.To, func(reader artifact.Reader) error {
+			done, err = r.restore(ctx, from.ID, t, reader, x)
+			return err
+		})
+	})
+	return done, err
+}
+
+// RestoreFiles makes a new data directory with the files of a cluster, and replays the log into it. It is ready to be started by a server of
+// that major version; its configuration is what was in the data directory.
+func (r *Runner) RestoreFiles(ctx context.Context, from Source, data string) (done Restored, err error) {
+	data, err = filepath.Abs(data)
+	if err != nil {
+		return done, err
+	}
+	if _, err := os.Lstat(data); err == nil {
+		return done, problem.New(fmt.Sprintf("there is a %s already", data), "Name a folder that does not exist yet")
+	}
+	err = r.read(ctx, from, func(reader artifact.Reader) error {
+		if len(reader.Manifest.Clusters) == 0 {
+			return problem.New(fmt.Sprintf("backup %s holds the rows of one database, and no files of a cluster", from.ID),
+				"Name a new database with --database, or use a backup of engine pgbackrest")
+		}
+		start := time.Now()
+		// Renamed at last, it is on the same disk from the beginning.
+		done = Restored{Backup: from.ID, DataDirectory: data}
+		err := r.recovered(ctx, reader, from.To, filepath.Dir(data), func(scratch *dump.Scratch) error { return scratch.Keep(data) })
+		done.Seconds = time.Since(start).Seconds()
 		return err
 	})
 	return done, err

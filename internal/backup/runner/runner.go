@@ -43,7 +43,11 @@ type Runner struct {
 	BytesPerSecond int
 	// Progress hears, now and then, how many bytes were sent, and how many the last backup had. nil means that nobody listens.
 	Progress func(sent, last int64)
-	Log      *slog.Logger
+	// Program is brownie-backup, which a server that recovers calls to fetch the log. Empty means the running program.
+	Program string
+	// ClusterName tells clusters apart that archive to the same place. Empty means the server's own setting cluster_name.
+	ClusterName string
+	Log         *slog.Logger
 }
 
 func (r *Runner) store() *backup.Store { return backup.New(r.DB) }
@@ -173,8 +177,9 @@ func (r *Runner) done(ctx context.Context, schedule string, due time.Time) (bool
 
 // backup makes one backup and records what became of it.
 func (r *Runner) backup(ctx context.Context, s backup.Schedule, due *time.Time) (backup.Backup, error) {
+	kind, unknown := r.kind(ctx, s)
 	b := backup.Backup{
-		ID: newID(time.Now()), ScheduleID: &s.ID, ScheduleName: s.Name, Engine: s.Engine, Type: s.Type, DueAt: due,
+		ID: newID(time.Now()), ScheduleID: &s.ID, ScheduleName: s.Name, Engine: s.Engine, Type: kind, DueAt: due,
 		StartedAt: time.Now().UTC(), Status: backup.Running, Runner: r.Name,
 	}
 	if err := r.store().StartBackup(ctx, b); err != nil {
@@ -182,7 +187,10 @@ func (r *Runner) backup(ctx context.Context, s backup.Schedule, due *time.Time) 
 	}
 	log := r.Log.With("schedule", s.Name, "backup", b.ID)
 	log.Info("Backup begins")
-	err := r.write(ctx, s, &b)
+	err := unknown
+	if err == nil {
+		err = r.write(ctx, s, &b)
+	}
 	ended := time.Now().UTC()
 	b.EndedAt, b.Status = &ended, backup.Succeeded
 	if err != nil {
@@ -234,9 +242,6 @@ func (r *Runner) write(ctx context.Context, s backup.Schedule, b *backup.Backup)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, problem.New("it took longer than its timeout, "+s.Timeout,
 		"Raise the schedule's timeout, or give it more jobs"))
 	defer cancel()
-	if s.Engine != backup.PgDump {
-		return problem.New(fmt.Sprintf("this version of brownie-backup does not run engine %s", s.Engine), "Use engine pg_dump")
-	}
 	recipients, err := age.ParseRecipients(strings.NewReader(strings.Join(s.Recipients, "\n")))
 	if err != nil {
 		return err
@@ -246,9 +251,9 @@ func (r *Runner) write(ctx context.Context, s backup.Schedule, b *backup.Backup)
 	w := artifact.NewWriter(s.Name, b.ID, recipients, copies)
 	w.Throttle = r.throttle()
 	defer r.watch(ctx, s.Name, w)()
-	m, err := dump.Dumper{DB: r.DB, Tools: r.Tools, Jobs: r.Jobs}.Backup(ctx, w)
+	m, err := r.engine(s, *b, copies).Backup(ctx, w)
 	if err == nil {
-		m.ID, m.Schedule, m.Engine, m.Type, m.Runner = b.ID, s.Name, string(s.Engine), s.Type, r.Name
+		m.ID, m.Schedule, m.Engine, m.Type, m.Runner = b.ID, s.Name, string(s.Engine), b.Type, r.Name
 		m.StartedAt, m.EndedAt = b.StartedAt, time.Now().UTC()
 		var sum string
 		m, sum, err = w.Commit(ctx, m)
@@ -268,6 +273,18 @@ func (r *Runner) write(ctx context.Context, s backup.Schedule, b *backup.Backup)
 		b.SHA256, b.SnapshotAt, b.SizeBytes = nil, nil, nil
 	}
 	return err
+}
+
+// engine makes backups: it writes the parts, if there are any, and says what belongs into the manifest.
+type engine interface {
+	Backup(ctx context.Context, w *artifact.Writer) (artifact.Manifest, error)
+}
+
+func (r *Runner) engine(s backup.Schedule, b backup.Backup, copies []*artifact.Copy) engine {
+	if s.Engine == backup.PgBackRest {
+		return clusterEngine{r, s, b, copies}
+	}
+	return dump.Dumper{DB: r.DB, Tools: r.Tools, Jobs: r.Jobs}
 }
 
 // stored is the copy of a backup in the n-th destination.

@@ -22,7 +22,8 @@ const interval = 15 * time.Second
 // Server runs schedules when they are due.
 type Server struct {
 	*Runner
-	metrics metrics
+	metrics  metrics
+	archives archives
 
 	mu      sync.Mutex
 	looked  time.Time
@@ -77,7 +78,7 @@ func (s *Server) look(ctx context.Context) error {
 		return err
 	}
 	// Nothing to do, and nothing shown, look alike.
-	failed := []error{unreadable, s.sees(ctx)}
+	failed := []error{unreadable, s.sees(ctx), s.openArchives(ctx, schedules)}
 	for _, schedule := range schedules {
 		// What is wrong with one schedule keeps no other from being run.
 		failed = append(failed, s.lookAt(ctx, schedule, running))
@@ -120,6 +121,9 @@ func (s *Server) lookAt(ctx context.Context, schedule backup.Schedule, running [
 		})
 	}
 	if err := s.metrics.tell(ctx, s.store(), schedule); err != nil {
+		return err
+	}
+	if err := s.watchArchive(ctx, schedule); err != nil {
 		return err
 	}
 	due, err := s.due(ctx, schedule, time.Now())
@@ -271,6 +275,8 @@ var gauges = map[string]string{
 	"next_run_timestamp_seconds":      "When the next run is due.",
 	"last_run_failed":                 "1 when the last run that ended failed or was lost.",
 	"ledger_copy_failed":              "1 when the ledger of what was deleted is not beside all backups.",
+	"archive_lag_seconds":             "How old the last moment is that the archive of the write-ahead log reaches.",
+	"archive_failed":                  "1 when the archive of the write-ahead log does not keep up.",
 }
 
 func newMetrics() metrics {
@@ -289,6 +295,11 @@ func newMetrics() metrics {
 func (m metrics) failed(schedule string, retryable bool) {
 	text := map[bool]string{true: "true", false: "false"}[retryable]
 	m.failures.WithLabelValues(schedule, text).Inc()
+}
+
+func (m metrics) archive(schedule string, lag time.Duration, failed bool) {
+	m.gauges["archive_lag_seconds"].WithLabelValues(schedule).Set(lag.Seconds())
+	m.gauges["archive_failed"].WithLabelValues(schedule).Set(map[bool]float64{true: 1, false: 0}[failed])
 }
 
 // keep lets go of schedules that are gone.

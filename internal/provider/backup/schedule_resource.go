@@ -77,11 +77,12 @@ func scheduleAttributes() map[string]schema.Attribute {
 			"Sunday). The function `cron_next` tells what an expression means."),
 		"timezone": withDefault("Name of the IANA database, such as `Europe/Berlin`, whose clock `cron` and `verify_cron` are about, "+
 			"and whose days, weeks, months and years `retention` counts.", standardTimezone),
-		"engine": tf.OptionalEnum("What makes the backups. `pg_dump` writes the rows of one moment. `pgbackrest` copies the cluster's "+
-			"files and the write-ahead log; `brownie-backup` of this version does not run it, so that the runs fail.",
+		"engine": tf.OptionalEnum("What makes the backups. `pg_dump` writes the rows of one moment of one database. `pgbackrest` copies "+
+			"the files of the whole cluster and archives its write-ahead log, so that every moment since can be restored; the runner is "+
+			"on the server's machine, and has an identity of one of the recipients.",
 			string(backup.PgDump), backup.Engines...),
 		"type": tf.OptionalEnum("What a backup holds: everything, what has changed since the last full one, or since the last of any "+
-			"type. Backups of `pg_dump` are `full`.", standardType, backup.Types...),
+			"type. Backups of `pg_dump` are `full`. `diff` and `incr` begin with a full one, and with another when that is a week old.", standardType, backup.Types...),
 		"destinations": schema.ListNestedAttribute{
 			Required: true, NestedObject: schema.NestedAttributeObject{Attributes: destinationAttributes()},
 			Validators:          []validator.List{listvalidator.NoNullValues()},
@@ -198,11 +199,6 @@ func (r *scheduleResource) ValidateConfig(ctx context.Context, req resource.Vali
 	if !unknown["encryption"] && len(schedule.Recipients) == 1 {
 		resp.Diagnostics.AddAttributeWarning(path.Root("encryption").AtName("recipients"), "One recipient is all that can read the backups",
 			"If the identity of that one is lost, so are all backups. Add the public key of somebody else, or of one that is kept offline.")
-	}
-	if schedule.Engine == backup.PgBackRest && !unknown["engine"] {
-		resp.Diagnostics.AddAttributeWarning(path.Root("engine"), "Nothing runs pgbackrest yet",
-			"The program brownie-backup of this version does not run engine \"pgbackrest\": each run of this schedule fails. Use "+
-				"\"pg_dump\".")
 	}
 }
 

@@ -221,6 +221,7 @@ func TestAccBackupScheduleRefused(t *testing.T) {
 			{map[string]string{"destinations": `[{ type = "s3", bucket = "s3://acme" }]`}, "destinations", `has the bucket "s3://acme". Give the bucket's name alone: 3 to 63 letters, digits, dots, hyphens or underscores. What follows it belongs into ` + "`path`."},
 			{map[string]string{"destinations": `[{ type = "s3", bucket = "acme", path = "/a" }]`}, "destinations", "the destination s3://acme/a has the path \"/a\". Give what keys shall begin with, without a slash at either end, `.` or `..`, such as `brownie/production`."},
 			{map[string]string{"destinations": `[{ type = "s3", bucket = "acme" }, { type = "s3", bucket = "acme" }]`}, "destinations", "the destination s3://acme is named twice. A second copy has to be elsewhere; leave this one out."},
+			{map[string]string{"engine": `"pgbackrest"`, "destinations": `[{ type = "s3", bucket = "acme", endpoint = "http://s3.example" }]`}, "destinations", "the destination s3://acme has the endpoint \"http://s3.example\", and pgBackRest reaches no store without TLS. Give one that begins with https://"},
 			{map[string]string{"encryption": `{ recipients = [] }`}, "", "nobody could read the backups. Name the public keys of age whose owners can"},
 			{map[string]string{"encryption": `{ recipients = ["ssh-rsa x"] }`}, "", "recipient 1 is no public key of age. Give one that begins with age1, as `age-keygen` tells it."},
 			{map[string]string{"verify": `"none"`, "verify_cron": `"0 6 * * *"`}, "verify_cron", "nothing is verified, so that it has no time. Leave it out, or use another `verify`."},
@@ -283,7 +284,7 @@ func TestAccBackupScheduleWarns(t *testing.T) {
 		want      string
 	}{
 		"one recipient": {map[string]string{"encryption": fmt.Sprintf("{ recipients = [%q] }", runnerKey)}, "Warning: One recipient is all that can read the backups"},
-		"pgbackrest":    {map[string]string{"engine": `"pgbackrest"`}, "Warning: Nothing runs pgbackrest yet"},
+		"pgbackrest":    {map[string]string{"engine": `"pgbackrest"`, "type": `"incr"`}, ""},
 		"neither":       {nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

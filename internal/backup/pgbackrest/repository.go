@@ -1,0 +1,379 @@
+package pgbackrest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+)
+
+// Repository is where pgBackRest keeps the backups of a schedule and the log of one cluster.
+type Repository struct {
+	// Tools has pgBackRest among PostgreSQL's client programs, or on PATH.
+	Tools       dump.Tools
+	Destination backup.Destination
+	Schedule    string
+	Stanza      string
+	// Passphrase encrypts everything in it.
+	Passphrase string
+	// Jobs is how many processes work at the same time.
+	Jobs int
+}
+
+// Prefix is what the keys of a schedule's repository begin with. No schedule has such a name.
+func Prefix(schedule string) string { return "_pgbackrest/" + schedule + "/" }
+
+// environment is how pgBackRest is told everything: a command line shows to other users, and a file stays.
+func (r Repository) environment(ctx context.Context) ([]string, error) {
+	options := map[string]string{
+		"CONFIG": "/dev/null", "STANZA": r.Stanza, "REPO1_CIPHER_TYPE": "aes-256-cbc", "REPO1_CIPHER_PASS": r.Passphrase,
+		"LOG_LEVEL_FILE": "off", "LOG_LEVEL_CONSOLE": "off", "LOG_LEVEL_STDERR": "warn", "COMPRESS_TYPE": "zst", "REPO1_BUNDLE": "y",
+		"PROCESS_MAX": strconv.Itoa(max(r.Jobs, 1)), "START_FAST": "y", "LOCK_PATH": lockPath(r.Schedule),
+		// Nothing goes by itself: the schedule's retention says what is kept.
+		"EXPIRE_AUTO": "n", "REPO1_RETENTION_FULL": "9999999", "ARCHIVE_TIMEOUT": "60",
+	}
+	d := r.Destination
+	if d.Type == "file" {
+		options["REPO1_TYPE"], options["REPO1_PATH"] = "posix", filepath.Join(d.Path, filepath.FromSlash(Prefix(r.Schedule)))
+	} else if err := remote(ctx, d, "/"+strings.TrimSuffix(Prefix(r.Schedule), "/"), options); err != nil {
+		return nil, err
+	}
+	env := make([]string, 0, len(options))
+	for name, value := range options {
+		env = append(env, "PGBACKREST_"+name+"="+value)
+	}
+	slices.Sort(env)
+	return env, nil
+}
+
+// lockPath is one per user and schedule: pgBackRest keeps others away by it, and so does the schedule's lock in the database.
+func lockPath(schedule string) string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("brownie-pgbackrest-%d", os.Getuid()), schedule)
+}
+
+// remote is a repository in an object store.
+func remote(ctx context.Context, d backup.Destination, folder string, options map[string]string) error {
+	if d.Path != "" {
+		folder = "/" + d.Path + folder
+	}
+	options["REPO1_PATH"] = folder
+	switch d.Type {
+	case "gcs":
+		options["REPO1_TYPE"], options["REPO1_GCS_BUCKET"], options["REPO1_GCS_KEY_TYPE"] = "gcs", d.Bucket, "auto"
+		if file := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS"); file != "" {
+			options["REPO1_GCS_KEY_TYPE"], options["REPO1_GCS_KEY"] = "service", file
+		}
+		return nil
+	case "azure":
+		options["REPO1_TYPE"], options["REPO1_AZURE_CONTAINER"] = "azure", d.Bucket
+		options["REPO1_AZURE_ACCOUNT"], options["REPO1_AZURE_KEY"] = os.Getenv("AZURE_STORAGE_ACCOUNT"), os.Getenv("AZURE_STORAGE_KEY")
+		return nil
+	}
+	return remoteS3(ctx, d, options)
+}
+
+func remoteS3(ctx context.Context, d backup.Destination, options map[string]string) error {
+	credentials, err := object.Credentials(ctx, d)
+	if err != nil {
+		return err
+	}
+	options["REPO1_TYPE"], options["REPO1_S3_BUCKET"] = "s3", d.Bucket
+	options["REPO1_S3_REGION"], options["REPO1_S3_ENDPOINT"] = d.Region, "s3."+d.Region+".amazonaws.com"
+	options["REPO1_S3_KEY"], options["REPO1_S3_KEY_SECRET"] = credentials.AccessKeyID, credentials.SecretAccessKey
+	if credentials.SessionToken != "" {
+		options["REPO1_S3_TOKEN"] = credentials.SessionToken
+	}
+	if d.PathStyle {
+		options["REPO1_S3_URI_STYLE"] = "path"
+	}
+	if d.Endpoint == "" {
+		return nil
+	}
+	endpoint, err := url.Parse(d.Endpoint)
+	if err != nil || endpoint.Scheme != "https" {
+		return problem.New(fmt.Sprintf("pgBackRest reaches no store without TLS, and the endpoint is %s", d.Endpoint),
+			"Give an endpoint that begins with https://").On("destinations")
+	}
+	options["REPO1_S3_ENDPOINT"] = endpoint.Hostname()
+	if port := endpoint.Port(); port != "" {
+		options["REPO1_STORAGE_PORT"] = port
+	}
+	// Go's own variable for authorities counts for pgBackRest, too.
+	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
+		options["REPO1_STORAGE_CA_FILE"] = file
+	}
+	return nil
+}
+
+// run runs a command of pgBackRest.
+func (r Repository) run(ctx context.Context, extra []string, arguments ...string) (string, error) {
+	env, err := r.environment(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(lockPath(r.Schedule), 0o700); err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	err = r.Tools.Run(ctx, "pgbackrest", append(env, extra...), &out, arguments...)
+	return out.String(), r.explain(err)
+}
+
+// of is how pgBackRest finds the server.
+func of(c Cluster, username, database string) []string {
+	return []string{
+		"PGBACKREST_PG1_PATH=" + c.DataDirectory, "PGBACKREST_PG1_SOCKET_PATH=" + c.socket(),
+		fmt.Sprintf("PGBACKREST_PG1_PORT=%d", c.Port), "PGBACKREST_PG1_USER=" + username, "PGBACKREST_PG1_DATABASE=" + database,
+	}
+}
+
+// Create makes the cluster's part of the repository. It is idempotent.
+func (r Repository) Create(ctx context.Context, c Cluster) error {
+	_, err := r.run(ctx, of(c, c.Username, c.DatabaseName), "stanza-create")
+	return err
+}
+
+// Push archives a segment of the log. The same one again is no error; another one of that name is.
+func (r Repository) Push(ctx context.Context, c Cluster, segment string) error {
+	path := filepath.Join(c.DataDirectory, "pg_wal", segment)
+	_, err := r.run(ctx, []string{"PGBACKREST_PG1_PATH=" + c.DataDirectory}, "archive-push", path)
+	if failed, ok := errors.AsType[*Failure](err); ok && failed.Code == codeArchiveDuplicate {
+		return problem.New(fmt.Sprintf("segment %s of cluster %s, system identifier %s, is in the archive already with other contents", segment,
+			c.Name, c.SystemIdentifier), "Another server with this system identifier, a copy of this one, archives to "+r.Destination.String()+
+			" under the same name, too: give one of them another cluster_name").Because(err)
+	}
+	return err
+}
+
+// Backup makes a backup of a type, which carries our ID, and adds to the manifest what it is.
+func (r Repository) Backup(ctx context.Context, c Cluster, kind, id string, m *artifact.Manifest) error {
+	version, err := r.run(ctx, nil, "version")
+	if err != nil {
+		return err
+	}
+	set, err := r.backup(ctx, c, kind, id)
+	if err != nil {
+		return err
+	}
+	c.describe(m)
+	m.Tool = strings.TrimSpace(version)
+	m.Clusters = append(m.Clusters, c.entry(set, r.Destination.String()))
+	if m.SnapshotAt.Before(set.StoppedAt()) {
+		m.SnapshotAt = set.StoppedAt()
+	}
+	sets, err := r.Sets(ctx)
+	for _, parent := range parents(set, sets) {
+		if !slices.Contains(m.Parents, parent) {
+			m.Parents = append(m.Parents, parent)
+		}
+	}
+	return err
+}
+
+// parents are the backups with which this one would be removed: it builds upon them, or upon others that do.
+func parents(of Set, sets []Set) (ids []string) {
+	wanted := map[string]bool{of.Prior: true}
+	for _, label := range of.Reference {
+		wanted[label] = true
+	}
+	for _, s := range slices.Backward(sets) { // What builds upon another is newer than that.
+		if !wanted[s.Label] {
+			continue
+		}
+		ids = append(ids, s.Annotation.ID)
+		for _, label := range append(s.Reference, s.Prior) {
+			wanted[label] = true
+		}
+	}
+	return ids
+}
+
+func (r Repository) backup(ctx context.Context, c Cluster, kind, id string) (Set, error) {
+	if _, err := r.run(ctx, of(c, c.Username, c.DatabaseName), "backup", "--type="+kind, "--annotation=id="+id); err != nil {
+		return Set{}, err
+	}
+	sets, err := r.Sets(ctx)
+	if err != nil {
+		return Set{}, err
+	}
+	for _, s := range sets {
+		if s.Annotation.ID == id {
+			if s.Error {
+				return s, problem.New("pages of the cluster have wrong checksums, which pgBackRest found while it copied them",
+					"Look at the server's disk, and at pg_amcheck; earlier backups are whole")
+			}
+			return s, nil
+		}
+	}
+	return Set{}, problem.New(fmt.Sprintf("pgBackRest made a backup, and lists none with ID %s", id), "")
+}
+
+// Set is a backup as pgBackRest lists it.
+type Set struct {
+	Label string `json:"label"`
+	Type  string `json:"type"`
+	// Reference are the labels of the backups without which this one does not restore, and Prior is the one that it was compared with.
+	Reference  []string `json:"reference"`
+	Prior      string   `json:"prior"`
+	Annotation struct {
+		ID string `json:"id"`
+	} `json:"annotation"`
+	// Error says that pages had wrong checksums.
+	Error bool `json:"error"`
+	WAL   span `json:"archive"`
+	LSN   span `json:"lsn"`
+	Times struct {
+		Start int64 `json:"start"`
+		Stop  int64 `json:"stop"`
+	} `json:"timestamp"`
+	Info struct {
+		Repository struct {
+			Delta int64 `json:"delta"`
+		} `json:"repository"`
+	} `json:"info"`
+}
+
+type span struct {
+	Start string `json:"start"`
+	Stop  string `json:"stop"`
+}
+
+// StoppedAt is when it was whole, to the second.
+func (s Set) StoppedAt() time.Time { return time.Unix(s.Times.Stop, 0).UTC() }
+
+// Sets are the backups of the cluster, the oldest first.
+func (r Repository) Sets(ctx context.Context) ([]Set, error) {
+	text, err := r.run(ctx, nil, "info", "--output=json")
+	if err != nil {
+		return nil, err
+	}
+	var stanzas []struct {
+		Name   string `json:"name"`
+		Backup []Set  `json:"backup"`
+		Repo   []struct {
+			Status status `json:"status"`
+		} `json:"repo"`
+	}
+	// What it says may hold what it could not decrypt: it is shown to nobody.
+	if err := json.Unmarshal([]byte(text), &stanzas); err != nil {
+		return nil, problem.New("pgBackRest says nothing that can be read of repository "+r.Destination.String(), "")
+	}
+	for _, s := range stanzas {
+		for _, repository := range s.Repo {
+			if repository.Status.Code == codeOther {
+				return nil, r.unreadable()
+			}
+		}
+		if s.Name == r.Stanza {
+			return s.Backup, nil
+		}
+	}
+	return nil, nil
+}
+
+type status struct {
+	Code int `json:"code"`
+}
+
+// codeOther is what pgBackRest's info says of a repository that it cannot read.
+const codeOther = 99
+
+func (r Repository) unreadable() error {
+	return problem.New(fmt.Sprintf("pgBackRest's list of backups of cluster %s in %s cannot be read", r.Stanza, r.Destination),
+		"It was damaged, or encrypted by another passphrase than the one that is stored beside it")
+}
+
+// Verify reads all files of the repository again, backups and log, and names the first that is not what it was.
+func (r Repository) Verify(ctx context.Context) error {
+	// It ends well also when it has found damage.
+	said, err := r.run(ctx, []string{"PGBACKREST_LOG_LEVEL_CONSOLE=info"}, "verify", "--output=text")
+	if err == nil && strings.Contains(said, "status: error") {
+		var damaged []string
+		for _, found := range invalid.FindAllStringSubmatch(said, -1) {
+			damaged = append(damaged, found[1])
+		}
+		err = r.damaged(strings.Join(damaged, ", "), "is not what it was")
+	}
+	return err
+}
+
+var invalid = regexp.MustCompile(`INFO: (?:invalid checksum|invalid size|invalid result|missing file|invalid [a-z]+) '?([^\s':]+)`)
+
+// damaged is the error of a backup that is to blame itself.
+func (r Repository) damaged(what, how string) error {
+	return &artifact.DamageError{Problem: problem.New(fmt.Sprintf("%s of cluster %s in %s %s", what, r.Stanza, r.Destination, how),
+		"The object was damaged, changed or removed: use another backup or another moment, and make a new full backup")}
+}
+
+// Keep removes all backups but those with the IDs, and the log that is older than the oldest full one that is left. pgBackRest lets the
+// last full one not go.
+func (r Repository) Keep(ctx context.Context, ids map[string]bool) error {
+	sets, err := r.Sets(ctx)
+	if err != nil {
+		return err
+	}
+	full, removed := 0, false
+	for _, s := range sets {
+		if s.Type == "full" {
+			full++
+		}
+	}
+	for _, s := range slices.Backward(sets) { // What builds upon another is newer than that.
+		if ids[s.Annotation.ID] || s.Type == "full" && full == 1 {
+			continue
+		}
+		if _, err := r.run(ctx, nil, "expire", "--set="+s.Label); err != nil {
+			return err
+		}
+		if removed = true; s.Type == "full" {
+			full--
+		}
+	}
+	if !removed {
+		return nil
+	}
+	_, err = r.run(ctx, []string{fmt.Sprintf("PGBACKREST_REPO1_RETENTION_FULL=%d", full)}, "expire")
+	return err
+}
+
+// What pgBackRest ends with.
+const (
+	codeArchiveDuplicate = 45
+)
+
+// Failure is what pgBackRest said.
+type Failure struct {
+	*problem.Problem
+	Code int
+}
+
+var failure = regexp.MustCompile(`(?s)ERROR: \[(\d+)\]: (.*)`)
+
+// explain reads what pgBackRest said.
+func (r Repository) explain(err error) error {
+	said, ok := errors.AsType[*dump.ProgramError](err)
+	if !ok {
+		return err
+	}
+	found := failure.FindStringSubmatch(said.Text())
+	if found == nil {
+		return err
+	}
+	code, _ := strconv.Atoi(found[1]) // The pattern has digits alone.
+	return &Failure{problem.New("pgBackRest: "+found[2], "").Because(err), code}
+}

@@ -1,0 +1,302 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/pgbackrest"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
+)
+
+// cluster asks the server what pgBackRest has to know of it.
+func (r *Runner) cluster(ctx context.Context) (pgbackrest.Cluster, error) {
+	c, err := pgbackrest.Look(ctx, r.DB)
+	if err != nil {
+		return c, err
+	}
+	c.Name = cmp.Or(r.ClusterName, c.Name)
+	return c, c.Check()
+}
+
+// repositoryOf is the part of a schedule's repository that belongs to a cluster.
+func (r *Runner) repositoryOf(ctx context.Context, store *object.Store, schedule, stanza string) (pgbackrest.Repository, error) {
+	repository := pgbackrest.Repository{
+		Tools: r.Tools, Destination: store.Destination, Schedule: schedule, Stanza: stanza, Jobs: r.Jobs,
+	}
+	var err error
+	repository.Passphrase, err = pgbackrest.Passphrase(ctx, store, schedule, stanza, r.Identities)
+	return repository, err
+}
+
+// prepare makes the cluster's part of a schedule's repository where there is none yet: a cluster that was made anew has one of its own.
+// The caller holds the schedule's lock.
+func (r *Runner) prepare(ctx context.Context, s backup.Schedule, store *object.Store) (pgbackrest.Repository, pgbackrest.Cluster, error) {
+	c, err := r.cluster(ctx)
+	if err != nil {
+		return pgbackrest.Repository{}, c, err
+	}
+	repository, err := r.repositoryOf(ctx, store, s.Name, c.Stanza())
+	if !errors.Is(err, problem.ErrNotFound) {
+		return repository, c, err
+	}
+	if len(r.Identities) == 0 {
+		return repository, c, errNoIdentity
+	}
+	recipients, err := age.ParseRecipients(strings.NewReader(strings.Join(s.Recipients, "\n")))
+	if err != nil {
+		return repository, c, err
+	}
+	if _, err := pgbackrest.MakePassphrase(ctx, store, s.Name, c.Stanza(), recipients); err != nil {
+		return repository, c, err
+	}
+	// Read by an identity at hand, it is known to be readable.
+	if repository, err = r.repositoryOf(ctx, store, s.Name, c.Stanza()); err != nil {
+		return repository, c, err
+	}
+	r.Log.Info("A repository begins", "schedule", s.Name, "cluster", c.Stanza(), "where", store.String())
+	return repository, c, repository.Create(ctx, c)
+}
+
+// clusterEngine makes a backup of the cluster's files in each destination. pgBackRest keeps them; the manifest alone is ours.
+type clusterEngine struct {
+	*Runner
+	schedule backup.Schedule
+	backup   backup.Backup
+	copies   []*artifact.Copy
+}
+
+func (e clusterEngine) Backup(ctx context.Context, _ *artifact.Writer) (m artifact.Manifest, err error) {
+	for _, c := range e.copies {
+		if c.Err == nil {
+			c.Err = e.backUp(ctx, c.Store, &m)
+		}
+		err = errors.Join(err, c.Err)
+	}
+	if len(m.Clusters) > 0 {
+		err = nil // One is a backup; what became of the others is on record.
+	}
+	return m, err
+}
+
+func (e clusterEngine) backUp(ctx context.Context, store *object.Store, m *artifact.Manifest) error {
+	repository, c, err := e.prepare(ctx, e.schedule, store)
+	if err != nil {
+		return err
+	}
+	// What a run left that was killed before its manifest.
+	if err := e.removeOrphans(ctx, repository, store); err != nil {
+		return err
+	}
+	return repository.Backup(ctx, c, e.backup.Type, e.backup.ID, m)
+}
+
+// longestChain is how old the full backup may be that others build upon.
+const longestChain = 7 * 24 * time.Hour
+
+// kind is the type of the next backup: a full one also where there is none yet, or none that is new enough, to build upon.
+func (r *Runner) kind(ctx context.Context, s backup.Schedule) (string, error) {
+	if s.Engine != backup.PgBackRest || s.Type == "full" {
+		return s.Type, nil
+	}
+	copies, closeAll := openAll(ctx, s.Destinations)
+	defer closeAll()
+	for _, c := range copies {
+		if c.Err != nil {
+			continue // What is wrong with it, the backup tells.
+		}
+		repository, _, err := r.prepare(ctx, s, c.Store)
+		if err != nil {
+			return s.Type, err
+		}
+		sets, err := repository.Sets(ctx)
+		if err != nil {
+			return s.Type, err
+		}
+		if !slices.ContainsFunc(sets, func(set pgbackrest.Set) bool {
+			return set.Type == "full" && time.Since(set.StoppedAt()) < longestChain
+		}) {
+			return "full", nil
+		}
+	}
+	return s.Type, nil
+}
+
+// rereadCluster reads the whole repository again: the backup's files, those that it builds upon, and the log.
+func (r *Runner) rereadCluster(ctx context.Context, reader artifact.Reader) error {
+	c, err := reader.Manifest.Cluster(reader.Store)
+	if err != nil {
+		return err
+	}
+	repository, err := r.repositoryOf(ctx, reader.Store, reader.Manifest.Schedule, c.Stanza)
+	if err != nil {
+		return err
+	}
+	if err := r.checkParents(ctx, repository, reader); err != nil {
+		return err
+	}
+	return errors.Join(repository.CheckLog(ctx, reader.Store, reader.Manifest, pgbackrest.Target{Latest: true}), repository.Verify(ctx))
+}
+
+// checkParents tells a backup that pgBackRest does not have, or one that it builds upon.
+func (r *Runner) checkParents(ctx context.Context, repository pgbackrest.Repository, reader artifact.Reader) error {
+	sets, err := repository.Sets(ctx)
+	if err != nil {
+		return err
+	}
+	has := map[string]bool{}
+	for _, set := range sets {
+		has[set.Annotation.ID] = true
+	}
+	for _, id := range append(reader.Manifest.Parents, reader.Manifest.ID) {
+		if !has[id] {
+			return &artifact.DamageError{Problem: problem.New(fmt.Sprintf("pgBackRest's repository in %s has no backup %s, without which backup "+
+				"%s does not restore", reader.Store, id, reader.Manifest.ID), "Somebody has removed it; use another backup")}
+		}
+	}
+	return nil
+}
+
+// recovered restores a cluster into a server that is removed in the end, unless its files are kept.
+func (r *Runner) recovered(ctx context.Context, reader artifact.Reader, to pgbackrest.Target, folder string, use func(*dump.Scratch) error,
+) (err error) {
+	c, err := reader.Manifest.Cluster(reader.Store)
+	if err != nil {
+		return err
+	}
+	repository, err := r.repositoryOf(ctx, reader.Store, reader.Manifest.Schedule, c.Stanza)
+	if err != nil {
+		return err
+	}
+	if err := r.checkParents(ctx, repository, reader); err != nil {
+		return err
+	}
+	if err := repository.CheckLog(ctx, reader.Store, reader.Manifest, to); err != nil {
+		return err
+	}
+	program := r.Program
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	scratch, err := repository.Recover(ctx, *c, to, pgbackrest.Recovery{
+		Programs: r.ServerPrograms, Folder: folder, GetCommand: []string{program, "pgbackrest-get"},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, scratch.Stop()) }()
+	return use(scratch)
+}
+
+// inRecovered restores a cluster into a server that is removed in the end, and returns how long the restore took.
+func (r *Runner) inRecovered(ctx context.Context, reader artifact.Reader, to pgbackrest.Target, use func(dump.Restorer, string) error) (
+	took time.Duration, err error,
+) {
+	start := time.Now()
+	err = r.recovered(ctx, reader, to, r.ScratchFolder, func(scratch *dump.Scratch) error {
+		took = time.Since(start)
+		//nolint:contextcheck // Its connections outlive each call.
+		restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs)
+		defer restorer.Server.Close()
+		return use(restorer, reader.Manifest.Database.Name)
+	})
+	return took, err
+}
+
+// inOneDatabase gives a reader of the rows of the one database: of a cluster, it recovers a scratch server and dumps from that, for an
+// identity that nobody has.
+func (r *Runner) inOneDatabase(ctx context.Context, reader artifact.Reader, to pgbackrest.Target, use func(artifact.Reader) error) error {
+	if len(reader.Manifest.Clusters) == 0 {
+		if to != (pgbackrest.Target{}) {
+			return errNoLog(reader.Manifest)
+		}
+		return use(reader)
+	}
+	_, err := r.inRecovered(ctx, reader, to, func(restorer dump.Restorer, database string) (err error) {
+		folder, err := os.MkdirTemp(r.ScratchFolder, "brownie-restore-")
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+		identity, err := age.GenerateX25519Identity()
+		if err != nil {
+			return err
+		}
+		store, err := object.Open(ctx, backup.Destination{Type: "file", Path: folder})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = store.Close() }()
+		m := reader.Manifest
+		w := artifact.NewWriter(m.Schedule, m.ID, []age.Recipient{identity.Recipient()}, []*artifact.Copy{{Store: store}})
+		db := restorer.Open(database)
+		defer db.Close()
+		dumped, err := dump.Dumper{DB: db, Tools: restorer.Tools.On(database), Jobs: r.Jobs}.Backup(ctx, w)
+		if err != nil {
+			return err
+		}
+		dumped.ID, dumped.Schedule, dumped.Runner = m.ID, m.Schedule, r.Name
+		if dumped, _, err = w.Commit(ctx, dumped); err != nil {
+			return err
+		}
+		return use(artifact.Reader{Store: store, Manifest: dumped, Identities: []age.Identity{identity}})
+	})
+	return err
+}
+
+func errNoLog(m artifact.Manifest) error {
+	return problem.New(fmt.Sprintf("backup %s holds the rows of one moment, %s, and no log", m.ID, m.SnapshotAt.Format(time.RFC3339)),
+		"Leave out --to, --to-lsn and --to-name, or use a backup of engine pgbackrest")
+}
+
+// removeFiles removes what pgBackRest has of backups that were pruned. A cluster that has no repository yet has nothing to be removed.
+func (r *Runner) removeFiles(ctx context.Context, schedule string, store *object.Store) error {
+	c, err := r.cluster(ctx)
+	if err != nil {
+		return err
+	}
+	repository, err := r.repositoryOf(ctx, store, schedule, c.Stanza())
+	if errors.Is(err, problem.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.removeOrphans(ctx, repository, store)
+}
+
+// removeOrphans removes what pgBackRest has of runs that wrote no manifest, and of backups whose manifest was removed: by it a backup exists.
+func (r *Runner) removeOrphans(ctx context.Context, repository pgbackrest.Repository, store *object.Store) error {
+	found, err := artifact.List(ctx, store, repository.Schedule)
+	if err != nil {
+		return err
+	}
+	needed := map[string]bool{}
+	for _, each := range found {
+		if !each.Whole {
+			continue
+		}
+		m, _, err := artifact.ReadManifest(ctx, store, repository.Schedule, each.ID, "")
+		if err != nil {
+			return err
+		}
+		needed[each.ID] = true
+		for _, parent := range m.Parents {
+			needed[parent] = true
+		}
+	}
+	return repository.Keep(ctx, needed)
+}
