@@ -61,6 +61,8 @@ type Cluster struct {
 	// Stanza and Label are how pgBackRest names the cluster and the backup.
 	Stanza string `json:"stanza"`
 	Label  string `json:"label"`
+	// Parents are the IDs of the backups in this repository without which this one does not restore.
+	Parents []string `json:"parents,omitempty"`
 	// Superuser is the role that initdb made.
 	Superuser string `json:"superuser"`
 	// FirstWAL to LastWAL are the segments of the log without which the files are not consistent.
@@ -70,6 +72,10 @@ type Cluster struct {
 	WALSegmentBytes int64  `json:"wal_segment_bytes"`
 	FirstLSN        string `json:"first_lsn"`
 	LastLSN         string `json:"last_lsn"`
+	// StoppedAt is when the files were consistent, to the second.
+	StoppedAt time.Time `json:"stopped_at"`
+	// TrackCommitTimestamp is PostgreSQL's setting of that name, by which a server keeps or forgets them.
+	TrackCommitTimestamp bool `json:"track_commit_timestamp,omitempty"`
 	// Bytes is what the repository holds for this backup alone.
 	Bytes int64 `json:"bytes"`
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
@@ -54,8 +56,8 @@ func StartScratch(ctx context.Context, programs string, clients Tools, folder st
 
 // Recovery is how a server comes out of a copy of another one's files.
 type Recovery struct {
-	// Superuser is the one that the other server was made with.
-	Superuser string
+	// Superuser is the one that the other server was made with, and Database is one that it has.
+	Superuser, Database string
 	// Fill copies the files into the folder.
 	Fill func(ctx context.Context, data string) error
 	// Settings returns those for the recovery, such as restore_command. What it puts into the folder is the server's.
@@ -65,6 +67,7 @@ type Recovery struct {
 // StartRecovered starts a server with the files of another one, and waits until it has replayed the log and lets people in.
 func StartRecovered(ctx context.Context, programs string, clients Tools, folder string, r Recovery) (*Scratch, error) {
 	return startScratch(ctx, programs, clients, folder, r.Superuser, func(s *Scratch, server Tools) error {
+		s.Config.Database = r.Database
 		if err := os.Mkdir(s.Data, 0o700); err != nil {
 			return err
 		}
@@ -90,6 +93,7 @@ func StartRecovered(ctx context.Context, programs string, clients Tools, folder 
 		}
 		return s.start(ctx, server, 0, append([]string{
 			"wal_level=replica", "hot_standby=off", "recovery_target_action=promote", "shared_buffers=128MB", "huge_pages=off",
+			"max_prepared_transactions=1000", // as many as the other server may have left
 		}, settings...)...)
 	})
 }
@@ -100,6 +104,14 @@ const settingsFile = "postgresql.auto.conf"
 // Keep stops a server in good order and moves its files to a folder that does not exist yet, on the same disk, with the settings that
 // ALTER SYSTEM made in the server that they come from.
 func (s *Scratch) Keep(data string) error {
+	spaces, err := os.ReadDir(filepath.Join(s.Data, "pg_tblspc"))
+	if err != nil {
+		return err
+	}
+	if len(spaces) > 0 {
+		return problem.New(fmt.Sprintf("the cluster has %d tablespaces, which this program does not move to where they belong", len(spaces)),
+			"Take the database out of it with --database, or restore the cluster with pgBackRest itself (docs/backup-format.md)")
+	}
 	if err := s.server.Process.Signal(syscall.SIGINT); err != nil {
 		return err
 	}
@@ -208,6 +220,9 @@ func (s *Scratch) wait(ctx context.Context, patience time.Duration) error {
 		if err == nil {
 			return nil
 		}
+		if told := (*pgconn.PgError)(nil); errors.As(err, &told) && told.Code != "57P03" { // cannot_connect_now
+			return problem.New("the scratch server lets nobody in", "").Because(err)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -238,6 +253,24 @@ func (s *Scratch) Stop() error {
 		err = errors.Join(err, s.lock.Close())
 	}
 	return err
+}
+
+// TempFolder makes a folder for what is needed for a while. It is removed also when this process is killed, by the next one.
+func TempFolder(in string) (folder string, remove func() error, err error) {
+	if in == "" {
+		in = os.TempDir()
+	}
+	if err := removeLeftovers(in); err != nil {
+		return "", nil, err
+	}
+	if folder, err = os.MkdirTemp(in, scratchPrefix); err != nil {
+		return "", nil, err
+	}
+	lock, err := lockFolder(folder)
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return folder, func() error { return errors.Join(os.RemoveAll(folder), lock.Close()) }, nil
 }
 
 const scratchPrefix = "brownie-verify-"

@@ -25,6 +25,7 @@ type Cluster struct {
 	Port             int32  `db:"port"`
 	Superuser        string `db:"superuser"`
 	WALSegmentBytes  int64  `db:"wal_segment_bytes"`
+	CommitTimestamps bool   `db:"commit_timestamps"`
 	ArchiveMode      string `db:"archive_mode"`
 	ArchiveTimeout   int32  `db:"archive_timeout"` // seconds
 	Primary          bool   `db:"is_primary"`
@@ -43,6 +44,7 @@ const clusterSQL = `
 		pg_catalog.current_setting('port')::int AS port,
 		(SELECT rolname::text FROM pg_catalog.pg_roles WHERE oid = 10) AS superuser,
 		pg_catalog.max(setting) FILTER (WHERE name = 'wal_segment_size')::bigint AS wal_segment_bytes,
+		pg_catalog.current_setting('track_commit_timestamp') = 'on' AS commit_timestamps,
 		pg_catalog.current_setting('archive_mode') AS archive_mode,
 		pg_catalog.max(setting) FILTER (WHERE name = 'archive_timeout')::int AS archive_timeout,
 		NOT pg_catalog.pg_is_in_recovery() AS is_primary, pg_catalog.current_database()::text AS database,
@@ -108,5 +110,6 @@ func (c Cluster) entry(s Set, destination string) artifact.Cluster {
 	return artifact.Cluster{
 		Destination: destination, Stanza: c.Stanza(), Label: s.Label, Superuser: c.Superuser, FirstWAL: s.WAL.Start, LastWAL: s.WAL.Stop,
 		WALSegmentBytes: c.WALSegmentBytes, FirstLSN: s.LSN.Start, LastLSN: s.LSN.Stop, Bytes: s.Info.Repository.Delta,
+		StoppedAt: s.StoppedAt(), TrackCommitTimestamp: c.CommitTimestamps,
 	}
 }

@@ -3,7 +3,9 @@ package pgbackrest
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -84,13 +86,13 @@ func (r Repository) CheckLog(ctx context.Context, store *object.Store, m artifac
 			return r.damaged("segment "+needed.name(c.WALSegmentBytes), fmt.Sprintf("is missing, so that backup %s restores to nothing", c.Label))
 		}
 	}
-	if err := r.within(all, m, to); err != nil {
+	if err := r.within(all, m, *c, to); err != nil {
 		return err
 	}
 	before := last
 	for _, next := range all {
 		switch {
-		case to == Target{}:
+		case to.IsOwn():
 			return nil
 		case next.number <= before.number:
 			if next.number == before.number {
@@ -102,8 +104,9 @@ func (r Repository) CheckLog(ctx context.Context, store *object.Store, m artifac
 			return nil
 		case next.number > before.number+1:
 			missing := segment{timeline: next.timeline, number: before.number + 1}
-			return r.damaged("segment "+missing.name(c.WALSegmentBytes), fmt.Sprintf("is missing; no moment after about %s can be reached "+
-				"until the next backup", before.at.UTC().Format(time.RFC3339)))
+			return problem.New(fmt.Sprintf("segment %s of cluster %s is missing in %s: no moment after about %s can be reached until the next "+
+				"backup", missing.name(c.WALSegmentBytes), r.Stanza, r.Destination, before.at.UTC().Format(time.RFC3339)),
+				"Restore to an earlier moment, or from a later backup; make a new one now")
 		}
 		before = next
 	}
@@ -111,11 +114,14 @@ func (r Repository) CheckLog(ctx context.Context, store *object.Store, m artifac
 }
 
 // within refuses a moment to which neither the backup nor the archive leads.
-func (r Repository) within(all []segment, m artifact.Manifest, to Target) error {
+func (r Repository) within(all []segment, m artifact.Manifest, c artifact.Cluster, to Target) error {
 	if to.Time == nil || len(all) == 0 {
 		return nil
 	}
-	from, until := m.SnapshotAt.Add(time.Second), all[0].at // pgBackRest tells whole seconds.
+	from, until := c.StoppedAt.Add(time.Second), all[0].at // pgBackRest tells whole seconds.
+	if to.ArchivedUntil != nil && to.ArchivedUntil.After(until) {
+		until = *to.ArchivedUntil
+	}
 	for _, each := range all {
 		if each.at.After(until) {
 			until = each.at
@@ -133,4 +139,24 @@ func whole(name string, bytes int64) segment { return parse(name[:8], name[8:16]
 // Follows tells whether a segment is the next one after another, on whichever timeline.
 func (c Cluster) Follows(before, after string) bool {
 	return whole(before, c.WALSegmentBytes).number+1 == whole(after, c.WALSegmentBytes).number
+}
+
+// LastSegment is the last one that the archive has, or empty.
+func (r Repository) LastSegment(ctx context.Context, store *object.Store, c Cluster) (string, error) {
+	all, err := r.segments(ctx, store, c.WALSegmentBytes)
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	return all[len(all)-1].name(c.WALSegmentBytes), nil
+}
+
+// Archives refuses what the server does not want archived: a segment that it still writes to would be archived half.
+func (c Cluster) Archives(segment string) error {
+	for _, state := range []string{".ready", ".done"} {
+		if _, err := os.Stat(filepath.Join(c.DataDirectory, "pg_wal", "archive_status", segment+state)); err == nil {
+			return nil
+		}
+	}
+	return problem.New(fmt.Sprintf("the server has not asked to archive segment %s", segment),
+		"Leave it to archive_command. The runner has to see the server's data directory, "+c.DataDirectory)
 }

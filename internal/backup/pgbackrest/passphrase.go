@@ -66,7 +66,7 @@ func readPassphrase(ctx context.Context, store *object.Store, key string, identi
 	return string(text), nil
 }
 
-// MakePassphrase makes one, and keeps it encrypted for the recipients beside the repository. Who makes it holds the schedule's lock.
+// MakePassphrase makes one, and keeps it encrypted for the recipients beside the repository. Of two that are made at once, one is stored.
 func MakePassphrase(ctx context.Context, store *object.Store, schedule, stanza string, recipients []age.Recipient) (string, error) {
 	passphrase := rand.Text() + rand.Text()
 	var encrypted bytes.Buffer
@@ -80,5 +80,5 @@ func MakePassphrase(ctx context.Context, store *object.Store, schedule, stanza s
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	return passphrase, store.Put(ctx, passphrases(schedule, stanza)+rand.Text()+".age", encrypted.Bytes())
+	return passphrase, store.Put(ctx, passphrases(schedule, stanza)+"1.age", encrypted.Bytes())
 }

@@ -25,7 +25,12 @@ type Target struct {
 	Name string
 	// Latest is as far as the archive reaches.
 	Latest bool
+	// ArchivedUntil is until when all that was committed is known to be in the archive.
+	ArchivedUntil *time.Time
 }
+
+// IsOwn tells that it is the moment of the backup.
+func (t Target) IsOwn() bool { return t.Time == nil && t.LSN == "" && t.Name == "" && !t.Latest }
 
 // settings are PostgreSQL's (manual, section 19.5.6).
 func (t Target) settings() []string {
@@ -39,7 +44,8 @@ func (t Target) settings() []string {
 	case t.Latest:
 		return nil
 	}
-	return []string{"recovery_target=immediate"}
+	// A later timeline need not lead through the moment.
+	return []string{"recovery_target=immediate", "recovery_target_timeline=current"}
 }
 
 // String is for people.
@@ -61,17 +67,21 @@ func (t Target) String() string {
 type Recovery struct {
 	// Programs is the folder of the server's programs, and Folder where the server keeps its files; empty means PATH, and the usual place.
 	Programs, Folder string
+	// Keep means that the files are used afterwards: what the recovery adds to the log is archived by the server that gets them.
+	Keep bool
 	// GetCommand is the beginning of restore_command: `GetCommand SOCKET %f %p` fetches a segment from us.
 	GetCommand []string
 }
 
 // Recover starts a server that nobody else reaches with the files of a backup, and replays the log as far as the target. It hands the log
 // to the server itself, so that the passphrase stays with us.
-func (r Repository) Recover(ctx context.Context, c artifact.Cluster, to Target, where Recovery) (_ *dump.Scratch, err error) {
+func (r Repository) Recover(ctx context.Context, c artifact.Cluster, database string, to Target, where Recovery) (
+	_ *dump.Scratch, err error,
+) {
 	log := &served{Repository: r, ctx: ctx}
 	defer log.stop()
 	scratch, err := dump.StartRecovered(ctx, where.Programs, r.Tools, where.Folder, dump.Recovery{
-		Superuser: c.Superuser,
+		Superuser: c.Superuser, Database: database,
 		Fill: func(ctx context.Context, data string) error {
 			_, err := r.run(ctx, []string{"PGBACKREST_PG1_PATH=" + data}, "restore", "--set="+c.Label, "--type=none",
 				"--tablespace-map-all="+filepath.Join(filepath.Dir(data), "tablespaces"))
@@ -83,7 +93,11 @@ func (r Repository) Recover(ctx context.Context, c artifact.Cluster, to Target, 
 			for _, word := range append(where.GetCommand, socket) {
 				words = append(words, quoted(word))
 			}
-			return append(to.settings(), strings.Join(append(words, `"%f"`, `"%p"`), " ")), log.listen(socket, folder)
+			settings := append(to.settings(), "track_commit_timestamp="+map[bool]string{true: "on", false: "off"}[c.TrackCommitTimestamp])
+			if where.Keep {
+				settings = append(settings, "archive_mode=on", "archive_command=")
+			}
+			return append(settings, strings.Join(append(words, `"%f"`, `"%p"`), " ")), log.listen(socket, folder)
 		},
 	})
 	switch failed := log.failed(); {
@@ -91,10 +105,17 @@ func (r Repository) Recover(ctx context.Context, c artifact.Cluster, to Target, 
 	case failed != nil:
 		err = failed
 	case strings.Contains(err.Error(), "recovery ended before configured recovery target was reached"):
-		err = problem.New(fmt.Sprintf("the archive of cluster %s does not reach as far as %s", r.Stanza, to), "Name an earlier moment").Because(err)
+		err = problem.New(fmt.Sprintf("the archive of cluster %s does not reach as far as %s", r.Stanza, to),
+			"Name an earlier moment, or restore to what it has at last: --to latest").Because(errEndOfLog)
 	}
 	return scratch, err
 }
+
+// errEndOfLog says that nothing later than the target is in the archive.
+var errEndOfLog = errors.New("the archive ends before")
+
+// EndsBefore tells that a recovery failed since nothing later than its target is in the archive.
+func EndsBefore(err error) bool { return errors.Is(err, errEndOfLog) }
 
 // quoted is a word of the shell, in a setting in which % means something.
 func quoted(word string) string {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
@@ -64,6 +66,21 @@ func (r Repository) environment(ctx context.Context) ([]string, error) {
 // lockPath is one per user and schedule: pgBackRest keeps others away by it, and so does the schedule's lock in the database.
 func lockPath(schedule string) string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("brownie-pgbackrest-%d", os.Getuid()), schedule)
+}
+
+// makePrivate makes a folder that nobody else can have made before.
+func makePrivate(folder string) error {
+	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	about, err := os.Lstat(folder)
+	if err != nil {
+		return err
+	}
+	if owner, ok := about.Sys().(*syscall.Stat_t); !about.IsDir() || ok && int(owner.Uid) != os.Getuid() || about.Mode().Perm()&0o022 != 0 {
+		return problem.New(fmt.Sprintf("the folder %s belongs to somebody else, or others may write to it", folder), "Remove it")
+	}
+	return nil
 }
 
 // remote is a repository in an object store.
@@ -126,7 +143,10 @@ func (r Repository) run(ctx context.Context, extra []string, arguments ...string
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(lockPath(r.Schedule), 0o700); err != nil {
+	if err := makePrivate(filepath.Dir(lockPath(r.Schedule))); err != nil {
+		return "", err
+	}
+	if err := makePrivate(lockPath(r.Schedule)); err != nil {
 		return "", err
 	}
 	var out bytes.Buffer
@@ -172,17 +192,22 @@ func (r Repository) Backup(ctx context.Context, c Cluster, kind, id string, m *a
 	}
 	c.describe(m)
 	m.Tool = strings.TrimSpace(version)
-	m.Clusters = append(m.Clusters, c.entry(set, r.Destination.String()))
+	entry := c.entry(set, r.Destination.String())
 	if m.SnapshotAt.Before(set.StoppedAt()) {
 		m.SnapshotAt = set.StoppedAt()
 	}
 	sets, err := r.Sets(ctx)
-	for _, parent := range parents(set, sets) {
+	if err != nil {
+		return err
+	}
+	entry.Parents = parents(set, sets)
+	m.Clusters = append(m.Clusters, entry)
+	for _, parent := range entry.Parents {
 		if !slices.Contains(m.Parents, parent) {
 			m.Parents = append(m.Parents, parent)
 		}
 	}
-	return err
+	return nil
 }
 
 // parents are the backups with which this one would be removed: it builds upon them, or upon others that do.
@@ -298,10 +323,10 @@ func (r Repository) unreadable() error {
 		"It was damaged, or encrypted by another passphrase than the one that is stored beside it")
 }
 
-// Verify reads all files of the repository again, backups and log, and names the first that is not what it was.
-func (r Repository) Verify(ctx context.Context) error {
+// Verify reads all files of a backup again, with the log that it needs, and names those that are not what they were.
+func (r Repository) Verify(ctx context.Context, label string) error {
 	// It ends well also when it has found damage.
-	said, err := r.run(ctx, []string{"PGBACKREST_LOG_LEVEL_CONSOLE=info"}, "verify", "--output=text")
+	said, err := r.run(ctx, []string{"PGBACKREST_LOG_LEVEL_CONSOLE=info"}, "verify", "--output=text", "--set="+label)
 	if err == nil && strings.Contains(said, "status: error") {
 		var damaged []string
 		for _, found := range invalid.FindAllStringSubmatch(said, -1) {
@@ -320,9 +345,8 @@ func (r Repository) damaged(what, how string) error {
 		"The object was damaged, changed or removed: use another backup or another moment, and make a new full backup")}
 }
 
-// Keep removes all backups but those with the IDs, and the log that is older than the oldest full one that is left. pgBackRest lets the
-// last full one not go.
-func (r Repository) Keep(ctx context.Context, ids map[string]bool) error {
+// Remove removes backups, and the log that is older than the oldest full one that is left. pgBackRest lets the last full one not go.
+func (r Repository) Remove(ctx context.Context, unwanted func(Set) bool) error {
 	sets, err := r.Sets(ctx)
 	if err != nil {
 		return err
@@ -334,7 +358,7 @@ func (r Repository) Keep(ctx context.Context, ids map[string]bool) error {
 		}
 	}
 	for _, s := range slices.Backward(sets) { // What builds upon another is newer than that.
-		if ids[s.Annotation.ID] || s.Type == "full" && full == 1 {
+		if !unwanted(s) || s.Type == "full" && full == 1 {
 			continue
 		}
 		if _, err := r.run(ctx, nil, "expire", "--set="+s.Label); err != nil {
@@ -363,6 +387,9 @@ type Failure struct {
 }
 
 var failure = regexp.MustCompile(`(?s)ERROR: \[(\d+)\]: (.*)`)
+
+// Retryable tells a failure that may pass by itself: all but those of the settings, and of what is in the repository already.
+func (f *Failure) Retryable() bool { return f.Code > 37 && f.Code != codeArchiveDuplicate }
 
 // explain reads what pgBackRest said.
 func (r Repository) explain(err error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -20,15 +21,20 @@ import (
 type archives struct {
 	mu  sync.Mutex
 	all map[string]*archive // by schedule
+	// err is why one of them is not open: then no segment is taken, as it would be missing there.
+	err error
 }
 
-// archive is the repository of one schedule and what is known of how far it reaches.
+// archive is the repository of one schedule, in each destination, and what is known of how far it reaches.
 type archive struct {
-	repositories []pgbackrest.Repository // one per destination
+	repositories []pgbackrest.Repository
 	cluster      pgbackrest.Cluster
-	marks        []mark
-	until        time.Time
-	failed       *time.Time
+	// last is the last segment of which it is known that all repositories have it, and gap the first that one of them lacks.
+	last, gap string
+	gapAt     time.Time
+	marks     []mark
+	until     time.Time
+	failed    *time.Time
 	// told is what is on record.
 	told struct {
 		at, until time.Time
@@ -49,10 +55,11 @@ func (a *archives) get(schedule string) *archive {
 	return a.all[schedule]
 }
 
-// open opens the repositories of all schedules of engine pgbackrest, and lets go of those of others.
-func (s *Server) openArchives(ctx context.Context, schedules []backup.Schedule) error {
+// openArchives opens the repositories of all schedules of engine pgbackrest, and lets go of those of others. unreadable is why some
+// schedules are not known.
+func (s *Server) openArchives(ctx context.Context, schedules []backup.Schedule, unreadable error) error {
 	wanted := map[string]*archive{}
-	var failed []error
+	failed := []error{unreadable}
 	for _, schedule := range schedules {
 		if schedule.Engine != backup.PgBackRest || !schedule.Enabled {
 			continue
@@ -60,16 +67,21 @@ func (s *Server) openArchives(ctx context.Context, schedules []backup.Schedule) 
 		one, err := s.openArchive(ctx, schedule)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("the archive of schedule %q: %w", schedule.Name, err))
-			if one = s.archives.get(schedule.Name); one == nil {
-				continue
-			}
+			one = s.archives.get(schedule.Name)
 		}
-		wanted[schedule.Name] = one
+		if one != nil {
+			wanted[schedule.Name] = one
+		}
 	}
 	s.archives.mu.Lock()
 	defer s.archives.mu.Unlock()
-	s.archives.all = wanted
-	return errors.Join(failed...)
+	s.archives.all, s.archives.err = wanted, nil
+	for _, schedule := range schedules {
+		if schedule.Engine == backup.PgBackRest && schedule.Enabled && wanted[schedule.Name] == nil || unreadable != nil {
+			s.archives.err = errors.Join(failed...)
+		}
+	}
+	return errors.Join(failed[1:]...)
 }
 
 func (s *Server) openArchive(ctx context.Context, schedule backup.Schedule) (*archive, error) {
@@ -92,15 +104,20 @@ func (s *Server) openArchive(ctx context.Context, schedule backup.Schedule) (*ar
 		if each.Err != nil {
 			return nil, each.Err
 		}
-		repository, err := s.repositoryOf(ctx, each.Store, schedule.Name, c.Stanza())
-		if errors.Is(err, problem.ErrNotFound) {
-			err = s.alone(ctx, schedule.Name, func(ctx context.Context) error {
-				repository, _, err = s.prepare(ctx, schedule, each.Store)
-				return err
-			})
-		}
+		var repository pgbackrest.Repository
+		err := s.alone(ctx, schedule.Name, func(ctx context.Context) (err error) {
+			repository, _, err = s.prepare(ctx, schedule, each.Store)
+			return err
+		})
 		if err != nil {
 			return nil, err
+		}
+		last, err := repository.LastSegment(ctx, each.Store, c)
+		if err != nil {
+			return nil, err
+		}
+		if fresh.last == "" || position(last) < position(fresh.last) { // What all have.
+			fresh.last = last
 		}
 		fresh.repositories = append(fresh.repositories, repository)
 	}
@@ -127,40 +144,62 @@ func (s *Server) push(ctx context.Context, segment string) error {
 		return problem.New(fmt.Sprintf("%q is no segment of the write-ahead log", segment), "Use %f in archive_command")
 	}
 	s.archives.mu.Lock()
-	all := make([]archive, 0, len(s.archives.all))
-	for _, each := range s.archives.all {
-		all = append(all, archive{repositories: each.repositories, cluster: each.cluster})
-	}
+	all, err := slices.Collect(maps.Values(s.archives.all)), s.archives.err
 	s.archives.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if len(all) == 0 {
 		return problem.New("there is no repository to archive to", "Declare a schedule of engine pgbackrest (brownie_backup_schedule), or "+
 			"look at what the runner says of it; the server keeps the segment and tries again")
 	}
 	var failed []error
 	for _, each := range all {
-		for _, repository := range each.repositories {
-			failed = append(failed, repository.Push(ctx, each.cluster, segment))
+		s.archives.mu.Lock()
+		repositories, c := each.repositories, each.cluster
+		s.archives.mu.Unlock()
+		if err := c.Archives(segment); err != nil {
+			return err
 		}
+		var here []error
+		for _, repository := range repositories {
+			here = append(here, repository.Push(ctx, c, segment))
+		}
+		if err := errors.Join(here...); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		s.archives.mu.Lock()
+		each.has(segment)
+		s.archives.mu.Unlock()
 	}
 	return errors.Join(failed...)
 }
 
+// has notes that all repositories have a segment.
+func (a *archive) has(segment string) {
+	if len(segment) != 24 || a.last != "" && position(segment) <= position(a.last) {
+		return
+	}
+	if a.last != "" && !a.cluster.Follows(a.last, segment) {
+		a.gap, a.gapAt = segment, time.Now()
+	}
+	a.last = segment
+}
+
 // logState is where the log is, and how far it is archived.
 type logState struct {
-	Now          time.Time  `db:"now"`
-	LSN          string     `db:"lsn"`
-	Segment      string     `db:"segment"`
-	Archived     *string    `db:"archived"`
-	ArchivedAt   *time.Time `db:"archived_at"`
-	FailedAt     *time.Time `db:"failed_at"`
-	FailedOn     *string    `db:"failed_on"`
-	FailureCount int64      `db:"failures"`
+	Now        time.Time  `db:"now"`
+	LSN        string     `db:"lsn"`
+	Segment    string     `db:"segment"`
+	ArchivedAt *time.Time `db:"archived_at"`
+	FailedAt   *time.Time `db:"failed_at"`
+	FailedOn   *string    `db:"failed_on"`
 }
 
 const logStateSQL = `
 	SELECT pg_catalog.clock_timestamp() AS now, lsn::text AS lsn, pg_catalog.pg_walfile_name(lsn) AS segment,
-		pg_catalog.substring(last_archived_wal, '^[0-9A-F]{24}') AS archived, last_archived_time AS archived_at,
-		last_failed_time AS failed_at, last_failed_wal AS failed_on, failed_count AS failures
+		last_archived_time AS archived_at, last_failed_time AS failed_at, last_failed_wal AS failed_on
 	FROM pg_catalog.pg_current_wal_lsn() AS lsn, pg_catalog.pg_stat_archiver`
 
 // recordEvery is how often it is recorded how far the archive reaches: each record is written to the log, too.
@@ -176,8 +215,13 @@ func (s *Server) watchArchive(ctx context.Context, schedule backup.Schedule) err
 	if err != nil {
 		return err
 	}
+	s.archives.mu.Lock()
+	if schedule.LastSuccessAt != nil && schedule.LastSuccessAt.After(a.gapAt) {
+		a.gap = "" // It leads on from the backup.
+	}
 	a.note(state)
 	why := a.lags(state)
+	s.archives.mu.Unlock()
 	s.metrics.archive(schedule.Name, state.Now.Sub(a.until), why != "")
 	if why == a.told.why && !(a.until.After(a.told.until) && state.Now.Sub(a.told.at) >= recordEvery) {
 		return nil
@@ -212,10 +256,10 @@ func (a *archive) note(state logState) {
 	if n := len(a.marks); n == 0 || a.marks[n-1].lsn != state.LSN {
 		a.marks = append(a.marks, mark{state.Now, state.LSN, state.Segment})
 	}
-	if state.Archived == nil {
+	if a.last == "" || a.gap != "" {
 		return
 	}
-	for len(a.marks) > 0 && position(a.marks[0].segment) <= position(*state.Archived) {
+	for len(a.marks) > 0 && position(a.marks[0].segment) <= position(a.last) {
 		a.until = a.marks[0].at
 		if len(a.marks) == 1 { // Nothing has been written since.
 			a.until = state.Now
@@ -224,7 +268,7 @@ func (a *archive) note(state logState) {
 		a.marks = a.marks[1:]
 	}
 	stood := state.Now.Sub(a.marks[0].at) > time.Duration(a.cluster.ArchiveTimeout)*time.Second+interval
-	if len(a.marks) == 1 && stood && a.cluster.Follows(*state.Archived, a.marks[0].segment) {
+	if len(a.marks) == 1 && stood && a.cluster.Follows(a.last, a.marks[0].segment) {
 		a.until = state.Now
 	}
 }
@@ -237,6 +281,10 @@ func (a *archive) lags(state logState) string {
 	since := a.until
 	if since.IsZero() && len(a.marks) > 0 {
 		since = a.marks[0].at
+	}
+	if a.gap != "" {
+		return fmt.Sprintf("the segments before %s were not archived: nothing after %s can be restored until the next backup", a.gap,
+			since.UTC().Format(time.RFC3339))
 	}
 	limit := time.Duration(a.cluster.ArchiveTimeout)*time.Second + 2*interval
 	if state.Now.Sub(since) <= limit {

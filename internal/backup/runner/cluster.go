@@ -47,7 +47,13 @@ func (r *Runner) prepare(ctx context.Context, s backup.Schedule, store *object.S
 	if err != nil {
 		return pgbackrest.Repository{}, c, err
 	}
+	if !c.Primary {
+		return pgbackrest.Repository{}, c, problem.New("this server is a standby, and the primary archives", "Connect to the primary")
+	}
 	repository, err := r.repositoryOf(ctx, store, s.Name, c.Stanza())
+	if err == nil {
+		return repository, c, repository.Create(ctx, c) // It may have failed after the passphrase was made.
+	}
 	if !errors.Is(err, problem.ErrNotFound) {
 		return repository, c, err
 	}
@@ -58,12 +64,10 @@ func (r *Runner) prepare(ctx context.Context, s backup.Schedule, store *object.S
 	if err != nil {
 		return repository, c, err
 	}
-	if _, err := pgbackrest.MakePassphrase(ctx, store, s.Name, c.Stanza(), recipients); err != nil {
-		return repository, c, err
-	}
-	// Read by an identity at hand, it is known to be readable.
+	// Another runner may have made one at the same time. Read by an identity at hand, it is known to be readable.
+	_, made := pgbackrest.MakePassphrase(ctx, store, s.Name, c.Stanza(), recipients)
 	if repository, err = r.repositoryOf(ctx, store, s.Name, c.Stanza()); err != nil {
-		return repository, c, err
+		return repository, c, errors.Join(made, err)
 	}
 	r.Log.Info("A repository begins", "schedule", s.Name, "cluster", c.Stanza(), "where", store.String())
 	return repository, c, repository.Create(ctx, c)
@@ -95,10 +99,6 @@ func (e clusterEngine) backUp(ctx context.Context, store *object.Store, m *artif
 	if err != nil {
 		return err
 	}
-	// What a run left that was killed before its manifest.
-	if err := e.removeOrphans(ctx, repository, store); err != nil {
-		return err
-	}
 	return repository.Backup(ctx, c, e.backup.Type, e.backup.ID, m)
 }
 
@@ -118,11 +118,11 @@ func (r *Runner) kind(ctx context.Context, s backup.Schedule) (string, error) {
 		}
 		repository, _, err := r.prepare(ctx, s, c.Store)
 		if err != nil {
-			return s.Type, err
+			continue
 		}
 		sets, err := repository.Sets(ctx)
 		if err != nil {
-			return s.Type, err
+			continue
 		}
 		if !slices.ContainsFunc(sets, func(set pgbackrest.Set) bool {
 			return set.Type == "full" && time.Since(set.StoppedAt()) < longestChain
@@ -143,33 +143,41 @@ func (r *Runner) rereadCluster(ctx context.Context, reader artifact.Reader) erro
 	if err != nil {
 		return err
 	}
-	if err := r.checkParents(ctx, repository, reader); err != nil {
-		return err
-	}
-	return errors.Join(repository.CheckLog(ctx, reader.Store, reader.Manifest, pgbackrest.Target{Latest: true}), repository.Verify(ctx))
-}
-
-// checkParents tells a backup that pgBackRest does not have, or one that it builds upon.
-func (r *Runner) checkParents(ctx context.Context, repository pgbackrest.Repository, reader artifact.Reader) error {
-	sets, err := repository.Sets(ctx)
+	labels, err := r.checkParents(ctx, repository, reader, *c)
 	if err != nil {
 		return err
 	}
-	has := map[string]bool{}
-	for _, set := range sets {
-		has[set.Annotation.ID] = true
+	failed := []error{repository.CheckLog(ctx, reader.Store, reader.Manifest, pgbackrest.Target{Latest: true})}
+	for _, label := range labels {
+		failed = append(failed, repository.Verify(ctx, label))
 	}
-	for _, id := range append(reader.Manifest.Parents, reader.Manifest.ID) {
-		if !has[id] {
-			return &artifact.DamageError{Problem: problem.New(fmt.Sprintf("pgBackRest's repository in %s has no backup %s, without which backup "+
+	return errors.Join(failed...)
+}
+
+// checkParents tells a backup that pgBackRest does not have, or one that it builds upon, and returns the labels of all.
+func (r *Runner) checkParents(ctx context.Context, repository pgbackrest.Repository, reader artifact.Reader, c artifact.Cluster) (
+	labels []string, err error,
+) {
+	sets, err := repository.Sets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	has := map[string]string{}
+	for _, set := range sets {
+		has[set.Annotation.ID] = set.Label
+	}
+	for _, id := range slices.Concat(c.Parents, []string{reader.Manifest.ID}) {
+		if labels = append(labels, has[id]); has[id] == "" {
+			return nil, &artifact.DamageError{Problem: problem.New(fmt.Sprintf("pgBackRest's repository in %s has no backup %s, without which backup "+
 				"%s does not restore", reader.Store, id, reader.Manifest.ID), "Somebody has removed it; use another backup")}
 		}
 	}
-	return nil
+	return labels, nil
 }
 
 // recovered restores a cluster into a server that is removed in the end, unless its files are kept.
-func (r *Runner) recovered(ctx context.Context, reader artifact.Reader, to pgbackrest.Target, folder string, use func(*dump.Scratch) error,
+func (r *Runner) recovered(ctx context.Context, reader artifact.Reader, to pgbackrest.Target, folder string, keep bool,
+	use func(*dump.Scratch) error,
 ) (err error) {
 	c, err := reader.Manifest.Cluster(reader.Store)
 	if err != nil {
@@ -179,7 +187,7 @@ func (r *Runner) recovered(ctx context.Context, reader artifact.Reader, to pgbac
 	if err != nil {
 		return err
 	}
-	if err := r.checkParents(ctx, repository, reader); err != nil {
+	if _, err := r.checkParents(ctx, repository, reader, *c); err != nil {
 		return err
 	}
 	if err := repository.CheckLog(ctx, reader.Store, reader.Manifest, to); err != nil {
@@ -191,9 +199,12 @@ func (r *Runner) recovered(ctx context.Context, reader artifact.Reader, to pgbac
 			return err
 		}
 	}
-	scratch, err := repository.Recover(ctx, *c, to, pgbackrest.Recovery{
-		Programs: r.ServerPrograms, Folder: folder, GetCommand: []string{program, "pgbackrest-get"},
-	})
+	where := pgbackrest.Recovery{Programs: r.ServerPrograms, Folder: folder, Keep: keep, GetCommand: []string{program, "pgbackrest-get"}}
+	scratch, err := repository.Recover(ctx, *c, reader.Manifest.Database.Name, to, where)
+	if pgbackrest.EndsBefore(err) && to.Time != nil && to.ArchivedUntil != nil && !to.Time.After(*to.ArchivedUntil) {
+		// PostgreSQL asks for something later than the target. All that was committed before it is there.
+		scratch, err = repository.Recover(ctx, *c, reader.Manifest.Database.Name, pgbackrest.Target{Latest: true}, where)
+	}
 	if err != nil {
 		return err
 	}
@@ -206,7 +217,7 @@ func (r *Runner) inRecovered(ctx context.Context, reader artifact.Reader, to pgb
 	took time.Duration, err error,
 ) {
 	start := time.Now()
-	err = r.recovered(ctx, reader, to, r.ScratchFolder, func(scratch *dump.Scratch) error {
+	err = r.recovered(ctx, reader, to, r.ScratchFolder, false, func(scratch *dump.Scratch) error {
 		took = time.Since(start)
 		//nolint:contextcheck // Its connections outlive each call.
 		restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs)
@@ -220,17 +231,17 @@ func (r *Runner) inRecovered(ctx context.Context, reader artifact.Reader, to pgb
 // identity that nobody has.
 func (r *Runner) inOneDatabase(ctx context.Context, reader artifact.Reader, to pgbackrest.Target, use func(artifact.Reader) error) error {
 	if len(reader.Manifest.Clusters) == 0 {
-		if to != (pgbackrest.Target{}) {
+		if !to.IsOwn() {
 			return errNoLog(reader.Manifest)
 		}
 		return use(reader)
 	}
 	_, err := r.inRecovered(ctx, reader, to, func(restorer dump.Restorer, database string) (err error) {
-		folder, err := os.MkdirTemp(r.ScratchFolder, "brownie-restore-")
+		folder, remove, err := dump.TempFolder(r.ScratchFolder)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+		defer func() { err = errors.Join(err, remove()) }()
 		identity, err := age.GenerateX25519Identity()
 		if err != nil {
 			return err
@@ -257,6 +268,20 @@ func (r *Runner) inOneDatabase(ctx context.Context, reader artifact.Reader, to p
 	return err
 }
 
+// knownUntil is the target, with what the record says of the archive, if there is one.
+func (r *Runner) knownUntil(ctx context.Context, from Source) pgbackrest.Target {
+	to := from.To
+	if from.Destination != nil || to.Time == nil {
+		return to
+	}
+	if b, err := r.Find(ctx, from.ID); err == nil {
+		if schedule, err := r.Schedule(ctx, b.ScheduleName); err == nil {
+			to.ArchivedUntil = schedule.RestorableUntil
+		}
+	}
+	return to
+}
+
 func errNoLog(m artifact.Manifest) error {
 	return problem.New(fmt.Sprintf("backup %s holds the rows of one moment, %s, and no log", m.ID, m.SnapshotAt.Format(time.RFC3339)),
 		"Leave out --to, --to-lsn and --to-name, or use a backup of engine pgbackrest")
@@ -278,13 +303,25 @@ func (r *Runner) removeFiles(ctx context.Context, schedule string, store *object
 	return r.removeOrphans(ctx, repository, store)
 }
 
-// removeOrphans removes what pgBackRest has of runs that wrote no manifest, and of backups whose manifest was removed: by it a backup exists.
+// orphanAge is how old a backup has to be that is not on record until it counts as nobody's.
+const orphanAge = 24 * time.Hour
+
+// removeOrphans removes what pgBackRest has of runs that wrote no manifest, and of backups that were pruned. What is not on record may be that
+// of another database, which is about to write its manifest.
 func (r *Runner) removeOrphans(ctx context.Context, repository pgbackrest.Repository, store *object.Store) error {
 	found, err := artifact.List(ctx, store, repository.Schedule)
 	if err != nil {
 		return err
 	}
+	onRecord, err := r.store().Backups(ctx, backup.Filter{Schedule: repository.Schedule})
+	if err != nil {
+		return err
+	}
+	ended := map[string]bool{}
 	needed := map[string]bool{}
+	for _, b := range onRecord {
+		ended[b.ID] = b.Status == backup.Failed || b.Status == backup.Lost || b.PrunedAt != nil || b.Status == backup.Succeeded
+	}
 	for _, each := range found {
 		if !each.Whole {
 			continue
@@ -298,5 +335,7 @@ func (r *Runner) removeOrphans(ctx context.Context, repository pgbackrest.Reposi
 			needed[parent] = true
 		}
 	}
-	return repository.Keep(ctx, needed)
+	return repository.Remove(ctx, func(s pgbackrest.Set) bool {
+		return !needed[s.Annotation.ID] && (ended[s.Annotation.ID] || time.Since(s.StoppedAt()) > orphanAge)
+	})
 }

@@ -69,7 +69,7 @@ func (r *Runner) Restore(ctx context.Context, from Source, t Target) (done Resto
 		return done, err
 	}
 	err = r.read(ctx, from, func(reader artifact.Reader) error {
-		return r.inOneDatabase(ctx, reader, from.To, func(reader artifact.Reader) error {
+		return r.inOneDatabase(ctx, reader, r.knownUntil(ctx, from), func(reader artifact.Reader) error {
 			done, err = r.restore(ctx, from.ID, t, reader, x)
 			return err
 		})
@@ -95,7 +95,7 @@ func (r *Runner) RestoreFiles(ctx context.Context, from Source, data string) (do
 		start := time.Now()
 		// Renamed at last, it is on the same disk from the beginning.
 		done = Restored{Backup: from.ID, DataDirectory: data}
-		err := r.recovered(ctx, reader, from.To, filepath.Dir(data), func(scratch *dump.Scratch) error { return scratch.Keep(data) })
+		err := r.recovered(ctx, reader, r.knownUntil(ctx, from), filepath.Dir(data), true, func(scratch *dump.Scratch) error { return scratch.Keep(data) })
 		done.Seconds = time.Since(start).Seconds()
 		return err
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/pgbackrest"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
@@ -366,9 +367,12 @@ func Retryable(err error) bool {
 	var server *postgres.ServerError
 	var told problem.Error
 	var said *dump.ProgramError
+	var copied *pgbackrest.Failure
 	switch {
 	case errors.As(err, &failure):
 		return failure.Retryable
+	case errors.As(err, &copied):
+		return copied.Retryable()
 	case errors.As(err, &said):
 		return said.Retryable()
 	case errors.Is(err, errLockLost), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrBusy):

@@ -78,7 +78,7 @@ func (s *Server) look(ctx context.Context) error {
 		return err
 	}
 	// Nothing to do, and nothing shown, look alike.
-	failed := []error{unreadable, s.sees(ctx), s.openArchives(ctx, schedules)}
+	failed := []error{unreadable, s.sees(ctx), s.openArchives(ctx, schedules, unreadable)}
 	for _, schedule := range schedules {
 		// What is wrong with one schedule keeps no other from being run.
 		failed = append(failed, s.lookAt(ctx, schedule, running))
@@ -123,12 +123,10 @@ func (s *Server) lookAt(ctx context.Context, schedule backup.Schedule, running [
 	if err := s.metrics.tell(ctx, s.store(), schedule); err != nil {
 		return err
 	}
-	if err := s.watchArchive(ctx, schedule); err != nil {
-		return err
-	}
+	watched := s.watchArchive(ctx, schedule)
 	due, err := s.due(ctx, schedule, time.Now())
 	if err != nil {
-		return fmt.Errorf("schedule %q: %w", schedule.Name, err)
+		return errors.Join(watched, fmt.Errorf("schedule %q: %w", schedule.Name, err))
 	}
 	switch {
 	case due != nil:
@@ -139,7 +137,7 @@ func (s *Server) lookAt(ctx context.Context, schedule backup.Schedule, running [
 	case s.verificationDue(ctx, schedule):
 		s.begin(ctx, schedule.Name, s.turn, func(ctx context.Context) error { return s.verifyNext(ctx, schedule) })
 	}
-	return nil
+	return watched
 }
 
 // due is the last time at which a run should have begun, and nil if one did. However many were missed, one is made up for.

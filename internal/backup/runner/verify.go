@@ -221,7 +221,7 @@ func (r *Runner) inScratch(ctx context.Context, reader artifact.Reader, to pgbac
 	if len(reader.Manifest.Clusters) > 0 {
 		return r.inRecovered(ctx, reader, to, use)
 	}
-	if to != (pgbackrest.Target{}) {
+	if !to.IsOwn() {
 		return 0, errNoLog(reader.Manifest)
 	}
 	scratch, err := dump.StartScratch(ctx, r.ServerPrograms, r.Tools, r.ScratchFolder)
