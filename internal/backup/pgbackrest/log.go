@@ -17,7 +17,7 @@ import (
 )
 
 // segmentName is how PostgreSQL names a segment, and pgBackRest its object: timeline, log and segment, and a checksum.
-var segmentName = regexp.MustCompile(`^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})-[0-9a-f]{40}`)
+var segmentName = regexp.MustCompile(`^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})-([0-9a-f]{40})`)
 
 // IsSegment tells a name that PostgreSQL archives: a segment, also one that is not full, a history of timelines, or a mark of a backup.
 func IsSegment(name string) bool { return archivable.MatchString(name) }
@@ -63,6 +63,18 @@ func (r Repository) segments(ctx context.Context, store *object.Store, bytes int
 	}
 	slices.SortFunc(all, func(a, b segment) int { return int(int64(a.number) - int64(b.number)) })
 	return all, nil
+}
+
+// sums are the checksums (SHA-1) that the names of the segments in the archive tell, by the segment's own name.
+func (r Repository) sums(ctx context.Context, store *object.Store) (map[string]string, error) {
+	stored, err := store.List(ctx, Prefix(r.Schedule)+"archive/"+r.Stanza+"/")
+	sums := map[string]string{}
+	for _, each := range stored {
+		if found := segmentName.FindStringSubmatch(path.Base(each.Key)); found != nil {
+			sums[found[1]+found[2]+found[3]] = found[4]
+		}
+	}
+	return sums, err
 }
 
 // CheckLog looks for the segments without which a backup restores to nothing, and, for a target behind the backup, for a gap on the way
@@ -159,4 +171,14 @@ func (c Cluster) Archives(segment string) error {
 	}
 	return problem.New(fmt.Sprintf("the server has not asked to archive segment %s", segment),
 		"Leave it to archive_command. The runner has to see the server's data directory, "+c.DataDirectory)
+}
+
+// needs tells whether a backup needs a segment for its own moment.
+func needs(c artifact.Cluster, name string) bool {
+	found := segmentName.FindStringSubmatch(name)
+	if found == nil {
+		return false
+	}
+	one := parse(found[1], found[2], found[3], c.WALSegmentBytes)
+	return one.number >= whole(c.FirstWAL, c.WALSegmentBytes).number && one.number <= whole(c.LastWAL, c.WALSegmentBytes).number
 }

@@ -2,8 +2,11 @@ package pgbackrest
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // See compare.
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
@@ -75,10 +79,14 @@ type Recovery struct {
 
 // Recover starts a server that nobody else reaches with the files of a backup, and replays the log as far as the target. It hands the log
 // to the server itself, so that the passphrase stays with us.
-func (r Repository) Recover(ctx context.Context, c artifact.Cluster, database string, to Target, where Recovery) (
+func (r Repository) Recover(ctx context.Context, store *object.Store, c artifact.Cluster, database string, to Target, where Recovery) (
 	_ *dump.Scratch, err error,
 ) {
-	log := &served{Repository: r, ctx: ctx}
+	sums, err := r.sums(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	log := &served{Repository: r, ctx: ctx, sums: sums}
 	defer log.stop()
 	scratch, err := dump.StartRecovered(ctx, where.Programs, r.Tools, where.Folder, dump.Recovery{
 		Superuser: c.Superuser, Database: database,
@@ -127,6 +135,8 @@ type served struct {
 	Repository
 	ctx    context.Context //nolint:containedctx // that of the one recovery
 	server *http.Server
+	// sums are compared by us: pgBackRest does not when it fetches, and to PostgreSQL a damaged record looks like the end of the log.
+	sums map[string]string
 
 	mu  sync.Mutex
 	err error
@@ -167,11 +177,34 @@ func (s *served) fetch(name, data, file string) error {
 	if ended, ok := errors.AsType[*exec.ExitError](err); ok && ended.ExitCode() == 1 {
 		return errors.Join(problem.ErrNotFound, err)
 	}
+	if err == nil {
+		err = s.compare(name, file)
+	}
 	if err != nil {
 		err = &artifact.DamageError{Problem: problem.New(fmt.Sprintf("segment %s of cluster %s cannot be read from the archive in %s: %s", name,
 			s.Stanza, s.Destination, err), "Restore to a moment before it, or use a later backup").Because(err)}
 	}
 	return err
+}
+
+func (s *served) compare(name, file string) error {
+	want := s.sums[name]
+	if want == "" {
+		return nil // It is no whole segment, or was archived since.
+	}
+	content, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	sum := sha1.New() //nolint:gosec // It is what pgBackRest names segments by; nobody is kept out by it.
+	_, err = io.Copy(sum, content)
+	if err := errors.Join(err, content.Close()); err != nil {
+		return err
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != want {
+		return errors.New("it is not what it was")
+	}
+	return nil
 }
 
 func (s *served) failed() error {

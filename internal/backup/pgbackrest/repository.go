@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -323,21 +324,38 @@ func (r Repository) unreadable() error {
 		"It was damaged, or encrypted by another passphrase than the one that is stored beside it")
 }
 
-// Verify reads all files of a backup again, with the log that it needs, and names those that are not what they were.
-func (r Repository) Verify(ctx context.Context, label string) error {
+// Verify reads all files of the repository again, backups and log, and names those that are not what they were. labels are those of a backup
+// and of those that it builds upon: what they need is damage of that backup.
+func (r Repository) Verify(ctx context.Context, c artifact.Cluster, labels []string) error {
 	// It ends well also when it has found damage.
-	said, err := r.run(ctx, []string{"PGBACKREST_LOG_LEVEL_CONSOLE=info"}, "verify", "--output=text", "--set="+label)
-	if err == nil && strings.Contains(said, "status: error") {
-		var damaged []string
-		for _, found := range invalid.FindAllStringSubmatch(said, -1) {
-			damaged = append(damaged, found[1])
-		}
-		err = r.damaged(strings.Join(damaged, ", "), "is not what it was")
+	said, err := r.run(ctx, []string{"PGBACKREST_LOG_LEVEL_CONSOLE=info"}, "verify", "--output=text")
+	if err != nil || !strings.Contains(said, "status: error") {
+		return err
 	}
-	return err
+	var own, others []string
+	for _, found := range invalid.FindAllStringSubmatch(said, -1) {
+		label, _, _ := strings.Cut(found[1], "/")
+		if slices.Contains(labels, label) || needs(c, path.Base(found[1])) {
+			own = append(own, found[1])
+		} else {
+			others = append(others, found[1])
+		}
+	}
+	if len(own) > 0 || len(others) == 0 {
+		return r.damaged(strings.Join(own, ", "), "is not what it was")
+	}
+	return problem.New(fmt.Sprintf("the backup itself is whole; in the repository of cluster %s in %s this is not what it was: %s", r.Stanza,
+		r.Destination, strings.Join(others, ", ")), "No moment after a damaged segment of the log can be reached until the next backup; "+
+		"a damaged backup, and those that build upon it, do not restore. Make a new full one")
 }
 
 var invalid = regexp.MustCompile(`INFO: (?:invalid checksum|invalid size|invalid result|missing file|invalid [a-z]+) '?([^\s':]+)`)
+
+// Exists tells whether the cluster's part of the repository is made.
+func (r Repository) Exists(ctx context.Context, store *object.Store) (bool, error) {
+	found, err := store.List(ctx, Prefix(r.Schedule)+"archive/"+r.Stanza+"/archive.info")
+	return len(found) > 0, err
+}
 
 // damaged is the error of a backup that is to blame itself.
 func (r Repository) damaged(what, how string) error {

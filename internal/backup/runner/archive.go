@@ -104,11 +104,14 @@ func (s *Server) openArchive(ctx context.Context, schedule backup.Schedule) (*ar
 		if each.Err != nil {
 			return nil, each.Err
 		}
-		var repository pgbackrest.Repository
-		err := s.alone(ctx, schedule.Name, func(ctx context.Context) (err error) {
-			repository, _, err = s.prepare(ctx, schedule, each.Store)
-			return err
-		})
+		// A backup that runs already holds the lock, and waits for its segments.
+		repository, ready, err := s.ready(ctx, each.Store, schedule.Name, c)
+		if err == nil && !ready {
+			err = s.alone(ctx, schedule.Name, func(ctx context.Context) (err error) {
+				repository, _, err = s.prepare(ctx, schedule, each.Store)
+				return err
+			})
+		}
 		if err != nil {
 			return nil, err
 		}

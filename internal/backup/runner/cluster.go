@@ -40,6 +40,20 @@ func (r *Runner) repositoryOf(ctx context.Context, store *object.Store, schedule
 	return repository, err
 }
 
+// ready tells whether the cluster's part of a schedule's repository is there.
+func (r *Runner) ready(ctx context.Context, store *object.Store, schedule string, c pgbackrest.Cluster) (
+	repository pgbackrest.Repository, is bool, err error,
+) {
+	repository, err = r.repositoryOf(ctx, store, schedule, c.Stanza())
+	if errors.Is(err, problem.ErrNotFound) {
+		return repository, false, nil
+	}
+	if err == nil {
+		is, err = repository.Exists(ctx, store)
+	}
+	return repository, is, err
+}
+
 // prepare makes the cluster's part of a schedule's repository where there is none yet: a cluster that was made anew has one of its own.
 // The caller holds the schedule's lock.
 func (r *Runner) prepare(ctx context.Context, s backup.Schedule, store *object.Store) (pgbackrest.Repository, pgbackrest.Cluster, error) {
@@ -50,12 +64,12 @@ func (r *Runner) prepare(ctx context.Context, s backup.Schedule, store *object.S
 	if !c.Primary {
 		return pgbackrest.Repository{}, c, problem.New("this server is a standby, and the primary archives", "Connect to the primary")
 	}
-	repository, err := r.repositoryOf(ctx, store, s.Name, c.Stanza())
-	if err == nil {
-		return repository, c, repository.Create(ctx, c) // It may have failed after the passphrase was made.
-	}
-	if !errors.Is(err, problem.ErrNotFound) {
+	repository, ready, err := r.ready(ctx, store, s.Name, c)
+	if err != nil || ready {
 		return repository, c, err
+	}
+	if repository.Passphrase != "" { // A run ended between the two.
+		return repository, c, repository.Create(ctx, c)
 	}
 	if len(r.Identities) == 0 {
 		return repository, c, errNoIdentity
@@ -133,7 +147,7 @@ func (r *Runner) kind(ctx context.Context, s backup.Schedule) (string, error) {
 	return s.Type, nil
 }
 
-// rereadCluster reads the whole repository again: the backup's files, those that it builds upon, and the log.
+// rereadCluster reads the whole repository again. Only what this backup needs for its own moment makes it a damaged one.
 func (r *Runner) rereadCluster(ctx context.Context, reader artifact.Reader) error {
 	c, err := reader.Manifest.Cluster(reader.Store)
 	if err != nil {
@@ -147,11 +161,8 @@ func (r *Runner) rereadCluster(ctx context.Context, reader artifact.Reader) erro
 	if err != nil {
 		return err
 	}
-	failed := []error{repository.CheckLog(ctx, reader.Store, reader.Manifest, pgbackrest.Target{Latest: true})}
-	for _, label := range labels {
-		failed = append(failed, repository.Verify(ctx, label))
-	}
-	return errors.Join(failed...)
+	return errors.Join(repository.CheckLog(ctx, reader.Store, reader.Manifest, pgbackrest.Target{Latest: true}),
+		repository.Verify(ctx, *c, labels))
 }
 
 // checkParents tells a backup that pgBackRest does not have, or one that it builds upon, and returns the labels of all.
@@ -200,10 +211,10 @@ func (r *Runner) recovered(ctx context.Context, reader artifact.Reader, to pgbac
 		}
 	}
 	where := pgbackrest.Recovery{Programs: r.ServerPrograms, Folder: folder, Keep: keep, GetCommand: []string{program, "pgbackrest-get"}}
-	scratch, err := repository.Recover(ctx, *c, reader.Manifest.Database.Name, to, where)
+	scratch, err := repository.Recover(ctx, reader.Store, *c, reader.Manifest.Database.Name, to, where)
 	if pgbackrest.EndsBefore(err) && to.Time != nil && to.ArchivedUntil != nil && !to.Time.After(*to.ArchivedUntil) {
 		// PostgreSQL asks for something later than the target. All that was committed before it is there.
-		scratch, err = repository.Recover(ctx, *c, reader.Manifest.Database.Name, pgbackrest.Target{Latest: true}, where)
+		scratch, err = repository.Recover(ctx, reader.Store, *c, reader.Manifest.Database.Name, pgbackrest.Target{Latest: true}, where)
 	}
 	if err != nil {
 		return err

@@ -18,7 +18,9 @@ import (
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/pgbackrest"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
@@ -227,10 +229,16 @@ func TestAnyMoment(t *testing.T) {
 		{pgbackrest.Target{Name: "after the mistake"}, 0},
 	} {
 		name := fmt.Sprintf("restored %d", each.want)
-		testdb.Must(a.Restore(t.Context(), runner.Source{ID: b.ID, To: each.to}, a.target(name)))(t)
+		target := a.target(name)
+		target.AcceptResurrection = true // What was deleted by mistake is wanted again.
+		testdb.Must(a.Restore(t.Context(), runner.Source{ID: b.ID, To: each.to}, target))(t)
 		if n := a.organizations(name); n != each.want {
 			t.Errorf("at %s there are %d organizations instead of %d", each.to, n, each.want)
 		}
+	}
+	done := testdb.Must(a.Restore(t.Context(), runner.Source{ID: b.ID}, a.target("stays deleted")))(t)
+	if n := a.organizations("stays deleted"); n != 0 || len(done.Deletions.All) < 20 {
+		t.Errorf("there are %d organizations that were deleted later: %+v", n, done.Deletions)
 	}
 	early, late := b.SnapshotAt.Add(-time.Hour), a.now().Add(time.Hour)
 	for _, each := range []time.Time{early, late} {
@@ -357,6 +365,8 @@ func TestChain(t *testing.T) {
 	if n := a.organizations(name); n != 4 {
 		t.Errorf("there are %d organizations instead of 4", n)
 	}
+	a.exec("d", `UPDATE public.organizations SET updated_at = now()`)
+	a.archive()
 	a.damage(all)
 }
 
@@ -369,14 +379,23 @@ func (a *archived) damage(all []backup.Backup) {
 		return testdb.Must(filepath.Glob(filepath.Join(repository, pattern)))(a.t)
 	}
 	bundles, segments := files("backup/*/*F/bundle/*"), files("archive/*/*/*/*.zst")
-	first := segments[len(segments)-1]
+	later := segments[len(segments)-1]
+	store := testdb.Must(object.Open(a.t.Context(), a.store))(a.t)
+	defer func() { _ = store.Close() }()
+	manifest, _, err := artifact.ReadManifest(a.t.Context(), store, "hourly", last.ID, "")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	needed := files("archive/*/*/*/" + manifest.Clusters[0].LastWAL + "-*.zst")[0]
 	for _, each := range []struct {
 		name, file string
 		remove     bool
+		damaged    bool
 	}{
-		{"a file of the full backup", bundles[len(bundles)-1], false},
-		{"a segment", first, false},
-		{"a segment that is missing", first, true},
+		{"a file of the full backup", bundles[len(bundles)-1], false, true},
+		{"a segment that it needs", needed, false, true},
+		{"a segment that it needs and that is missing", needed, true, true},
+		{"a later segment", later, false, false},
 	} {
 		content := testdb.Must(os.ReadFile(each.file))(a.t)
 		if each.remove {
@@ -388,7 +407,7 @@ func (a *archived) damage(all []backup.Backup) {
 		}
 		proof, err := a.Verify(a.t.Context(), last.ID, backup.Checksum)
 		name, _, _ := strings.Cut(filepath.Base(each.file), "-")
-		if err == nil || proof.Succeeded || !proof.Damaged || !strings.Contains(err.Error(), name) {
+		if err == nil || proof.Succeeded || proof.Damaged != each.damaged || !strings.Contains(err.Error(), name) {
 			a.t.Errorf("%s (%s): proof %+v, %v", each.name, name, proof, err)
 		}
 		if _, err := a.Restore(a.t.Context(), runner.Source{ID: last.ID, To: pgbackrest.Target{Latest: true}}, a.target("never")); err == nil {
