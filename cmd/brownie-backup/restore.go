@@ -69,13 +69,11 @@ func (s *settings) restoreCommand() *cobra.Command {
 				}
 				switch {
 				case r.data != "":
-					done, err := run.RestoreFiles(ctx, source, r.data)
+					done, err := run.RestoreFiles(ctx, source, r.data, r.target.AcceptResurrection)
 					if err != nil {
 						return err
 					}
-					return s.show(done, func(w *tabwriter.Writer) {
-						_, _ = fmt.Fprintf(w, "BACKUP\tDATA DIRECTORY\tSECONDS\n%s\t%s\t%.1f\n", done.Backup, done.DataDirectory, done.Seconds)
-					})
+					return s.showRestored(done)
 				case r.file != "":
 					return s.export(r.file, func(to io.Writer) (tenant.Exported, error) {
 						return run.ExportFrom(ctx, source, r.organization, to)
@@ -119,8 +117,8 @@ func (s *settings) restoreCommand() *cobra.Command {
 // source is the backup, and an error tells which flags contradict each other.
 func (s *settings) showRestored(done runner.Restored) error {
 	return s.show(done, func(w *tabwriter.Writer) {
-		_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n\n",
-			done.Backup, done.Database, done.Kept, done.Seconds)
+		_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE OR DATA DIRECTORY\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n\n",
+			done.Backup, done.Database+done.DataDirectory, done.Kept, done.Seconds)
 		for _, why := range done.Deletions.Unread {
 			_, _ = fmt.Fprintf(w, "Not read: %s\n", why)
 		}

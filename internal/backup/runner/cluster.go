@@ -17,6 +17,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/dump"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/pgbackrest"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
@@ -277,6 +278,27 @@ func (r *Runner) inOneDatabase(ctx context.Context, reader artifact.Reader, to p
 		return use(artifact.Reader{Store: store, Manifest: dumped, Identities: []age.Identity{identity}})
 	})
 	return err
+}
+
+const rolesOfClusterSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE oid >= 16384`
+
+// deleteAgain deletes in a cluster what was deleted since. All its roles are what the restore made.
+func (r *Runner) deleteAgain(ctx context.Context, reader artifact.Reader, scratch *dump.Scratch, x *resurrection) error {
+	restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs) //nolint:contextcheck // Its connections outlive each call.
+	defer restorer.Server.Close()
+	roles, err := postgres.Query[struct{ Name string }](ctx, restorer.Server, rolesOfClusterSQL)
+	if err != nil {
+		return err
+	}
+	made := make([]string, len(roles))
+	for i, role := range roles {
+		made[i] = role.Name
+	}
+	if err := x.apply(ctx, restorer, reader.Manifest.Database.Name, made); err != nil {
+		return err
+	}
+	x.drop(ctx, restorer, reader.Manifest.Database.Name)
+	return nil
 }
 
 // knownUntil is the target, with what the record says of the archive, if there is one.

@@ -472,7 +472,10 @@ func (a *archived) fromStoreAlone(id string, at time.Time) {
 	if err := a.server.Stop(context.Background()); err != nil {
 		a.t.Fatal(err)
 	}
-	testdb.Must(a.RestoreFiles(a.t.Context(), source, data))(a.t)
+	done := testdb.Must(a.RestoreFiles(a.t.Context(), source, data, false))(a.t)
+	if told := outcomes(done.Deletions); told["organization-7"] != "purged" || told["late"] != "purged" {
+		a.t.Errorf("told %+v", done.Deletions)
+	}
 	for _, name := range []string{"recovery.signal", "backup_label"} {
 		if _, err := os.Stat(filepath.Join(data, name)); err == nil {
 			a.t.Errorf("%s is left: the server would recover again", name)

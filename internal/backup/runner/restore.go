@@ -78,14 +78,19 @@ func (r *Runner) Restore(ctx context.Context, from Source, t Target) (done Resto
 }
 
 // RestoreFiles makes a new data directory with the files of a cluster, and replays the log into it. It is ready to be started by a server of
-// that major version; its configuration is what was in the data directory.
-func (r *Runner) RestoreFiles(ctx context.Context, from Source, data string) (done Restored, err error) {
+// that major version; its configuration is what was in the data directory. What was deleted since is deleted there, too, unless
+// acceptResurrection.
+func (r *Runner) RestoreFiles(ctx context.Context, from Source, data string, acceptResurrection bool) (done Restored, err error) {
 	data, err = filepath.Abs(data)
 	if err != nil {
 		return done, err
 	}
 	if _, err := os.Lstat(data); err == nil {
 		return done, problem.New(fmt.Sprintf("there is a %s already", data), "Name a folder that does not exist yet")
+	}
+	x, err := r.readLedgers(ctx, from, Target{AcceptResurrection: acceptResurrection})
+	if err != nil {
+		return done, err
 	}
 	err = r.read(ctx, from, func(reader artifact.Reader) error {
 		if len(reader.Manifest.Clusters) == 0 {
@@ -95,7 +100,13 @@ func (r *Runner) RestoreFiles(ctx context.Context, from Source, data string) (do
 		start := time.Now()
 		// Renamed at last, it is on the same disk from the beginning.
 		done = Restored{Backup: from.ID, DataDirectory: data}
-		err := r.recovered(ctx, reader, r.knownUntil(ctx, from), filepath.Dir(data), true, func(scratch *dump.Scratch) error { return scratch.Keep(data) })
+		err := r.recovered(ctx, reader, r.knownUntil(ctx, from), filepath.Dir(data), true, func(scratch *dump.Scratch) error {
+			if err := r.deleteAgain(ctx, reader, scratch, x); err != nil {
+				return err
+			}
+			done.Deletions = x.told
+			return scratch.Keep(data)
+		})
 		done.Seconds = time.Since(start).Seconds()
 		return err
 	})
