@@ -25,8 +25,8 @@ func (s *settings) pgbackrestPushCommand() *cobra.Command {
 		Use: "pgbackrest-push --socket PATH SEGMENT", Short: "Has a running `serve` archive a segment of the write-ahead log",
 		Args: cobra.ExactArgs(1),
 		Long: "Has a running `serve --archive-socket PATH` archive a segment of the write-ahead log. It is PostgreSQL's archive_command: " +
-			"`archive_command = 'brownie-backup pgbackrest-push --socket PATH %p'`. It ends with 0 when the segment is in the archive of each " +
-			"schedule of engine pgbackrest; else the server keeps the segment and tries again.",
+			"`archive_command = 'brownie-backup pgbackrest-push --socket PATH %p'`. It ends with 0 when the segment is in the archive " +
+			"of each schedule of engine pgbackrest; else the server keeps the segment and tries again.",
 		RunE: func(c *cobra.Command, arguments []string) error {
 			if socket == "" {
 				return coded{errors.New("name the socket with --socket"), exitUsage}
@@ -59,7 +59,7 @@ func ask(ctx context.Context, method, socket, segment string) (*http.Response, e
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
-	request, err := http.NewRequestWithContext(ctx, method, "http://runner/"+url.PathEscape(segment), nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://runner/"+url.PathEscape(segment), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,8 @@ func said(answer *http.Response) error {
 	return errors.New(strings.TrimSpace(string(text)))
 }
 
-// What pgbackrest-get ends with. PostgreSQL takes 1 for the end of the log, and ends the recovery at more than 125 (manual, section 26.3.6).
+// What pgbackrest-get ends with. PostgreSQL takes 1 for the end of the log, and ends the recovery at more than 125 (manual, section
+// 26.3.6).
 const (
 	exitEndOfLog = 1
 	exitGiveUp   = 200
@@ -111,7 +112,7 @@ func (s *settings) pgbackrestGetCommand() *cobra.Command {
 // serveArchive listens on a unix socket that only this user and group may write to, until it is stopped.
 func serveArchive(ctx context.Context, socket string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
 	// Another runner's would still answer.
-	if conn, err := net.Dial("unix", socket); err == nil {
+	if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket); err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("another process listens on %s already", socket)
 	}
@@ -122,7 +123,7 @@ func serveArchive(ctx context.Context, socket string, handler http.Handler, log 
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(socket, 0o660); err != nil {
+	if err := os.Chmod(socket, 0o660); err != nil { //nolint:gosec // The server may run as another user of the group.
 		return nil, errors.Join(err, listener.Close())
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}

@@ -43,9 +43,10 @@ type Scratch struct {
 func StartScratch(ctx context.Context, programs string, clients Tools, folder string) (*Scratch, error) {
 	// A name that no role of a backup has.
 	superuser := "scratch_" + strings.ToLower(rand.Text()[:8])
-	return startScratch(ctx, programs, clients, folder, superuser, func(s *Scratch, server Tools) error {
+	return startScratch(programs, clients, folder, superuser, func(s *Scratch, server Tools) error {
 		err := server.run(ctx, program{name: "initdb", arguments: []string{
-			"--pgdata=" + s.Data, "--username=" + superuser, "--auth=peer", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C",
+			"--pgdata=" + s.Data, "--username=" + superuser, "--auth=peer", "--no-sync", "--no-instructions", "--encoding=UTF8",
+			"--locale=C",
 		}})
 		if err == nil {
 			err = s.start(ctx, server, time.Minute, "wal_level=minimal", "fsync=off", "full_page_writes=off", "synchronous_commit=off")
@@ -66,7 +67,7 @@ type Recovery struct {
 
 // StartRecovered starts a server with the files of another one, and waits until it has replayed the log and lets people in.
 func StartRecovered(ctx context.Context, programs string, clients Tools, folder string, r Recovery) (*Scratch, error) {
-	return startScratch(ctx, programs, clients, folder, r.Superuser, func(s *Scratch, server Tools) error {
+	return startScratch(programs, clients, folder, r.Superuser, func(s *Scratch, server Tools) error {
 		s.Config.Database = r.Database
 		if err := os.Mkdir(s.Data, 0o700); err != nil {
 			return err
@@ -109,7 +110,7 @@ func (s *Scratch) Keep(data string) error {
 		return err
 	}
 	if len(spaces) > 0 {
-		return problem.New(fmt.Sprintf("the cluster has %d tablespaces, which this program does not move to where they belong", len(spaces)),
+		return problem.New(fmt.Sprintf("the cluster has %d tablespaces, which are not moved to where they belong", len(spaces)),
 			"Take the database out of it with --database, or restore the cluster with pgBackRest itself (docs/backup-format.md)")
 	}
 	if err := s.server.Process.Signal(syscall.SIGINT); err != nil {
@@ -126,7 +127,7 @@ func (s *Scratch) Keep(data string) error {
 	return os.Rename(s.Data, data)
 }
 
-func startScratch(ctx context.Context, programs string, clients Tools, folder, superuser string, fill func(*Scratch, Tools) error) (
+func startScratch(programs string, clients Tools, folder, superuser string, fill func(*Scratch, Tools) error) (
 	_ *Scratch, err error,
 ) {
 	if folder == "" {
@@ -206,7 +207,7 @@ func give(folder string, credential *syscall.Credential) error {
 		return nil
 	}
 	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, int(credential.Uid), int(credential.Gid)))
+		return errors.Join(err, os.Lchown(path, int(credential.Uid), int(credential.Gid))) //nolint:gosec // The folder is our own.
 	})
 }
 

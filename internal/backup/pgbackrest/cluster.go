@@ -1,5 +1,5 @@
-// Package pgbackrest is the engine pgbackrest: copies of a cluster's files, and its write-ahead log, which pgBackRest keeps in a repository of
-// its own. Every point in time since a backup can be restored.
+// Package pgbackrest is the engine pgbackrest: copies of a cluster's files, and its write-ahead log, which pgBackRest keeps in a
+// repository of its own. Every point in time since a backup can be restored.
 package pgbackrest
 
 import (
@@ -71,7 +71,8 @@ func (c Cluster) Check() error {
 		return problem.New(fmt.Sprintf("role %q may not back up the cluster's files", c.Username), grants)
 	case c.ArchiveMode == "off":
 		return problem.New("the server archives no write-ahead log (archive_mode is off), so that its files alone restore to no "+
-			"consistent state", "Set archive_mode = on and archive_command = 'brownie-backup pgbackrest-push --socket … %p', and restart it")
+			"consistent state", "Set archive_mode = on and archive_command = 'brownie-backup pgbackrest-push --socket … %p', and "+
+			"restart it")
 	case c.ArchiveTimeout < 1 || c.ArchiveTimeout > maxArchiveTimeout:
 		return problem.New(fmt.Sprintf("archive_timeout is %d s: what is written in a quiet hour would be archived much later",
 			c.ArchiveTimeout), fmt.Sprintf("Set it to 1 to %d s", maxArchiveTimeout))

@@ -1,6 +1,7 @@
 package pgbackrest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -61,7 +62,7 @@ func (r Repository) segments(ctx context.Context, store *object.Store, bytes int
 			all = append(all, one)
 		}
 	}
-	slices.SortFunc(all, func(a, b segment) int { return int(int64(a.number) - int64(b.number)) })
+	slices.SortFunc(all, func(a, b segment) int { return cmp.Compare(a.number, b.number) })
 	return all, nil
 }
 
@@ -95,7 +96,8 @@ func (r Repository) CheckLog(ctx context.Context, store *object.Store, m artifac
 	}
 	for needed := first; needed.number <= last.number; needed.number++ {
 		if !has[needed] {
-			return r.damaged("segment "+needed.name(c.WALSegmentBytes), fmt.Sprintf("is missing, so that backup %s restores to nothing", c.Label))
+			return r.damaged("segment "+needed.name(c.WALSegmentBytes),
+				fmt.Sprintf("is missing, so that backup %s restores to nothing", c.Label))
 		}
 	}
 	if err := r.within(all, m, *c, to); err != nil {
@@ -116,8 +118,8 @@ func (r Repository) CheckLog(ctx context.Context, store *object.Store, m artifac
 			return nil
 		case next.number > before.number+1:
 			missing := segment{timeline: next.timeline, number: before.number + 1}
-			return problem.New(fmt.Sprintf("segment %s of cluster %s is missing in %s: no moment after about %s can be reached until the next "+
-				"backup", missing.name(c.WALSegmentBytes), r.Stanza, r.Destination, before.at.UTC().Format(time.RFC3339)),
+			return problem.New(fmt.Sprintf("segment %s of cluster %s is missing in %s: no moment after about %s can be reached until the "+
+				"next backup", missing.name(c.WALSegmentBytes), r.Stanza, r.Destination, before.at.UTC().Format(time.RFC3339)),
 				"Restore to an earlier moment, or from a later backup; make a new one now")
 		}
 		before = next
@@ -142,8 +144,8 @@ func (r Repository) within(all []segment, m artifact.Manifest, c artifact.Cluste
 	if !to.Time.Before(from) && !to.Time.After(until) {
 		return nil
 	}
-	return problem.New(fmt.Sprintf("backup %s and the archive of cluster %s lead from %s to %s at the latest, and not to %s", m.ID, r.Stanza,
-		from.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), to), "Name a moment between the two, or an earlier backup")
+	return problem.New(fmt.Sprintf("backup %s and the archive of cluster %s lead from %s to %s at the latest, and not to %s", m.ID,
+		r.Stanza, from.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), to), "Name a moment between the two, or an earlier backup")
 }
 
 func whole(name string, bytes int64) segment { return parse(name[:8], name[8:16], name[16:24], bytes) }

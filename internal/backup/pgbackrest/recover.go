@@ -181,8 +181,8 @@ func (s *served) fetch(name, data, file string) error {
 		err = s.compare(name, file)
 	}
 	if err != nil {
-		err = &artifact.DamageError{Problem: problem.New(fmt.Sprintf("segment %s of cluster %s cannot be read from the archive in %s: %s", name,
-			s.Stanza, s.Destination, err), "Restore to a moment before it, or use a later backup").Because(err)}
+		err = &artifact.DamageError{Problem: problem.New(fmt.Sprintf("segment %s of cluster %s cannot be read from the archive in %s: %s",
+			name, s.Stanza, s.Destination, err), "Restore to a moment before it, or use a later backup").Because(err)}
 	}
 	return err
 }

@@ -171,12 +171,12 @@ func (r Repository) Create(ctx context.Context, c Cluster) error {
 
 // Push archives a segment of the log. The same one again is no error; another one of that name is.
 func (r Repository) Push(ctx context.Context, c Cluster, segment string) error {
-	path := filepath.Join(c.DataDirectory, "pg_wal", segment)
-	_, err := r.run(ctx, []string{"PGBACKREST_PG1_PATH=" + c.DataDirectory}, "archive-push", path)
-	if failed, ok := errors.AsType[*Failure](err); ok && failed.Code == codeArchiveDuplicate {
-		return problem.New(fmt.Sprintf("segment %s of cluster %s, system identifier %s, is in the archive already with other contents", segment,
-			c.Name, c.SystemIdentifier), "Another server with this system identifier, a copy of this one, archives to "+r.Destination.String()+
-			" under the same name, too: give one of them another cluster_name").Because(err)
+	_, err := r.run(ctx, []string{"PGBACKREST_PG1_PATH=" + c.DataDirectory}, "archive-push",
+		filepath.Join(c.DataDirectory, "pg_wal", segment))
+	if failed, ok := errors.AsType[*RepositoryError](err); ok && failed.Code == codeArchiveDuplicate {
+		return problem.New(fmt.Sprintf("segment %s of cluster %s, system identifier %s, is in the archive already with other contents",
+			segment, c.Name, c.SystemIdentifier), "Another server with this system identifier, a copy of this one, archives to "+
+			r.Destination.String()+" under the same name, too: give one of them another cluster_name").Because(err)
 	}
 	return err
 }
@@ -324,8 +324,8 @@ func (r Repository) unreadable() error {
 		"It was damaged, or encrypted by another passphrase than the one that is stored beside it")
 }
 
-// Verify reads all files of the repository again, backups and log, and names those that are not what they were. labels are those of a backup
-// and of those that it builds upon: what they need is damage of that backup.
+// Verify reads all files of the repository again, backups and log, and names those that are not what they were. labels are those of a
+// backup and of those that it builds upon: what they need is damage of that backup.
 func (r Repository) Verify(ctx context.Context, c artifact.Cluster, labels []string) error {
 	// It ends well also when it has found damage.
 	said, err := r.run(ctx, []string{"PGBACKREST_LOG_LEVEL_CONSOLE=info"}, "verify", "--output=text")
@@ -344,9 +344,9 @@ func (r Repository) Verify(ctx context.Context, c artifact.Cluster, labels []str
 	if len(own) > 0 || len(others) == 0 {
 		return r.damaged(strings.Join(own, ", "), "is not what it was")
 	}
-	return problem.New(fmt.Sprintf("the backup itself is whole; in the repository of cluster %s in %s this is not what it was: %s", r.Stanza,
-		r.Destination, strings.Join(others, ", ")), "No moment after a damaged segment of the log can be reached until the next backup; "+
-		"a damaged backup, and those that build upon it, do not restore. Make a new full one")
+	return problem.New(fmt.Sprintf("the backup itself is whole; in the repository of cluster %s in %s this is not what it was: %s",
+		r.Stanza, r.Destination, strings.Join(others, ", ")), "No moment after a damaged segment of the log can be reached until the next "+
+		"backup; a damaged backup, and those that build upon it, do not restore. Make a new full one")
 }
 
 var invalid = regexp.MustCompile(`INFO: (?:invalid checksum|invalid size|invalid result|missing file|invalid [a-z]+) '?([^\s':]+)`)
@@ -398,8 +398,8 @@ const (
 	codeArchiveDuplicate = 45
 )
 
-// Failure is what pgBackRest said.
-type Failure struct {
+// RepositoryError is what pgBackRest said.
+type RepositoryError struct {
 	*problem.Problem
 	Code int
 }
@@ -407,7 +407,7 @@ type Failure struct {
 var failure = regexp.MustCompile(`(?s)ERROR: \[(\d+)\]: (.*)`)
 
 // Retryable tells a failure that may pass by itself: all but those of the settings, and of what is in the repository already.
-func (f *Failure) Retryable() bool { return f.Code > 37 && f.Code != codeArchiveDuplicate }
+func (f *RepositoryError) Retryable() bool { return f.Code > 37 && f.Code != codeArchiveDuplicate }
 
 // explain reads what pgBackRest said.
 func (r Repository) explain(err error) error {
@@ -420,5 +420,5 @@ func (r Repository) explain(err error) error {
 		return err
 	}
 	code, _ := strconv.Atoi(found[1]) // The pattern has digits alone.
-	return &Failure{problem.New("pgBackRest: "+found[2], "").Because(err), code}
+	return &RepositoryError{problem.New("pgBackRest: "+found[2], "").Because(err), code}
 }

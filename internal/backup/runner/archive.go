@@ -16,8 +16,8 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
 )
 
-// archives are the repositories that segments of the log go to. Passphrases are in memory alone; and while the server stops, and lets nobody
-// in any more, it still archives.
+// archives are the repositories that segments of the log go to. Passphrases are in memory alone; and while the server stops, and lets
+// nobody in any more, it still archives.
 type archives struct {
 	mu  sync.Mutex
 	all map[string]*archive // by schedule
@@ -127,8 +127,8 @@ func (s *Server) openArchive(ctx context.Context, schedule backup.Schedule) (*ar
 	return fresh, nil
 }
 
-// Archive takes segments of the log from the server's archive_command: `PUT /<name>` has one archived, to all schedules of engine pgbackrest.
-// It listens where nobody but the server's user gets at.
+// Archive takes segments of the log from the server's archive_command: `PUT /<name>` has one archived, to all schedules of engine
+// pgbackrest. It listens where nobody but the server's user gets at.
 func (s *Server) Archive() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /{segment}", func(w http.ResponseWriter, r *http.Request) {
@@ -226,7 +226,7 @@ func (s *Server) watchArchive(ctx context.Context, schedule backup.Schedule) err
 	why := a.lags(state)
 	s.archives.mu.Unlock()
 	s.metrics.archive(schedule.Name, state.Now.Sub(a.until), why != "")
-	if why == a.told.why && !(a.until.After(a.told.until) && state.Now.Sub(a.told.at) >= recordEvery) {
+	if why == a.told.why && (!a.until.After(a.told.until) || state.Now.Sub(a.told.at) < recordEvery) {
 		return nil
 	}
 	if why != "" && why != a.told.why {
@@ -253,8 +253,8 @@ func nilIfEmpty(s string) *string {
 	return &s
 }
 
-// note advances until: what was committed before a mark is archived when the segment is that the log was in then. A log that stands still for
-// longer than archive_timeout has nothing that PostgreSQL would find worth archiving.
+// note advances until: what was committed before a mark is archived when the segment is that the log was in then. A log that stands still
+// for longer than archive_timeout has nothing that PostgreSQL would find worth archiving.
 func (a *archive) note(state logState) {
 	if n := len(a.marks); n == 0 || a.marks[n-1].lsn != state.LSN {
 		a.marks = append(a.marks, mark{state.Now, state.LSN, state.Segment})

@@ -180,8 +180,8 @@ func (r *Runner) checkParents(ctx context.Context, repository pgbackrest.Reposit
 	}
 	for _, id := range slices.Concat(c.Parents, []string{reader.Manifest.ID}) {
 		if labels = append(labels, has[id]); has[id] == "" {
-			return nil, &artifact.DamageError{Problem: problem.New(fmt.Sprintf("pgBackRest's repository in %s has no backup %s, without which backup "+
-				"%s does not restore", reader.Store, id, reader.Manifest.ID), "Somebody has removed it; use another backup")}
+			return nil, &artifact.DamageError{Problem: problem.New(fmt.Sprintf("pgBackRest's repository in %s has no backup %s, without "+
+				"which backup %s does not restore", reader.Store, id, reader.Manifest.ID), "Somebody has removed it; use another backup")}
 		}
 	}
 	return labels, nil
@@ -229,9 +229,9 @@ func (r *Runner) inRecovered(ctx context.Context, reader artifact.Reader, to pgb
 	took time.Duration, err error,
 ) {
 	start := time.Now()
+	//nolint:contextcheck // Connections of the restorer outlive each call.
 	err = r.recovered(ctx, reader, to, r.ScratchFolder, false, func(scratch *dump.Scratch) error {
 		took = time.Since(start)
-		//nolint:contextcheck // Its connections outlive each call.
 		restorer := restorerOn(scratch.Config, scratch.Tools, reader, r.Jobs)
 		defer restorer.Server.Close()
 		return use(restorer, reader.Manifest.Database.Name)
@@ -339,8 +339,8 @@ func (r *Runner) removeFiles(ctx context.Context, schedule string, store *object
 // orphanAge is how old a backup has to be that is not on record until it counts as nobody's.
 const orphanAge = 24 * time.Hour
 
-// removeOrphans removes what pgBackRest has of runs that wrote no manifest, and of backups that were pruned. What is not on record may be that
-// of another database, which is about to write its manifest.
+// removeOrphans removes what pgBackRest has of runs that wrote no manifest, and of backups that were pruned. What is not on record may be
+// that of another database, which is about to write its manifest.
 func (r *Runner) removeOrphans(ctx context.Context, repository pgbackrest.Repository, store *object.Store) error {
 	found, err := artifact.List(ctx, store, repository.Schedule)
 	if err != nil {

@@ -77,8 +77,8 @@ func (r *Runner) Restore(ctx context.Context, from Source, t Target) (done Resto
 	return done, err
 }
 
-// RestoreFiles makes a new data directory with the files of a cluster, and replays the log into it. It is ready to be started by a server of
-// that major version; its configuration is what was in the data directory. What was deleted since is deleted there, too, unless
+// RestoreFiles makes a new data directory with the files of a cluster, and replays the log into it. It is ready to be started by a server
+// of that major version; its configuration is what was in the data directory. What was deleted since is deleted there, too, unless
 // acceptResurrection.
 func (r *Runner) RestoreFiles(ctx context.Context, from Source, data string, acceptResurrection bool) (done Restored, err error) {
 	data, err = filepath.Abs(data)

@@ -367,7 +367,7 @@ func Retryable(err error) bool {
 	var server *postgres.ServerError
 	var told problem.Error
 	var said *dump.ProgramError
-	var copied *pgbackrest.Failure
+	var copied *pgbackrest.RepositoryError
 	switch {
 	case errors.As(err, &failure):
 		return failure.Retryable

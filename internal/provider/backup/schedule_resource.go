@@ -82,7 +82,8 @@ func scheduleAttributes() map[string]schema.Attribute {
 			"on the server's machine, and has an identity of one of the recipients.",
 			string(backup.PgDump), backup.Engines...),
 		"type": tf.OptionalEnum("What a backup holds: everything, what has changed since the last full one, or since the last of any "+
-			"type. Backups of `pg_dump` are `full`. `diff` and `incr` begin with a full one, and with another when that is a week old.", standardType, backup.Types...),
+			"type. Backups of `pg_dump` are `full`. `diff` and `incr` begin with a full one, and with another when that is a week old.",
+			standardType, backup.Types...),
 		"destinations": schema.ListNestedAttribute{
 			Required: true, NestedObject: schema.NestedAttributeObject{Attributes: destinationAttributes()},
 			Validators:          []validator.List{listvalidator.NoNullValues()},
