@@ -50,9 +50,9 @@ database is taken out of it; with --data-directory, the cluster becomes a new da
 func (s *settings) restoreCommand() *cobra.Command {
 	var r restoring
 	c := &cobra.Command{
-		Use: "restore ID (--database NAME | --data-directory FOLDER)",
+		Use:   "restore ID (--database NAME | --data-directory FOLDER)",
 		Short: "Restores a backup into a new database, or one organization of it",
-		Args: cobra.ExactArgs(1), Long: restoreHelp,
+		Args:  cobra.ExactArgs(1), Long: restoreHelp,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			for _, flag := range []string{"organization", "file", "database", "data-directory", "to", "to-lsn", "to-name"} {
 				if c.Flags().Changed(flag) && c.Flag(flag).Value.String() == "" {

@@ -145,7 +145,8 @@ func (r Repository) within(all []segment, m artifact.Manifest, c artifact.Cluste
 		return nil
 	}
 	return problem.New(fmt.Sprintf("backup %s and the archive of cluster %s lead from %s to %s at the latest, and not to %s", m.ID,
-		r.Stanza, from.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), to), "Name a moment between the two, or an earlier backup")
+		r.Stanza, from.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), to),
+		"Name a moment between the two, or an earlier backup")
 }
 
 func whole(name string, bytes int64) segment { return parse(name[:8], name[8:16], name[16:24], bytes) }
