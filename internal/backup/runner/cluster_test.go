@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -483,5 +484,37 @@ func (a *archived) fromStoreAlone(id string, at time.Time) {
 	}
 	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
 		a.t.Error(err)
+	}
+	a.byHand(id)
+}
+
+// byHand runs the commands of docs/backup-format.md, with a library in place of the program age.
+func (a *archived) byHand(id string) {
+	a.t.Helper()
+	store := testdb.Must(object.Open(a.t.Context(), a.store))(a.t)
+	defer func() { _ = store.Close() }()
+	manifest, _, err := artifact.ReadManifest(a.t.Context(), store, "nightly", id, "")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	stanza, data := manifest.Clusters[0].Stanza, filepath.Join(a.t.TempDir(), "data")
+	wrapped := testdb.Must(os.Open(filepath.Join(a.store.Path, "_pgbackrest", "nightly", "passphrase", stanza, "1.age")))(a.t)
+	defer func() { _ = wrapped.Close() }()
+	passphrase := testdb.Must(io.ReadAll(testdb.Must(age.Decrypt(wrapped, a.identity))(a.t)))(a.t)
+	if err := os.Mkdir(data, 0o700); err != nil {
+		a.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(a.t.Context(), filepath.Join(a.tools, "pgbackrest"), "--pg1-path="+data, "--set="+manifest.Clusters[0].Label, "restore")
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "PGBACKREST_REPO1_CIPHER_PASS=" + string(passphrase), "PGBACKREST_REPO1_CIPHER_TYPE=aes-256-cbc",
+		"PGBACKREST_REPO1_PATH=" + filepath.Join(a.store.Path, "_pgbackrest", "nightly"), "PGBACKREST_STANZA=" + stanza,
+		"PGBACKREST_LOG_LEVEL_FILE=off", "PGBACKREST_LOCK_PATH=" + a.t.TempDir(),
+	}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		a.t.Fatalf("by hand: %v\n%s", err, output)
+	}
+	settings := testdb.Must(os.ReadFile(filepath.Join(data, "postgresql.auto.conf")))(a.t)
+	if !strings.Contains(string(settings), "archive-get") || strings.Contains(string(settings), string(passphrase)) {
+		a.t.Errorf("the server that is restored by hand has the settings %s", settings)
 	}
 }
