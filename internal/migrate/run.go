@@ -116,6 +116,9 @@ func (r *run) migrate(ctx context.Context, plan Plan) error {
 	if err != nil {
 		return err
 	}
+	if len(steps) > 0 {
+		r.setRestorePoint(ctx, steps[0].Version)
+	}
 	for i, step := range steps {
 		if step.Down && plan.upOnly {
 			break // Somebody else went further.

@@ -26,6 +26,7 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/runner"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/migrate"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
@@ -461,6 +462,36 @@ func TestMadeAnew(t *testing.T) {
 	}
 	if stanzas := testdb.Must(filepath.Glob(filepath.Join(first.store.Path, "_pgbackrest", "nightly", "backup", "*")))(t); len(stanzas) != 3 {
 		t.Errorf("the clusters are %v", stanzas)
+	}
+}
+
+// TestRestorePointBeforeMigrations leads back to before a run of migrations.
+func TestRestorePointBeforeMigrations(t *testing.T) {
+	a := newArchived(t)
+	a.grant()
+	a.exec("d", `GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO administrator`)
+	a.declare("nightly", "full")
+	a.serve()
+	b := a.backup("nightly")
+	db := postgres.New(testdb.ConfigOn(t, a.server, "d", "administrator"))
+	defer db.Close()
+	point := ""
+	engine := migrate.New(db, migrate.Platform, migrate.Options{Log: func(_ context.Context, _ string, fields map[string]any) {
+		if name, ok := fields["restore_point"].(string); ok {
+			point = name
+		}
+	}})
+	latest := testdb.Must(engine.Latest())(t)
+	testdb.Must(engine.Run(t.Context(), testdb.Must(engine.Plan(t.Context(), latest-1, true))(t)))(t)
+	if !strings.HasPrefix(point, "before-brownie-migration-") {
+		t.Fatalf("the restore point is %q", point)
+	}
+	a.archive()
+	testdb.Must(a.Restore(t.Context(), runner.Source{ID: b.ID, To: pgbackrest.Target{Name: point}}, a.target("before")))(t)
+	before := postgres.New(testdb.Must(a.server.Config("before"))(t))
+	defer before.Close()
+	if version := migrate.Current(testdb.Must(migrate.New(before, migrate.Platform, migrate.Options{}).Applied(t.Context()))(t)); version != latest {
+		t.Errorf("before the run the version was %d instead of %d", version, latest)
 	}
 }
 
