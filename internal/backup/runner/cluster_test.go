@@ -50,10 +50,7 @@ func newArchived(t *testing.T) *archived {
 
 func newArchivedAlone(t *testing.T) *archived {
 	t.Helper()
-	tools := testdb.ClientTools(t)
-	if _, err := os.Stat(filepath.Join(tools, "pgbackrest")); err != nil {
-		t.Skip("there is no pgbackrest in BROWNIE_CLIENT_TOOLS: make test fetches it where it can")
-	}
+	tools := testdb.PgBackRest(t)
 	folder, sockets := t.TempDir(), t.TempDir()
 	open(t, filepath.Dir(folder), folder, sockets)
 	a := &archived{t: t, tools: tools, socket: filepath.Join(folder, "archive"), identity: newIdentity(t)}

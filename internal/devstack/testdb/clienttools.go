@@ -3,6 +3,7 @@ package testdb
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -20,6 +21,21 @@ var clientTools = sync.OnceValues(func() (string, error) { return devstack.Clien
 func ClientTools(t testing.TB) string {
 	t.Helper()
 	folder, err := clientTools()
+	missing(t, err)
+	return folder
+}
+
+// PgBackRest is the folder of PostgreSQL's client programs where pgBackRest is among them. Where it is not, the same holds.
+func PgBackRest(t testing.TB) string {
+	t.Helper()
+	folder := ClientTools(t)
+	_, err := os.Stat(filepath.Join(folder, "pgbackrest"))
+	missing(t, err)
+	return folder
+}
+
+func missing(t testing.TB, err error) {
+	t.Helper()
 	switch {
 	case err == nil:
 	case os.Getenv(allowMissing) != "":
@@ -27,5 +43,4 @@ func ClientTools(t testing.TB) string {
 	default:
 		t.Fatalf("%s. A machine that cannot have them may set %s, and the test does not run", err, allowMissing)
 	}
-	return folder
 }
