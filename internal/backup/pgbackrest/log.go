@@ -30,6 +30,7 @@ type segment struct {
 	timeline uint64
 	number   uint64 // counts from the beginning of the log
 	at       time.Time
+	sum      string // SHA-1, by the object's name
 }
 
 func parse(timeline, log, low string, bytes int64) (s segment) {
@@ -58,24 +59,12 @@ func (r Repository) segments(ctx context.Context, store *object.Store, bytes int
 	for _, each := range stored {
 		if found := segmentName.FindStringSubmatch(path.Base(each.Key)); found != nil {
 			one := parse(found[1], found[2], found[3], bytes)
-			one.at = each.ModifiedAt
+			one.at, one.sum = each.ModifiedAt, found[4]
 			all = append(all, one)
 		}
 	}
 	slices.SortFunc(all, func(a, b segment) int { return cmp.Compare(a.number, b.number) })
 	return all, nil
-}
-
-// sums are the checksums (SHA-1) that the names of the segments in the archive tell, by the segment's own name.
-func (r Repository) sums(ctx context.Context, store *object.Store) (map[string]string, error) {
-	stored, err := store.List(ctx, Prefix(r.Schedule)+"archive/"+r.Stanza+"/")
-	sums := map[string]string{}
-	for _, each := range stored {
-		if found := segmentName.FindStringSubmatch(path.Base(each.Key)); found != nil {
-			sums[found[1]+found[2]+found[3]] = found[4]
-		}
-	}
-	return sums, err
 }
 
 // CheckLog looks for the segments without which a backup restores to nothing, and, for a target behind the backup, for a gap on the way

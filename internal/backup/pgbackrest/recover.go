@@ -82,9 +82,13 @@ type Recovery struct {
 func (r Repository) Recover(ctx context.Context, store *object.Store, c artifact.Cluster, database string, to Target, where Recovery) (
 	_ *dump.Scratch, err error,
 ) {
-	sums, err := r.sums(ctx, store)
+	segments, err := r.segments(ctx, store, c.WALSegmentBytes)
 	if err != nil {
 		return nil, err
+	}
+	sums := map[string]string{}
+	for _, each := range segments {
+		sums[each.name(c.WALSegmentBytes)] = each.sum
 	}
 	log := &served{Repository: r, ctx: ctx, sums: sums}
 	defer log.stop()

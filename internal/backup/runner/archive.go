@@ -58,37 +58,41 @@ func (a *archives) get(schedule string) *archive {
 // openArchives opens the repositories of all schedules of engine pgbackrest, and lets go of those of others. unreadable is why some
 // schedules are not known.
 func (s *Server) openArchives(ctx context.Context, schedules []backup.Schedule, unreadable error) error {
+	// All are of one server, which is asked once.
+	look := sync.OnceValues(func() (pgbackrest.Cluster, error) { return s.cluster(ctx) })
 	wanted := map[string]*archive{}
-	failed := []error{unreadable}
+	var failed []error
+	incomplete := unreadable != nil
 	for _, schedule := range schedules {
 		if schedule.Engine != backup.PgBackRest || !schedule.Enabled {
 			continue
 		}
-		one, err := s.openArchive(ctx, schedule)
+		c, err := look()
+		var one *archive
+		if err == nil {
+			one, err = s.openArchive(ctx, schedule, c)
+		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("the archive of schedule %q: %w", schedule.Name, err))
 			one = s.archives.get(schedule.Name)
 		}
-		if one != nil {
-			wanted[schedule.Name] = one
+		if one == nil {
+			incomplete = true
+			continue
 		}
+		wanted[schedule.Name] = one
 	}
+	err := errors.Join(failed...)
 	s.archives.mu.Lock()
 	defer s.archives.mu.Unlock()
 	s.archives.all, s.archives.err = wanted, nil
-	for _, schedule := range schedules {
-		if schedule.Engine == backup.PgBackRest && schedule.Enabled && wanted[schedule.Name] == nil || unreadable != nil {
-			s.archives.err = errors.Join(failed...)
-		}
+	if incomplete {
+		s.archives.err = errors.Join(unreadable, err)
 	}
-	return errors.Join(failed[1:]...)
+	return err
 }
 
-func (s *Server) openArchive(ctx context.Context, schedule backup.Schedule) (*archive, error) {
-	c, err := s.cluster(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) openArchive(ctx context.Context, schedule backup.Schedule, c pgbackrest.Cluster) (*archive, error) {
 	known := s.archives.get(schedule.Name)
 	if known != nil && known.cluster.Stanza() == c.Stanza() && slices.EqualFunc(known.repositories, schedule.Destinations,
 		func(r pgbackrest.Repository, d backup.Destination) bool { return r.Destination == d }) {
