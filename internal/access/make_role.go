@@ -81,8 +81,9 @@ type wanted struct {
 }
 
 const (
-	wantedSQL    = `SELECT pg_catalog.set_config('brownie.wanted', $1, true)`
-	allWantedSQL = `SELECT pg_catalog.set_config('brownie.all_wanted', $1, true)`
+	// wantedSQL hands programs all that is wanted at once: they look at PostgreSQL's catalogs with a plan for all of the roles, and
+	// the login's memberships, which a new role adds to, are walked as seldom as can be.
+	wantedSQL = `SELECT pg_catalog.set_config('brownie.wanted', $1, true)`
 	// busySQL tells programs which roles have sessions.
 	busySQL = `SELECT pg_catalog.set_config('brownie.busy', (SELECT coalesce(jsonb_agg(DISTINCT usename), '[]')::text
 		FROM pg_catalog.pg_stat_activity WHERE usename = ANY ($1::name[])), true)`
@@ -119,15 +120,13 @@ func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
 		args := pgx.StrictNamedArgs{"names": before, "heirs": heirs}
 		statements = append(statements, postgres.Statement{SQL: findBlockedSQL, Args: []any{args}})
 	}
-	for _, w := range all {
-		text, err := json.Marshal(w)
-		if err != nil {
-			return nil, err
-		}
-		statements = append(statements, postgres.Statement{SQL: wantedSQL, Args: []any{string(text)}})
-		for _, program := range programs {
-			statements = append(statements, postgres.Statement{SQL: program})
-		}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	statements = append(statements, postgres.Statement{SQL: wantedSQL, Args: []any{string(text)}})
+	for _, program := range programs {
+		statements = append(statements, postgres.Statement{SQL: program})
 	}
 	return statements, nil
 }
@@ -208,7 +207,7 @@ func makeStatements(makings []*making) ([]postgres.Statement, error) {
 	// made again after whatever runs with an owner's rights.
 	return append(statements,
 		postgres.Statement{SQL: bindRolesSQL, Args: []any{string(text)}, AsOwner: true}, readBindings(names...),
-		postgres.Statement{SQL: allWantedSQL, Args: []any{string(text)}}, postgres.Statement{SQL: connectGroupSQL},
+		postgres.Statement{SQL: wantedSQL, Args: []any{string(text)}}, postgres.Statement{SQL: connectGroupSQL},
 		postgres.Statement{SQL: findGranterSQL}, postgres.Statement{SQL: setMembershipsSQL}, readRoleRows(false, names...)), nil
 }
 

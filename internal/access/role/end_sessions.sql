@@ -3,7 +3,7 @@
 -- can open no others.
 DO $$
 DECLARE
-	role name := current_setting('brownie.wanted')::jsonb->>'name';
+	role name := current_setting('brownie.wanted')::jsonb->0->>'name';
 	quiet integer := 0;
 	began timestamptz := clock_timestamp();
 BEGIN

@@ -4,7 +4,7 @@
 DO $$
 DECLARE
 	granter CONSTANT name := 'brownie_granter';
-	all_wanted jsonb := current_setting('brownie.all_wanted');
+	all_wanted jsonb := current_setting('brownie.wanted');
 	self oid := to_regrole(quote_ident(current_user));
 	found pg_catalog.pg_roles;
 	group_oid oid;

@@ -1,11 +1,13 @@
--- Lets nobody log in with the role any more, if it is still there.
+-- Lets nobody log in any more with those of the roles that are still there.
 DO $$
 DECLARE
-	role name := current_setting('brownie.wanted')::jsonb->>'name';
+	role name;
 BEGIN
-	IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role) THEN
+	FOR role IN SELECT r.rolname FROM jsonb_array_elements(current_setting('brownie.wanted')::jsonb) AS w
+		JOIN pg_catalog.pg_roles r ON r.rolname = w->>'name'
+	LOOP
 		EXECUTE format('ALTER ROLE %I NOLOGIN', role);
-	END IF;
+	END LOOP;
 EXCEPTION WHEN insufficient_privilege THEN
 	RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = format(
 		'Whoever made role %1$I, or a superuser, can allow it: GRANT %1$I TO %2$I WITH ADMIN OPTION', role, current_user);

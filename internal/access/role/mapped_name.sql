@@ -2,22 +2,22 @@
 -- than certificates use is about names of the operating system. Who may not read the files is not held up.
 DO $$
 DECLARE
-	wanted jsonb := current_setting('brownie.wanted');
-	role name := wanted->>'name';
+	all_wanted jsonb := current_setting('brownie.wanted');
+	bindings json := coalesce(nullif(pg_catalog.current_setting('brownie.rows', true), ''), '[]');
 	mapping record;
 BEGIN
-	IF wanted->>'access' = 'pooler'
-		OR (wanted->>'before' = role AND EXISTS (SELECT FROM json_to_recordset(coalesce(nullif(pg_catalog.current_setting('brownie.rows', true),
-			''), '[]')::pg_catalog.json) AS b (role_name name, access text) WHERE role_name = role AND access <> 'pooler'))
-		OR NOT (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege('pg_catalog.' || v, 'SELECT')
-			AND pg_catalog.has_function_privilege('pg_catalog.' || v || '()', 'EXECUTE'))
-			FROM pg_catalog.unnest(ARRAY['pg_hba_file_rules', 'pg_ident_file_mappings']) AS v)
+	IF NOT (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege('pg_catalog.' || v, 'SELECT')
+		AND pg_catalog.has_function_privilege('pg_catalog.' || v || '()', 'EXECUTE'))
+		FROM pg_catalog.unnest(ARRAY['pg_hba_file_rules', 'pg_ident_file_mappings']) AS v)
 	THEN
 		RETURN;
 	END IF;
-	SELECT m.map_name, m.line_number, m.file_name, m.pg_username INTO mapping
-	FROM pg_catalog.pg_ident_file_mappings m
-	WHERE pg_catalog.lower(m.sys_name COLLATE "C") = pg_catalog.lower(role) AND m.pg_username <> role
+	SELECT m.map_name, m.line_number, m.file_name, m.pg_username, w->>'name' AS role INTO mapping
+	FROM pg_catalog.pg_ident_file_mappings m, jsonb_array_elements(all_wanted) AS w
+	WHERE w->>'access' <> 'pooler' AND pg_catalog.lower(m.sys_name COLLATE "C") = pg_catalog.lower((w->>'name') COLLATE "C")
+		AND m.pg_username <> w->>'name'
+		AND NOT (w->>'before' = w->>'name' AND EXISTS (SELECT FROM json_to_recordset(bindings) AS b (role_name name, access text)
+			WHERE role_name = w->>'name' AND access <> 'pooler'))
 		AND coalesce((SELECT pg_catalog.bool_or(h.auth_method = 'cert') FROM pg_catalog.pg_hba_file_rules h
 			WHERE 'map=' || m.map_name = ANY (h.options)), true)
 	ORDER BY m.map_number LIMIT 1;

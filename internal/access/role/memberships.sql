@@ -2,7 +2,7 @@
 -- granter hands out, it also takes back; it is changed to once only, since that costs more the more roles there are.
 DO $$
 DECLARE
-	all_wanted jsonb := current_setting('brownie.all_wanted');
+	all_wanted jsonb := current_setting('brownie.wanted');
 	connect_group jsonb := to_jsonb(current_setting('brownie.connect_group'));
 	granter oid := nullif(current_setting('brownie.granter'), '');
 	login CONSTANT text := current_setting('role');
