@@ -189,6 +189,8 @@ func makeStatements(makings []*making) ([]postgres.Statement, error) {
 	programs := []string{mappedNameSQL}
 	if before.Name != "" {
 		programs = append(programs, borrowing(endOwnChangesSQL)...)
+	} else {
+		programs = append(programs, findMakerSQL)
 	}
 	statements, err := change(all, append(programs, nameRoleSQL, setAttributesSQL)...)
 	if err != nil {

@@ -15,6 +15,8 @@ var (
 	endOwnChangesSQL string
 	//go:embed role/give_back.sql
 	giveBackSQL string
+	//go:embed role/maker.sql
+	findMakerSQL string
 	//go:embed role/name.sql
 	nameRoleSQL string
 	//go:embed role/attributes.sql

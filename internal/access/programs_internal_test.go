@@ -9,7 +9,7 @@ import (
 func TestProgramsReadNoTableOfTheSchema(t *testing.T) {
 	t.Parallel()
 	programs := []string{
-		mappedNameSQL, borrowSQL, endOwnChangesSQL, giveBackSQL, nameRoleSQL, setAttributesSQL, makeConnectGroupSQL, findGranterSQL,
+		mappedNameSQL, findMakerSQL, borrowSQL, endOwnChangesSQL, giveBackSQL, nameRoleSQL, setAttributesSQL, makeConnectGroupSQL, findGranterSQL,
 		setMembershipsSQL, endSessionsSQL, lockOutSQL, dropRoleSQL, settledSQL, readRolesSQL, blockersSQL,
 	}
 	for _, program := range programs {

@@ -25,14 +25,15 @@ type refusal struct {
 }
 
 // Changing or dropping a role takes ADMIN OPTION on it, also by a membership in a role that has it. Nobody has that on itself, which
-// the change tells better. PostgreSQL walks all memberships of the login to find the latter, so that its own are looked up first.
+// the change tells better. PostgreSQL walks all memberships of the login to find the latter, so that its own and those of its makers are looked up first.
 const refusalsSQL = `
 	SELECT * FROM (
 		SELECT r.rolname::text AS name, pg_catalog.quote_ident(r.rolname) AS role, pg_catalog.quote_ident(l.rolname) AS login,
 			ARRAY(SELECT pg_catalog.quote_ident(a.rolname) FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles a ON a.oid = m.member
 				WHERE m.roleid = r.oid AND m.admin_option GROUP BY a.rolname ORDER BY a.rolname) AS admins,
 			r.rolsuper AND NOT l.rolsuper AS of_superuser, CASE
-				WHEN EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = r.oid AND member = l.oid AND admin_option) THEN false
+				WHEN EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = r.oid AND m.admin_option AND (m.member = l.oid
+					OR EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = m.member AND member = l.oid))) THEN false
 				ELSE NOT pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') END AS lacks
 		FROM pg_catalog.pg_roles r, pg_catalog.pg_roles l
 		WHERE l.rolname = current_user AND r.oid <> l.oid AND r.rolname = ANY (@names::text[]::name[])

@@ -35,6 +35,9 @@ const ConnectGroupPrefix = "brownie_connect_"
 // Granter is the role that hands out the group roles.
 const Granter = "brownie_granter"
 
+// MakerPrefix begins the names of the roles that make roles.
+const MakerPrefix = "brownie_maker_"
+
 // Reserved tells why no role of ours may have a name, or "" when one may. Capitals make no difference to PgBouncer.
 func Reserved(name string) string {
 	lower := strings.ToLower(name)
@@ -47,6 +50,8 @@ func Reserved(name string) string {
 		return "begins as the group roles that may connect to a database do"
 	case lower == Granter:
 		return "is the role that hands out the group roles"
+	case strings.HasPrefix(lower, MakerPrefix):
+		return "begins as the roles that make roles do"
 	case strings.HasPrefix(lower, "pg_"):
 		return "begins with pg_ as PostgreSQL's own roles do"
 	}

@@ -25,7 +25,8 @@ UNION ALL
 SELECT r.rolname, 'login', r.rolname, false, format('is a role that others are members of, and can log in: ALTER ROLE %I NOLOGIN PASSWORD NULL',
 	r.rolname), false
 FROM pg_catalog.pg_roles r
-WHERE r.rolcanlogin AND (r.oid IN (SELECT oid FROM brownie_groups) OR r.rolname LIKE 'brownie\_connect\_%')
+WHERE r.rolcanlogin AND (r.oid IN (SELECT oid FROM brownie_groups) OR r.rolname LIKE 'brownie\_connect\_%'
+	OR r.rolname LIKE 'brownie\_maker\_%')
 UNION ALL
 SELECT coalesce(o.name, '*'), 'ownership', a.role_name, o.name IS NULL, CASE WHEN o.name IS NULL THEN 'owns none'
 	ELSE format('owns it: REASSIGN OWNED BY %I TO brownie_migrator', a.role_name) END, a.bound

@@ -8,6 +8,8 @@ DECLARE
 	heir name;
 	role_oid oid;
 	rehearsal boolean;
+	maker name;
+	login CONSTANT text := current_setting('role');
 BEGIN
 	FOR wanted IN SELECT jsonb_array_elements(current_setting('brownie.wanted')::jsonb) LOOP
 		role := wanted->>'name';
@@ -36,7 +38,13 @@ BEGIN
 				EXECUTE format('REASSIGN OWNED BY %I TO %I', role, coalesce(heir, current_user));
 				EXECUTE format('DROP OWNED BY %I', role);
 			END IF;
+			-- PostgreSQL walks all memberships of who drops a role, and its maker has few.
+			maker := (SELECT r.rolname FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member
+				WHERE m.roleid = role_oid AND m.admin_option AND r.rolname LIKE 'brownie\_maker\_%' AND r.rolcreaterole
+					AND pg_catalog.pg_has_role(r.oid, 'SET') LIMIT 1);
+			PERFORM set_config('role', coalesce(maker, login), true);
 			EXECUTE format('DROP ROLE %I', role);
+			PERFORM set_config('role', login, true);
 			PERFORM pg_catalog.pg_stat_clear_snapshot();
 			IF rehearsal AND EXISTS (SELECT FROM pg_catalog.pg_stat_get_activity(NULL) WHERE usesysid = role_oid) THEN
 				RAISE EXCEPTION USING ERRCODE = 'BR000'; -- which rolls the rehearsal back

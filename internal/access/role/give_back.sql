@@ -1,13 +1,13 @@
 -- Gives back what borrow.sql borrowed. A role that was dropped meanwhile lends nothing any more.
 DO $$
 DECLARE
-	lender name;
+	loan record;
 BEGIN
-	FOR lender IN
-		SELECT r.rolname FROM jsonb_array_elements_text(current_setting('brownie.borrowed')::jsonb) AS b (name)
-		JOIN pg_catalog.pg_roles r ON r.rolname = b.name
+	FOR loan IN
+		SELECT b.lender, b.grantor FROM jsonb_to_recordset(current_setting('brownie.borrowed')::jsonb) AS b (lender name, grantor text)
+		JOIN pg_catalog.pg_roles r ON r.rolname = b.lender
 	LOOP
-		EXECUTE format('REVOKE %I FROM %I GRANTED BY %2$I', lender, current_user);
+		EXECUTE format('REVOKE %I FROM %I GRANTED BY %s', loan.lender, current_user, loan.grantor);
 	END LOOP;
 END
 $$

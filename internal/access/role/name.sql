@@ -7,7 +7,12 @@ DECLARE
 	found pg_catalog.pg_roles;
 	bound record;
 	existing name;
+	maker CONSTANT name := nullif(current_setting('brownie.maker', true), '');
+	login CONSTANT text := current_setting('role');
 BEGIN
+	IF maker IS NOT NULL THEN
+		PERFORM set_config('role', maker, true);
+	END IF;
 	FOR wanted IN SELECT jsonb_array_elements(current_setting('brownie.wanted')::jsonb) LOOP
 		role := wanted->>'name';
 		before := nullif(wanted->>'before', '');
@@ -47,6 +52,7 @@ BEGIN
 			EXECUTE format('ALTER ROLE %I RENAME TO %I', before, role);
 		END IF;
 	END LOOP;
+	PERFORM set_config('role', login, true);
 EXCEPTION
 	WHEN insufficient_privilege THEN
 		RAISE EXCEPTION '% (as role %)', SQLERRM, current_user USING CONSTRAINT = 'role_right', HINT = CASE WHEN before IS NULL
