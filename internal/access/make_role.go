@@ -186,13 +186,11 @@ func makeStatements(makings []*making) ([]postgres.Statement, error) {
 	for i, m := range makings {
 		all[i] = m.wanted
 	}
-	programs := []string{mappedNameSQL}
+	programs := []string{mappedNameSQL, findMakerSQL, nameRoleSQL, setAttributesSQL}
 	if before.Name != "" {
-		programs = append(programs, borrowing(endOwnChangesSQL)...)
-	} else {
-		programs = append(programs, findMakerSQL)
+		programs = append([]string{mappedNameSQL}, borrowing(endOwnChangesSQL, nameRoleSQL, setAttributesSQL)...)
 	}
-	statements, err := change(all, append(programs, nameRoleSQL, setAttributesSQL)...)
+	statements, err := change(all, programs...)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ DECLARE
 	heir name;
 	role_oid oid;
 	rehearsal boolean;
-	maker name;
+	makers CONSTANT jsonb := current_setting('brownie.makers');
 	login CONSTANT text := current_setting('role');
 BEGIN
 	FOR wanted IN SELECT jsonb_array_elements(current_setting('brownie.wanted')::jsonb) LOOP
@@ -39,10 +39,7 @@ BEGIN
 				EXECUTE format('DROP OWNED BY %I', role);
 			END IF;
 			-- PostgreSQL walks all memberships of who drops a role, and its maker has few.
-			maker := (SELECT r.rolname FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member
-				WHERE m.roleid = role_oid AND m.admin_option AND r.rolname LIKE 'brownie\_maker\_%' AND r.rolcreaterole
-					AND pg_catalog.pg_has_role(r.oid, 'SET') LIMIT 1);
-			PERFORM set_config('role', coalesce(maker, login), true);
+			PERFORM set_config('role', coalesce(makers->>role, login), true);
 			EXECUTE format('DROP ROLE %I', role);
 			PERFORM set_config('role', login, true);
 			PERFORM pg_catalog.pg_stat_clear_snapshot();

@@ -4,10 +4,10 @@ DECLARE
 	loan record;
 BEGIN
 	FOR loan IN
-		SELECT b.lender, b.grantor FROM jsonb_to_recordset(current_setting('brownie.borrowed')::jsonb) AS b (lender name, grantor text)
-		JOIN pg_catalog.pg_roles r ON r.rolname = b.lender
+		SELECT r.rolname, b.grantor FROM jsonb_to_recordset(current_setting('brownie.borrowed')::jsonb) AS b (lender oid, grantor text)
+		JOIN pg_catalog.pg_roles r ON r.oid = b.lender
 	LOOP
-		EXECUTE format('REVOKE %I FROM %I GRANTED BY %s', loan.lender, current_user, loan.grantor);
+		EXECUTE format('REVOKE %I FROM %I GRANTED BY %s', loan.rolname, current_user, loan.grantor);
 	END LOOP;
 END
 $$

@@ -1,4 +1,4 @@
--- Finds the role that makes the new roles, or makes it, and puts its name into the setting brownie.maker. PostgreSQL gives whoever makes
+-- Finds the role that makes the new roles, or makes it, and puts its name by theirs into the setting brownie.makers. PostgreSQL gives whoever makes
 -- a role ADMIN OPTION on it, and walks all memberships of who makes, grants, or changes to another role. So each maker makes some roles
 -- only, and the login uses the rights of the newest one alone. Where there can be no maker, the login makes roles itself.
 DO $$
@@ -9,7 +9,7 @@ DECLARE
 	newest pg_catalog.pg_roles;
 	former name;
 BEGIN
-	PERFORM set_config('brownie.maker', '', true);
+	PERFORM set_config('brownie.makers', '{}', true);
 	SELECT * INTO self FROM pg_catalog.pg_roles WHERE rolname = current_user;
 	IF current_user <> session_user OR self.rolsuper OR NOT self.rolcreaterole THEN
 		RETURN;
@@ -39,8 +39,9 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member = self.oid AND inherit_option AND set_option) THEN
 		EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET TRUE', newest.rolname, self.rolname);
 	END IF;
-	PERFORM set_config('brownie.maker', newest.rolname, true);
+	PERFORM set_config('brownie.makers', (SELECT jsonb_object_agg(w->>'name', newest.rolname)
+		FROM jsonb_array_elements(current_setting('brownie.wanted')::jsonb) AS w)::text, true);
 EXCEPTION WHEN insufficient_privilege OR unique_violation OR duplicate_object OR dependent_objects_still_exist OR invalid_text_representation THEN
-	PERFORM set_config('brownie.maker', '', true);
+	PERFORM set_config('brownie.makers', '{}', true);
 END
 $$

@@ -7,16 +7,14 @@ DECLARE
 	found pg_catalog.pg_roles;
 	bound record;
 	existing name;
-	maker CONSTANT name := nullif(current_setting('brownie.maker', true), '');
+	makers CONSTANT jsonb := current_setting('brownie.makers');
 	login CONSTANT text := current_setting('role');
 BEGIN
-	IF maker IS NOT NULL THEN
-		PERFORM set_config('role', maker, true);
-	END IF;
 	FOR wanted IN SELECT jsonb_array_elements(current_setting('brownie.wanted')::jsonb) LOOP
 		role := wanted->>'name';
 		before := nullif(wanted->>'before', '');
 		existing := NULL;
+		PERFORM set_config('role', coalesce(makers->>coalesce(before, role), login), true);
 		SELECT * INTO found FROM pg_catalog.pg_roles WHERE rolname = before;
 		SELECT * INTO bound FROM json_to_recordset(coalesce(nullif(pg_catalog.current_setting('brownie.rows', true), ''), '[]')::pg_catalog.json) AS b
 			(role_name name, organization_id uuid, access text, change_id uuid, valid_until timestamptz) WHERE role_name = before;
