@@ -238,7 +238,12 @@ func TestTheProofSeesWhoHandsOutGroups(t *testing.T) {
 	if found := open(); len(found) > 0 {
 		t.Fatalf("before anything is wrong: %+v", found)
 	}
+	var maker string
+	if err := r.admin.QueryRow(t.Context(), `SELECT rolname FROM pg_roles WHERE rolname LIKE 'brownie\_maker\_%'`).Scan(&maker); err != nil {
+		t.Fatal(err)
+	}
 	for sql, want := range map[string][2]string{
+		`ALTER ROLE ` + maker + ` LOGIN`:           {"login", "ALTER ROLE " + maker + " NOLOGIN"},
 		`GRANT brownie_granter TO "acme-app"`:      {"set role", "REVOKE brownie_granter FROM \"acme-app\" GRANTED BY "},
 		`GRANT "server-app" TO "acme-app"`:         {"set role", "REVOKE \"server-app\" FROM \"acme-app\" GRANTED BY "},
 		`GRANT pg_read_all_data TO brownie_writer`: {"set role", "REVOKE pg_read_all_data FROM brownie_writer GRANTED BY "},

@@ -30,6 +30,7 @@ const managerSQL = `
 			AND pg_catalog.has_table_privilege(b.oid, 'UPDATE') AND pg_catalog.has_table_privilege(b.oid, 'DELETE') AS may_bind,
 		ARRAY(SELECT pg_catalog.quote_ident(g.rolname) FROM pg_catalog.pg_roles g
 			WHERE (g.rolname = ANY (@groups::text[]) OR g.rolname = pg_catalog.current_setting('brownie.connect_group'))
+				AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = g.oid AND member = l.oid AND admin_option)
 				AND NOT pg_catalog.pg_has_role(g.oid, 'MEMBER WITH ADMIN OPTION') ORDER BY g.rolname) AS not_in_hands
 	FROM pg_catalog.pg_roles l JOIN pg_catalog.pg_class b ON b.oid = pg_catalog.to_regclass('brownie.role_bindings')
 	WHERE l.rolname = current_user`

@@ -17,21 +17,22 @@ BEGIN
 	prefix := format('brownie_maker_%s_', self.oid);
 	SELECT * INTO newest FROM pg_catalog.pg_roles WHERE rolname > prefix AND rolname < (prefix || ':')::name
 		ORDER BY length(rolname) DESC, rolname DESC LIMIT 1;
-	IF newest.oid IS NOT NULL AND (newest.rolcanlogin OR newest.rolsuper OR NOT newest.rolcreaterole
+	-- One that is full, or that somebody else could use, makes no more.
+	IF newest.oid IS NULL OR (SELECT count(*) FROM pg_catalog.pg_auth_members WHERE member = newest.oid) >= room
+		OR newest.rolcanlogin OR newest.rolsuper OR NOT newest.rolcreaterole
 		OR EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member <> self.oid)
-		OR NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member = self.oid AND admin_option))
+		OR NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member = self.oid AND admin_option)
 	THEN
-		RETURN; -- Somebody else uses it.
-	END IF;
-	IF newest.oid IS NULL OR (SELECT count(*) FROM pg_catalog.pg_auth_members WHERE member = newest.oid) >= room THEN
-		FOR former IN SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.rolname > prefix AND r.rolname < (prefix || ':')::name
-			AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE member = r.oid)
+		FOR former IN
+			SELECT r.rolname FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_auth_members m ON m.roleid = r.oid AND m.member = self.oid AND m.admin_option
+			WHERE r.rolname > prefix AND r.rolname < (prefix || ':')::name AND NOT r.rolsuper
+				AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE member = r.oid)
 		LOOP
 			EXECUTE format('DROP ROLE %I', former);
 		END LOOP;
-		IF newest.oid IS NOT NULL THEN
+		FOR former IN SELECT roleid::regrole FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member = self.oid AND grantor = self.oid LOOP
 			EXECUTE format('REVOKE %I FROM %I GRANTED BY %2$I', newest.rolname, self.rolname);
-		END IF;
+		END LOOP;
 		newest.rolname := prefix || coalesce(substr(newest.rolname, length(prefix) + 1)::integer + 1, 1);
 		newest.oid := NULL;
 		EXECUTE format('CREATE ROLE %I NOLOGIN CREATEROLE', newest.rolname);
@@ -41,7 +42,9 @@ BEGIN
 	END IF;
 	PERFORM set_config('brownie.makers', (SELECT jsonb_object_agg(w->>'name', newest.rolname)
 		FROM jsonb_array_elements(current_setting('brownie.wanted')::jsonb) AS w)::text, true);
-EXCEPTION WHEN insufficient_privilege OR unique_violation OR duplicate_object OR dependent_objects_still_exist OR invalid_text_representation THEN
+EXCEPTION WHEN insufficient_privilege OR unique_violation OR duplicate_object OR dependent_objects_still_exist
+	OR invalid_text_representation OR numeric_value_out_of_range
+THEN
 	PERFORM set_config('brownie.makers', '{}', true);
 END
 $$
