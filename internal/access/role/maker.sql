@@ -24,15 +24,16 @@ BEGIN
 		OR NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member = self.oid AND admin_option)
 	THEN
 		FOR former IN
-			SELECT r.rolname FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_auth_members m ON m.roleid = r.oid AND m.member = self.oid AND m.admin_option
+			SELECT r.rolname FROM pg_catalog.pg_roles r
+			JOIN pg_catalog.pg_auth_members m ON m.roleid = r.oid AND m.member = self.oid AND m.admin_option
 			WHERE r.rolname > prefix AND r.rolname < (prefix || ':')::name AND NOT r.rolsuper
 				AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE member = r.oid)
 		LOOP
 			EXECUTE format('DROP ROLE %I', former);
 		END LOOP;
-		FOR former IN SELECT roleid::regrole FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member = self.oid AND grantor = self.oid LOOP
+		IF EXISTS (SELECT FROM pg_catalog.pg_auth_members WHERE roleid = newest.oid AND member = self.oid AND grantor = self.oid) THEN
 			EXECUTE format('REVOKE %I FROM %I GRANTED BY %2$I', newest.rolname, self.rolname);
-		END LOOP;
+		END IF;
 		newest.rolname := prefix || coalesce(substr(newest.rolname, length(prefix) + 1)::integer + 1, 1);
 		newest.oid := NULL;
 		EXECUTE format('CREATE ROLE %I NOLOGIN CREATEROLE', newest.rolname);
