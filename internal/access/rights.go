@@ -25,7 +25,8 @@ type refusal struct {
 }
 
 // Changing or dropping a role takes ADMIN OPTION on it, also by a membership in a role that has it. Nobody has that on itself, which
-// the change tells better. PostgreSQL walks all memberships of the login to find the latter, so that its own and those of its makers are looked up first.
+// the change tells better. PostgreSQL walks all memberships of the login to find the latter, so that its own, and those of its makers,
+// are looked up first.
 const refusalsSQL = `
 	SELECT * FROM (
 		SELECT r.rolname::text AS name, pg_catalog.quote_ident(r.rolname) AS role, pg_catalog.quote_ident(l.rolname) AS login,
