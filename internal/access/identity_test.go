@@ -65,12 +65,14 @@ func TestModulesTakeTheSameNames(t *testing.T) {
 			t.Errorf("%s or %s: postgres-auth and the provider differ about who may be called that", name, free)
 		}
 	}
-	for begins, free := range map[string]string{"pg_": "pg", identity.ConnectGroupPrefix: "brownie_connect"} {
+	for begins, free := range map[string]string{
+		"pg_": "pg", identity.ConnectGroupPrefix: "brownie_connect", identity.MakerPrefix: "brownie_maker",
+	} {
 		if !reserved.MatchString(begins+"x") || identity.Reserved(begins+"x") == "" || reserved.MatchString(free) || identity.Reserved(free) != "" {
 			t.Errorf("%s or %s: postgres-auth and the provider differ about how somebody's name may begin", begins, free)
 		}
 	}
-	names := strings.NewReplacer("pg_.*", "", "connect_.*", "", "postgres", "").Replace(reserved.String())
+	names := strings.NewReplacer("pg_.*", "", "connect_.*", "", "maker_.*", "", "postgres", "").Replace(reserved.String())
 	for _, word := range regexp.MustCompile(`[a-z_]+`).FindAllString(names, -1) {
 		if identity.Reserved(word) == "" && identity.Reserved("brownie_"+word) == "" && word != "brownie_" {
 			t.Errorf("postgres-auth reserves %s, the provider does not", word)

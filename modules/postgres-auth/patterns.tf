@@ -5,7 +5,7 @@ locals {
   # In lower case: somebody else's role, or none that could be made.
   reserved_identity_pattern = join("", [
     "^(pg_.*|postgres|all|current_role|current_user|none|public|sameuser|samerole|session_user|system_user|user|",
-    "brownie_(reader|writer|admin|all_tenants|migrator|monitor|backup|pooler|pooled|granter|connect_.*))$",
+    "brownie_(reader|writer|admin|all_tenants|migrator|monitor|backup|pooler|pooled|granter|connect_.*|maker_.*))$",
   ])
   database_pattern    = "^[A-Za-z0-9_.-]{1,63}$"
   host_pattern        = "^[A-Za-z0-9:][A-Za-z0-9_.:-]*$"
