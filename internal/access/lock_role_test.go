@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/access"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
@@ -123,5 +125,46 @@ func TestLockedRoles(t *testing.T) {
 	if _, err := store.UpdateRole(t.Context(), access.Role{Name: own},
 		access.Role{Name: own, Access: "reader", ConnectionLimit: -1, Locked: true}); !errors.As(err, &refused) {
 		t.Errorf("locking the role that makes the change: %v", err)
+	}
+}
+
+// Many roles that are locked at once wait together for sessions that are just being opened.
+func TestManyRolesAreLockedTogether(t *testing.T) {
+	t.Parallel()
+	r := newRecommended(t)
+	const roles, inUse = 20, 2
+	var made []access.Role
+	for i := range roles {
+		made = append(made, r.make(t, fmt.Sprintf("locked-%d", i), "reader"))
+	}
+	var sessions []*pgx.Conn
+	for _, role := range made[:inUse] {
+		session := testdb.Must(connect(t.Context(), testdb.ConfigOn(t, r.server, "brownie", role.Name)))(t)
+		t.Cleanup(func() { _ = session.Close(context.Background()) })
+		sessions = append(sessions, session)
+	}
+	transactions := r.transactions(t, func(s *access.Store) error {
+		var group errgroup.Group
+		for _, role := range made {
+			group.Go(func() error {
+				lock := role
+				lock.Locked = true
+				locked, err := s.UpdateRole(t.Context(), role, lock)
+				if err == nil && !locked.Locked {
+					err = fmt.Errorf("%s is not locked", role.Name)
+				}
+				return err
+			})
+		}
+		return group.Wait()
+	})
+	for i, session := range sessions {
+		if err := session.Ping(t.Context()); err == nil {
+			t.Errorf("the session of %s outlived the lock", made[i].Name)
+		}
+	}
+	// A change of each role takes one. What ends sessions, and reads the roles again, is shared.
+	if t.Logf("locking %d roles took %d transactions", roles, transactions); transactions >= 2*roles {
+		t.Error("sessions were ended role by role")
 	}
 }

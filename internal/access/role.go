@@ -62,6 +62,7 @@ type Store struct {
 
 	creations postgres.Merger[*making]
 	drops     postgres.Merger[*dropping]
+	endings   postgres.Merger[*ending]
 }
 
 // New returns a Store. It does not connect.
@@ -71,11 +72,12 @@ func New(db *postgres.DB) *Store {
 	s.roles.Load, s.logins.Load, s.refusals.Load, s.obstacles.Load = s.loadRoles, s.loadLogins, s.loadRefusals, s.loadObstacles
 	for _, inFlight := range []**postgres.InFlight{
 		&s.roles.InFlight, &s.logins.InFlight, &s.refusals.InFlight, &s.obstacles.InFlight, &s.creations.InFlight, &s.drops.InFlight,
+		&s.endings.InFlight,
 	} {
 		*inFlight = db.InFlight()
 	}
-	s.creations.Run, s.drops.Run = s.makeRoles, s.rehearseDrops
-	s.creations.Distant, s.drops.Distant = db.Distant, db.Distant
+	s.creations.Run, s.drops.Run, s.endings.Run = s.makeRoles, s.rehearseDrops, s.endAllSessions
+	s.creations.Distant, s.drops.Distant, s.endings.Distant = db.Distant, db.Distant, db.Distant
 	return s
 }
 
