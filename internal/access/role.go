@@ -69,15 +69,13 @@ type Store struct {
 func New(db *postgres.DB) *Store {
 	s := &Store{db: db}
 	s.manager = sync.OnceValues(s.askManager)
-	s.roles.Load, s.logins.Load, s.refusals.Load, s.obstacles.Load = s.loadRoles, s.loadLogins, s.loadRefusals, s.loadObstacles
-	for _, inFlight := range []**postgres.InFlight{
-		&s.roles.InFlight, &s.logins.InFlight, &s.refusals.InFlight, &s.obstacles.InFlight, &s.creations.InFlight, &s.drops.InFlight,
-		&s.endings.InFlight,
-	} {
-		*inFlight = db.InFlight()
-	}
-	s.creations.Run, s.drops.Run, s.endings.Run = s.makeRoles, s.rehearseDrops, s.endAllSessions
-	s.creations.Distant, s.drops.Distant, s.endings.Distant = db.Distant, db.Distant, db.Distant
+	s.roles.Init(db.InFlight(), s.loadRoles)
+	s.logins.Init(db.InFlight(), s.loadLogins)
+	s.refusals.Init(db.InFlight(), s.loadRefusals)
+	s.obstacles.Init(db.InFlight(), s.loadObstacles)
+	s.creations.Init(db, s.makeRoles)
+	s.drops.Init(db, s.rehearseDrops)
+	s.endings.Init(db, s.endAllSessions)
 	return s
 }
 

@@ -17,6 +17,11 @@ type Loader[V any] struct {
 	merger Merger[*lookup[V]]
 }
 
+// Init has it read rows by load, of a server whose requests are counted by inFlight.
+func (l *Loader[V]) Init(inFlight *InFlight, load func(ctx context.Context, ids []string) (map[string]V, error)) {
+	l.Load, l.InFlight = load, inFlight
+}
+
 // lookup is one ID that is asked for, and what was found.
 type lookup[V any] struct {
 	id  string

@@ -29,6 +29,11 @@ type Merger[T any] struct {
 	pace    pace
 }
 
+// Init has it make changes of db.
+func (m *Merger[T]) Init(db *DB, run func(ctx context.Context, items []T) (alone bool)) {
+	m.Run, m.Distant, m.InFlight = run, db.Distant, db.InFlight()
+}
+
 // gather is how long a run waits for more items, a fraction of what Terraform needs for ten resources.
 const gather = 10 * time.Millisecond
 

@@ -23,9 +23,9 @@ type kind[T rower] struct {
 
 func (k *kind[T]) init(db *postgres.DB, byIDSQL string) {
 	k.db, k.byIDSQL = db, byIDSQL
-	k.Load, k.insertions.Run, k.removals.Run = k.load, k.insertAll, k.removeAll
-	k.insertions.Distant, k.removals.Distant = db.Distant, db.Distant
-	k.Loader.InFlight, k.insertions.InFlight, k.removals.InFlight = db.InFlight(), db.InFlight(), db.InFlight()
+	k.Init(db.InFlight(), k.load)
+	k.insertions.Init(db, k.insertAll)
+	k.removals.Init(db, k.removeAll)
 }
 
 // byID reads rows. A row that the session does not see is not gone.

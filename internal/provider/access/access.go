@@ -34,10 +34,9 @@ func Backend(writable, readable *postgres.DB, connection postgres.Config, walk *
 	b := &backend{Store: access.New(readable), writable: access.New(writable), connection: connection, walk: walk}
 	b.Patience.Limit, b.Patience.Wait = tf.Patience, walk.Wait
 	var question postgres.Question // A plan that only makes new roles needs no database.
-	b.taken.InFlight = readable.InFlight()
-	b.taken.Load = func(ctx context.Context, names []string) (map[string]bool, error) {
+	b.taken.Init(readable.InFlight(), func(ctx context.Context, names []string) (map[string]bool, error) {
 		return postgres.Ask(ctx, &question, func(ctx context.Context) (map[string]bool, error) { return b.TakenNames(ctx, names) })
-	}
+	})
 	return b
 }
 

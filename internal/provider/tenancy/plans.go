@@ -35,14 +35,10 @@ type remains struct {
 
 func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
 	p := &plans{store: store, walk: walk}
-	p.facts.InFlight = store.InFlight()
-	for _, left := range []*remains{&p.organizations, &p.teams} {
-		left.all.InFlight, left.others.InFlight = store.InFlight(), store.InFlight()
-	}
-	p.organizations.load(func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error) {
+	p.organizations.init(store, func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error) {
 		return store.RemainsOfOrganizations(ctx, ids, p.going(ids, nil, made))
 	})
-	p.teams.load(func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error) {
+	p.teams.init(store, func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error) {
 		var organizations []string
 		for _, id := range ids {
 			if outcome, _ := walk.Outcome("team", id); !slices.Contains(organizations, outcome.Organization) {
@@ -51,21 +47,21 @@ func newPlans(store *tenancy.Store, walk *tf.Walk) *plans {
 		}
 		return store.RemainsOfTeams(ctx, ids, p.going(organizations, ids, made))
 	})
-	p.facts.Load = func(ctx context.Context, wishes []string) (map[string][]tenancy.Fact, error) {
+	p.facts.Init(store.InFlight(), func(ctx context.Context, wishes []string) (map[string][]tenancy.Fact, error) {
 		return postgres.Ask(ctx, &p.wishes, func(ctx context.Context) (map[string][]tenancy.Fact, error) {
 			return store.Facts(ctx, wishes)
 		})
-	}
+	})
 	return p
 }
 
-func (r *remains) load(load func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error)) {
-	r.all.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
+func (r *remains) init(store *tenancy.Store, load func(ctx context.Context, ids []string, made bool) (map[string]tenancy.Remains, error)) {
+	r.all.Init(store.InFlight(), func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
 		return load(ctx, ids, false)
-	}
-	r.others.Load = func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
+	})
+	r.others.Init(store.InFlight(), func(ctx context.Context, ids []string) (map[string]tenancy.Remains, error) {
 		return load(ctx, ids, true)
-	}
+	})
 }
 
 // planned is a resource whose plans are checked.
