@@ -237,7 +237,7 @@ func roles(ctx context.Context, r *benchmark.Report, server *devstack.Postgres) 
 	}
 	r.Table(table...)
 	r.Text("PostgreSQL gives whoever makes a role ADMIN OPTION on it, and looks through all of those when that one makes or drops a role, "+
-		"changes to another one or uses a right of one. `%s` has roles made by makers, of 250 roles each. A superuser is spared that.", login)
+		"changes to another one or uses a right of one. `%s` has roles made by makers, of 250 each. A superuser is spared that.", login)
 	return nil
 }
 
