@@ -24,7 +24,7 @@ const parallelism = 10
 const (
 	readLimit = 1.1
 	makeLimit = 1.2
-	dropLimit = 2 // for one, whatever the number of the others
+	oneLimit  = 2 // for changing or dropping one, whatever the number of the others
 )
 
 // cluster is a server with many roles, all of one organization, and a login that manages them.
@@ -150,7 +150,7 @@ func (c *cluster) each(ctx context.Context, from, to int, do func(context.Contex
 	return after - before, err
 }
 
-// measure returns what making n roles, reading them and dropping one of them costs the server.
+// measure returns what making n roles, reading them, and changing and dropping one more costs the server.
 func (c *cluster) measure(ctx context.Context, n int) (figures []time.Duration, err error) {
 	if err := c.grow(ctx, n); err != nil {
 		return nil, err
@@ -165,12 +165,21 @@ func (c *cluster) measure(ctx context.Context, n int) (figures []time.Duration, 
 	if _, err := c.each(ctx, n, n+few, c.make); err != nil {
 		return nil, err
 	}
+	changed, err := c.each(ctx, n, n+few, func(ctx context.Context, role access.Role) error {
+		other := role
+		other.ConnectionLimit++
+		_, err := c.store.UpdateRole(ctx, role, other)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	dropped, err := c.each(ctx, n, n+few, func(ctx context.Context, role access.Role) error {
 		return c.store.DropRole(ctx, role, "")
 	})
-	benchmark.Progress("%s, %d roles: made in %s, read in %s, one dropped in %s", c.manager, n, c.made.Round(time.Millisecond), read,
-		dropped/few)
-	return []time.Duration{c.made, read, dropped / few}, err
+	benchmark.Progress("%s, %d roles: made in %s, read in %s, one changed in %s and dropped in %s", c.manager, n,
+		c.made.Round(time.Millisecond), read, changed/few, dropped/few)
+	return []time.Duration{c.made, read, changed / few, dropped / few}, err
 }
 
 // clear drops all roles as a superuser, many at once.
@@ -193,14 +202,14 @@ func (c *cluster) clear(ctx context.Context) error {
 	return err
 }
 
-// few roles are made and dropped to measure what dropping one costs among many.
+// few roles are made, changed and dropped to measure what one costs among many.
 const few = 100
 
 // roles measures what the server does to make, read and drop roles, by their number.
 func roles(ctx context.Context, r *benchmark.Report, server *devstack.Postgres) error {
 	r.Section("What one role costs the server")
-	r.Text("Processor time of the server, ten at once, by the number of roles: making all of them, reading all, and dropping one of "+
-		"%d more, medians of %d rounds.", few, *rounds)
+	r.Text("Processor time of the server, ten at once, by the number of roles: making all of them, reading all, and changing and "+
+		"dropping one of %d more, medians of %d rounds.", few, *rounds)
 	numbers, err := numbersOfRoles()
 	if err != nil {
 		return err
@@ -209,7 +218,7 @@ func roles(ctx context.Context, r *benchmark.Report, server *devstack.Postgres) 
 	if err != nil {
 		return err
 	}
-	table := [][]string{{"managed by", "roles", "make all", "read all", "drop one"}}
+	table := [][]string{{"managed by", "roles", "make all", "read all", "change one", "drop one"}}
 	for _, manager := range []string{"", superuser.Username} {
 		c, err := newCluster(ctx, server, manager)
 		if err != nil {
@@ -268,7 +277,8 @@ func reportRoles(r *benchmark.Report, manager string, numbers []int, measured []
 		times := float64(n) / float64(numbers[0])
 		r.Limit(fmt.Sprintf("making %d roles as %s", n, manager), measured[i][0].Ratio(measured[0][0]), makeLimit*times)
 		r.Limit(fmt.Sprintf("reading %d roles as %s", n, manager), measured[i][1].Ratio(measured[0][1]), readLimit*times)
-		r.Limit(fmt.Sprintf("dropping one of %d roles as %s", n, manager), measured[i][2].Ratio(measured[0][2]), dropLimit)
+		r.Limit(fmt.Sprintf("changing one of %d roles as %s", n, manager), measured[i][2].Ratio(measured[0][2]), oneLimit)
+		r.Limit(fmt.Sprintf("dropping one of %d roles as %s", n, manager), measured[i][3].Ratio(measured[0][3]), oneLimit)
 	}
 	return rows
 }

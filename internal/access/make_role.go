@@ -27,7 +27,14 @@ func (s *Store) CreateRole(ctx context.Context, role Role) (Role, error) {
 // UpdateRole makes the role before what role says, also where somebody else changed it meanwhile. That another role has
 // taken its name is a [*ReplacedError], and changing the organization of a role with sessions a [*SessionsError].
 func (s *Store) UpdateRole(ctx context.Context, before, role Role) (Role, error) {
-	return s.patiently(ctx, before, role, func(m *making) { s.makeAlone(ctx, m) })
+	do := s.changes.Do
+	if before.Name != role.Name {
+		do = s.makeAlone
+	}
+	return s.patiently(ctx, before, role, func(m *making) {
+		do(ctx, m)
+		do = s.makeAlone
+	})
 }
 
 // making is a role that is to be made, or changed from what it was before, and what became of that.
@@ -131,7 +138,7 @@ func change(all []wanted, programs ...string) ([]postgres.Statement, error) {
 	return statements, nil
 }
 
-// makeRoles makes roles that are new in one transaction, or changes one that is not.
+// makeRoles makes roles that are new in one transaction, or changes some that keep their names, or one that gets another.
 func (s *Store) makeRoles(ctx context.Context, makings []*making) (alone bool) {
 	for _, m := range makings {
 		m.wanted = wantedOf(m.before, m.role)
@@ -180,7 +187,7 @@ func wantedOf(before, role Role) wanted {
 	return w
 }
 
-// makeStatements returns the statements that make new roles, or change one.
+// makeStatements returns the statements of [Store.makeRoles].
 func makeStatements(makings []*making) ([]postgres.Statement, error) {
 	before, names, all := makings[0].before, names(makings), make([]wanted, len(makings))
 	for i, m := range makings {

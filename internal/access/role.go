@@ -61,6 +61,7 @@ type Store struct {
 	manager   func() (manager, error)
 
 	creations postgres.Merger[*making]
+	changes   postgres.Merger[*making]
 	drops     postgres.Merger[*dropping]
 	endings   postgres.Merger[*ending]
 }
@@ -74,6 +75,7 @@ func New(db *postgres.DB) *Store {
 	s.refusals.Init(db.InFlight(), s.loadRefusals)
 	s.obstacles.Init(db.InFlight(), s.loadObstacles)
 	s.creations.Init(db, s.makeRoles)
+	s.changes.Init(db, s.makeRoles)
 	s.drops.Init(db, s.rehearseDrops)
 	s.endings.Init(db, s.endAllSessions)
 	return s

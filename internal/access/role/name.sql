@@ -1,4 +1,4 @@
--- Creates the roles, or renames one.
+-- Creates the roles, or renames one, and refuses changes of what is not there, or not to be changed.
 DO $$
 DECLARE
 	wanted jsonb;
