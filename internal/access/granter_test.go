@@ -238,11 +238,15 @@ func TestTheProofSeesWhoHandsOutGroups(t *testing.T) {
 	if found := open(); len(found) > 0 {
 		t.Fatalf("before anything is wrong: %+v", found)
 	}
+	const others = "brownie_maker_1_1"
+	r.exec(t, `CREATE ROLE `+others)
 	var maker string
-	if err := r.admin.QueryRow(t.Context(), `SELECT rolname FROM pg_roles WHERE rolname LIKE 'brownie\_maker\_%'`).Scan(&maker); err != nil {
+	if err := r.admin.QueryRow(t.Context(), `SELECT rolname FROM pg_roles WHERE rolname LIKE 'brownie\_maker\_%' AND rolcreaterole`).Scan(&maker); err != nil {
 		t.Fatal(err)
 	}
 	for sql, want := range map[string][2]string{
+		`GRANT ` + others + ` TO "acme-app"`:       {"set role", "REVOKE " + others + " FROM \"acme-app\" GRANTED BY "},
+		`ALTER ROLE ` + others + ` CREATEROLE`:     {"attributes", "ALTER ROLE " + others + " NOCREATEROLE"},
 		`ALTER ROLE ` + maker + ` LOGIN`:           {"login", "ALTER ROLE " + maker + " NOLOGIN"},
 		`GRANT brownie_granter TO "acme-app"`:      {"set role", "REVOKE brownie_granter FROM \"acme-app\" GRANTED BY "},
 		`GRANT "server-app" TO "acme-app"`:         {"set role", "REVOKE \"server-app\" FROM \"acme-app\" GRANTED BY "},

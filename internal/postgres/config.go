@@ -183,6 +183,8 @@ var sessionSettings = map[string]string{
 	// What statements mean, and how values are written.
 	"standard_conforming_strings": "on", "transform_null_equals": "off", "array_nulls": "on", "quote_all_identifiers": "off",
 	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "client_encoding": "UTF8",
+	// Who makes a tenant's role has no rights of it (manual, section 20.11.1).
+	"createrole_self_grant": "",
 	// What a change or a migration may take, and how long it waits for a lock, says whoever makes it.
 	"statement_timeout": "0", "lock_timeout": "0",
 	// A statement sees what was committed while it waited for a lock.

@@ -53,14 +53,17 @@ BEGIN
 		GROUP BY bound.attributes, memberships.list, settings.list, grants.list, others.list
 	)
 	SELECT role_name, true, alike FROM classes;
+	-- Makers lend the roles that they made. They come first, in the order in which changes of roles lock them.
+	FOR maker IN
+		SELECT DISTINCT r.rolname FROM brownie_attackers a
+		JOIN pg_catalog.pg_auth_members m ON m.roleid = quote_ident(a.role_name)::regrole AND m.admin_option
+		JOIN pg_catalog.pg_roles r ON r.oid = m.member AND r.rolname LIKE 'brownie\_maker\_%'
+		WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE') ORDER BY r.rolname
+	LOOP
+		EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE', maker, current_user);
+	END LOOP;
 	FOR attacker IN SELECT role_name FROM brownie_attackers WHERE NOT pg_catalog.pg_has_role(role_name, 'SET') LOOP
 		BEGIN
-			FOR maker IN SELECT r.rolname FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.member
-				WHERE m.roleid = quote_ident(attacker.role_name)::regrole AND m.admin_option AND r.rolname LIKE 'brownie\_maker\_%'
-					AND pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION') AND NOT pg_catalog.pg_has_role(r.oid, 'USAGE')
-			LOOP
-				EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE', maker, current_user);
-			END LOOP;
 			EXECUTE format('GRANT %I TO %I WITH INHERIT FALSE, SET TRUE', attacker.role_name, current_user);
 		EXCEPTION WHEN insufficient_privilege THEN
 			RAISE EXCEPTION 'role % cannot assume role %, so that nothing can be proved about it', current_user, attacker.role_name

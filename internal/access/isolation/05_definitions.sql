@@ -162,12 +162,13 @@ CREATE TEMPORARY TABLE brownie_unconfined ON COMMIT DROP AS
 		WHEN r.oid IN (SELECT oid FROM brownie_groups WHERE kind = 'above') THEN 'is above tenants'
 		WHEN r.rolname LIKE 'pg\_%' THEN 'is above tenants'
 		WHEN r.oid IN (SELECT oid FROM brownie_groups WHERE kind = 'granter') THEN 'hands out the group roles'
+		WHEN r.rolname LIKE 'brownie\_maker\_%' THEN 'makes, changes and drops roles'
 		WHEN p.polname IS NOT NULL THEN format('sees rows of other tenants by policy %I on %s', p.polname, p.name)
 		ELSE 'owns tables of tenants or the database' END AS reason
 	FROM pg_catalog.pg_roles r
 	LEFT JOIN (SELECT DISTINCT ON (role) role, name, polname FROM brownie_policies, unnest(polroles) AS role
 		WHERE NOT is_tenants ORDER BY role, name, polname) p ON p.role = r.oid
-	WHERE r.rolsuper OR r.rolbypassrls OR p.polname IS NOT NULL
+	WHERE r.rolsuper OR r.rolbypassrls OR p.polname IS NOT NULL OR r.rolname LIKE 'brownie\_maker\_%'
 		OR r.oid IN (SELECT oid FROM brownie_groups WHERE kind IN ('above', 'granter')) OR r.rolname IN ('pg_read_all_data', 'pg_write_all_data',
 			'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files', 'pg_maintain', 'pg_create_subscription',
 			'pg_monitor', 'pg_read_all_stats', 'pg_stat_scan_tables', 'pg_signal_backend')

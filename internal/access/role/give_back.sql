@@ -1,11 +1,13 @@
--- Gives back what borrow.sql borrowed. A role that was dropped meanwhile lends nothing any more.
+-- Gives back what borrow.sql borrowed, in its order: who lent a role must still be borrowed then. A role that was dropped meanwhile
+-- lends nothing any more.
 DO $$
 DECLARE
 	loan record;
 BEGIN
 	FOR loan IN
-		SELECT r.rolname, b.grantor FROM jsonb_to_recordset(current_setting('brownie.borrowed')::jsonb) AS b (lender oid, grantor text)
-		JOIN pg_catalog.pg_roles r ON r.oid = b.lender
+		SELECT r.rolname, l.loan->>'grantor' AS grantor
+		FROM jsonb_array_elements(current_setting('brownie.borrowed')::jsonb) WITH ORDINALITY AS l (loan, n)
+		JOIN pg_catalog.pg_roles r ON r.oid = (l.loan->>'lender')::oid ORDER BY l.n
 	LOOP
 		EXECUTE format('REVOKE %I FROM %I GRANTED BY %s', loan.rolname, current_user, loan.grantor);
 	END LOOP;
