@@ -368,3 +368,33 @@ func TestFormerMajorVersion(t *testing.T) {
 		t.Errorf("everybody may call %d functions pg_logical_emit_message: %v", open, err)
 	}
 }
+
+// TestRolesOfMakers: who makes roles of several databases brings only those of its own into a backup, and manages them after a restore.
+func TestRolesOfMakers(t *testing.T) {
+	h := newHouse(t)
+	of := func(name string) string { return strings.Replace(h.role, "backup", name, 1) }
+	own, foreign, login, maker := of("own"), of("foreign"), of("login"), strings.Replace(of("brownie_maker_1"), "-", "_", 1)
+	for _, statement := range []string{
+		`CREATE ROLE "` + login + `" LOGIN CREATEROLE; GRANT CONNECT ON DATABASE "` + h.database + `" TO "` + login + `"`,
+		`CREATE ROLE ` + maker + ` CREATEROLE ADMIN "` + login + `"`,
+		`CREATE ROLE "` + own + `" LOGIN IN ROLE brownie_reader ADMIN ` + maker, `CREATE ROLE "` + foreign + `" LOGIN ADMIN ` + maker,
+		`INSERT INTO brownie.role_bindings (role_name, access) VALUES ('` + own + `', 'reader')`,
+	} {
+		testdb.Exec(t, h.database, statement)
+	}
+	t.Cleanup(func() {
+		testdb.Exec(t, h.database, `REVOKE ALL ON DATABASE "`+h.database+`" FROM "`+login+`"; DROP ROLE "`+own+`", "`+foreign+`", `+maker+`, "`+login+`"`)
+	})
+	b := h.backup()
+	server := h.another("")
+	testdb.Must(h.Restore(t.Context(), runner.Source{ID: b.ID}, on(server, "copy")))(t)
+	var roles string
+	if err := connect(t, server, "copy").QueryRow(t.Context(), `SELECT string_agg(r.rolname || coalesce((SELECT ' of ' || string_agg(member::regrole::text, ' ')
+		FROM pg_auth_members WHERE roleid = r.oid AND admin_option), ''), ', ' ORDER BY r.rolname) FROM pg_roles r
+		WHERE rolname IN ($1, $2, $3, $4)`, own, foreign, login, maker).Scan(&roles); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%s of %q, %s, %s of %s", maker, login, login, own, maker); roles != want {
+		t.Errorf("there are %s, want %s", roles, want)
+	}
+}
