@@ -239,7 +239,7 @@ func TestTheProofSeesWhoHandsOutGroups(t *testing.T) {
 		t.Fatalf("before anything is wrong: %+v", found)
 	}
 	const others = "brownie_maker_1_1"
-	r.exec(t, `CREATE ROLE `+others)
+	r.exec(t, `CREATE ROLE former LOGIN; CREATE ROLE `+others+` ADMIN former`)
 	var maker string
 	if err := r.admin.QueryRow(t.Context(), `SELECT rolname FROM pg_roles WHERE rolname LIKE 'brownie\_maker\_%' AND rolcreaterole`).Scan(&maker); err != nil {
 		t.Fatal(err)

@@ -28,11 +28,11 @@ FROM pg_catalog.pg_roles r
 WHERE r.rolcanlogin AND (r.oid IN (SELECT oid FROM brownie_groups) OR r.rolname LIKE 'brownie\_connect\_%'
 	OR r.rolname LIKE 'brownie\_maker\_%')
 UNION ALL
-SELECT r.rolname, 'attributes', r.rolname, false, format('makes roles for somebody who may not make any, or who is gone: ALTER ROLE %I NOCREATEROLE',
+SELECT r.rolname, 'attributes', r.rolname, false, format('makes roles for somebody who may not make any: ALTER ROLE %I NOCREATEROLE',
 	r.rolname), false
 FROM pg_catalog.pg_roles r
-WHERE r.rolname LIKE 'brownie\_maker\_%' AND r.rolcreaterole AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members m
-	JOIN pg_catalog.pg_roles l ON l.oid = m.member AND (l.rolcreaterole OR l.rolsuper) WHERE m.roleid = r.oid)
+WHERE r.rolname LIKE 'brownie\_maker\_%' AND r.rolcreaterole AND (SELECT NOT bool_or(l.rolcreaterole OR l.rolsuper)
+	FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles l ON l.oid = m.member WHERE m.roleid = r.oid)
 UNION ALL
 SELECT coalesce(o.name, '*'), 'ownership', a.role_name, o.name IS NULL, CASE WHEN o.name IS NULL THEN 'owns none'
 	ELSE format('owns it: REASSIGN OWNED BY %I TO brownie_migrator', a.role_name) END, a.bound
