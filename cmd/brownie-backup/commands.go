@@ -91,6 +91,9 @@ func (s *settings) listCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Short: "Lists backups, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := noneEmpty(c, "from", "schedule", "as-of"); err != nil {
+				return err
+			}
 			return s.with(c.Context(), func(ctx context.Context, r *runner.Runner) error {
 				switch {
 				case from != "":

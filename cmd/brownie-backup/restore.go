@@ -54,10 +54,9 @@ func (s *settings) restoreCommand() *cobra.Command {
 		Short: "Restores a backup into a new database, or one organization of it",
 		Args:  cobra.ExactArgs(1), Long: restoreHelp,
 		RunE: func(c *cobra.Command, arguments []string) error {
-			for _, flag := range []string{"organization", "file", "database", "data-directory", "to", "to-lsn", "to-name"} {
-				if c.Flags().Changed(flag) && c.Flag(flag).Value.String() == "" {
-					return coded{fmt.Errorf("--%s is empty: is a variable not set?", flag), exitUsage}
-				}
+			if err := noneEmpty(c, "organization", "file", "database", "data-directory", "to", "to-lsn", "to-name", "from", "schedule", "as-of",
+				"host", "username", "maintenance-database"); err != nil {
+				return err
 			}
 			source, err := r.source(arguments[0])
 			if err != nil {
@@ -115,11 +114,21 @@ func (s *settings) restoreCommand() *cobra.Command {
 	return c
 }
 
+// noneEmpty refuses flags without a value: what is meant is something else than what happens without the flag.
+func noneEmpty(c *cobra.Command, flags ...string) error {
+	for _, flag := range flags {
+		if c.Flags().Changed(flag) && c.Flag(flag).Value.String() == "" {
+			return coded{fmt.Errorf("--%s is empty: is a variable not set?", flag), exitUsage}
+		}
+	}
+	return nil
+}
+
 // source is the backup, and an error tells which flags contradict each other.
 func (s *settings) showRestored(done runner.Restored) error {
 	return s.show(done, func(w *tabwriter.Writer) {
-		_, _ = fmt.Fprintf(w, "BACKUP\tDATABASE OR DATA DIRECTORY\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%.1f\n\n",
-			done.Backup, done.Database+done.DataDirectory, done.Kept, done.Seconds)
+		_, _ = fmt.Fprintf(w, "BACKUP\tLEADS BACK TO\tDATABASE OR DATA DIRECTORY\tFORMER ONE\tSECONDS\n%s\t%s\t%s\t%s\t%.1f\n\n",
+			done.Backup, done.LeadsBackTo.UTC().Format(time.RFC3339), done.Database+done.DataDirectory, done.Kept, done.Seconds)
 		for _, why := range done.Deletions.Unread {
 			_, _ = fmt.Fprintf(w, "Not read: %s\n", why)
 		}

@@ -272,12 +272,30 @@ func (r *Runner) inOneDatabase(ctx context.Context, reader artifact.Reader, to p
 			return err
 		}
 		dumped.ID, dumped.Schedule, dumped.Runner = m.ID, m.Schedule, r.Name
+		if dumped.SnapshotAt, err = momentOf(ctx, db, m, to); err != nil {
+			return err
+		}
 		if dumped, _, err = w.Commit(ctx, dumped); err != nil {
 			return err
 		}
 		return use(artifact.Reader{Store: store, Manifest: dumped, Identities: []age.Identity{identity}})
 	})
 	return err
+}
+
+// momentOf is that of a backup, or that to which a server has replayed the log.
+func momentOf(ctx context.Context, db *postgres.DB, m artifact.Manifest, to pgbackrest.Target) (time.Time, error) {
+	switch {
+	case to.Time != nil:
+		return to.Time.UTC(), nil
+	case to.IsOwn():
+		return m.SnapshotAt, nil
+	}
+	row, err := postgres.QueryOne[struct{ At *time.Time }](ctx, db, `SELECT pg_catalog.pg_last_xact_replay_timestamp() AS at`)
+	if err != nil || row.At == nil { // Nothing was written after the backup.
+		return m.SnapshotAt, err
+	}
+	return row.At.UTC(), nil
 }
 
 const rolesOfClusterSQL = `SELECT rolname::text AS name FROM pg_catalog.pg_roles WHERE oid >= 16384`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,8 +29,8 @@ func (r *Runner) Export(ctx context.Context, slug string, to io.Writer) (e tenan
 // ExportFrom writes the rows of one organization as SQL, as they are in a backup. That is restored into a scratch server for it.
 func (r *Runner) ExportFrom(ctx context.Context, from Source, slug string, to io.Writer) (e tenant.Exported, err error) {
 	r.warnDeleted(ctx, r.DB, slug)
-	err = r.scratchOf(ctx, from, func(reader artifact.Reader, conn *pgx.Conn) error {
-		e, err = tenant.Export(ctx, conn, slug, &reader.Manifest.SnapshotAt, to)
+	err = r.scratchOf(ctx, from, func(at time.Time, conn *pgx.Conn) error {
+		e, err = tenant.Export(ctx, conn, slug, &at, to)
 		return err
 	})
 	return e, err
@@ -43,7 +44,7 @@ func (r *Runner) PutBack(ctx context.Context, from Source, slug string, into pos
 	target := postgres.New(into) //nolint:contextcheck // Its connections outlive each call.
 	defer target.Close()
 	r.warnDeleted(ctx, target, slug)
-	err = r.scratchOf(ctx, from, func(_ artifact.Reader, conn *pgx.Conn) error {
+	err = r.scratchOf(ctx, from, func(_ time.Time, conn *pgx.Conn) error {
 		return target.Borrow(ctx, nil, func(targetConn *pgx.Conn) error {
 			all, err = tenant.PutBack(ctx, conn, targetConn, slug, write)
 			return err
@@ -62,13 +63,17 @@ func (r *Runner) warnDeleted(ctx context.Context, db *postgres.DB, slug string) 
 	}
 }
 
-// scratchOf connects to a backup that is restored into a scratch server.
-func (r *Runner) scratchOf(ctx context.Context, from Source, use func(artifact.Reader, *pgx.Conn) error) error {
+// scratchOf connects to a backup that is restored into a scratch server, and tells of which moment it is.
+func (r *Runner) scratchOf(ctx context.Context, from Source, use func(time.Time, *pgx.Conn) error) error {
 	return r.read(ctx, from, func(reader artifact.Reader) error {
 		_, err := r.inScratch(ctx, reader, from.To, func(restorer dump.Restorer, database string) error {
 			db := restorer.Open(database)
 			defer db.Close()
-			return db.Borrow(ctx, nil, func(conn *pgx.Conn) error { return use(reader, conn) })
+			at, err := momentOf(ctx, db, reader.Manifest, from.To)
+			if err != nil {
+				return err
+			}
+			return db.Borrow(ctx, nil, func(conn *pgx.Conn) error { return use(at, conn) })
 		})
 		return err
 	})

@@ -39,8 +39,10 @@ type Restored struct {
 	// Database is the new one, or DataDirectory is.
 	Database, DataDirectory string
 	// Kept is the name under which the former database was kept, or empty.
-	Kept    string
-	Seconds float64
+	Kept string
+	// LeadsBackTo is the moment of what was restored.
+	LeadsBackTo time.Time
+	Seconds     float64
 	// Deletions are what was deleted since the backup.
 	Deletions Deletions
 }
@@ -105,6 +107,12 @@ func (r *Runner) RestoreFiles(ctx context.Context, from Source, data string, acc
 				return err
 			}
 			done.Deletions = x.told
+			db := postgres.New(scratch.Config) //nolint:contextcheck // Its connections outlive each call.
+			defer db.Close()
+			var err error
+			if done.LeadsBackTo, err = momentOf(ctx, db, reader.Manifest, from.To); err != nil {
+				return err
+			}
 			return scratch.Keep(data)
 		})
 		done.Seconds = time.Since(start).Seconds()
@@ -127,6 +135,10 @@ func (r *Runner) read(ctx context.Context, from Source, try func(artifact.Reader
 		reader := artifact.Reader{Store: store, Identities: r.Identities}
 		if reader.Manifest, _, err = artifact.ReadManifest(ctx, store, from.Schedule, from.ID, ""); err != nil {
 			return err
+		}
+		if from.AsOf != nil && len(reader.Manifest.Clusters) > 0 {
+			return problem.New(fmt.Sprintf("backup %s is of engine pgbackrest, which reads the store as it is now", from.ID),
+				"Bring the versions of before back with the store's own programs, and leave out --as-of")
 		}
 		return try(reader)
 	}
@@ -190,7 +202,7 @@ func (r *Runner) restore(ctx context.Context, id string, t Target, reader artifa
 	restorer.BeforeOpening = func(ctx context.Context, database string, made []string) error {
 		return x.apply(ctx, restorer, database, made)
 	}
-	done = Restored{Backup: id, Database: t.Database}
+	done = Restored{Backup: id, Database: t.Database, LeadsBackTo: reader.Manifest.SnapshotAt}
 	name := t.Database
 	if t.Replace {
 		name = beside(t.Database, "_restored_", start)
