@@ -136,20 +136,42 @@ func (s *ObjectStore) Put(ctx context.Context, bucket, key, content string) erro
 	return err
 }
 
-// RestoreTimes gives former versions in a bucket the times at which they were written, as Amazon's have them: this server takes that of the
-// file, which it copies when something takes the version's place. The names of versions begin with the milliseconds (ULID).
+// RestoreTimes gives former versions in a bucket, and marks of deletions, the times at which they were written, as Amazon's have them: this
+// server takes that of the file, which it copies when something takes the version's place, and leaves alone when a mark does.
 func (s *ObjectStore) RestoreTimes(bucket string) error {
-	return filepath.WalkDir(filepath.Join(s.process.dir, "versions", bucket), func(path string, entry fs.DirEntry, err error) error {
+	versions := filepath.WalkDir(filepath.Join(s.process.dir, "versions", bucket), func(path string, entry fs.DirEntry, err error) error {
 		name := filepath.Base(path)
 		if err != nil || entry.IsDir() || len(name) != 26 {
 			return err
 		}
-		var milliseconds int64
-		for _, digit := range name[:10] {
-			milliseconds = milliseconds<<5 | int64(strings.IndexRune("0123456789ABCDEFGHJKMNPQRSTVWXYZ", digit))
-		}
-		return os.Chtimes(path, time.Time{}, time.UnixMilli(milliseconds)) //nolint:gosec // The folder is our own.
+		return os.Chtimes(path, time.Time{}, writtenAt(name)) //nolint:gosec // The folder is our own.
 	})
+	attributes := filepath.Join(s.process.dir, "attributes", bucket)
+	marks := filepath.WalkDir(attributes, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) != "delete-marker" {
+			return err
+		}
+		about := filepath.Dir(path)
+		version, err := os.ReadFile(filepath.Join(about, "version-id")) //nolint:gosec // The folder is our own.
+		if err != nil {
+			return err
+		}
+		key, err := filepath.Rel(attributes, filepath.Dir(about))
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(filepath.Join(s.process.dir, "files", bucket, key), time.Time{}, writtenAt(string(version)))
+	})
+	return errors.Join(versions, marks)
+}
+
+// writtenAt is when a version was written: its name begins with the milliseconds (ULID).
+func writtenAt(version string) time.Time {
+	var milliseconds int64
+	for _, digit := range version[:10] {
+		milliseconds = milliseconds<<5 | int64(strings.IndexRune("0123456789ABCDEFGHJKMNPQRSTVWXYZ", digit))
+	}
+	return time.UnixMilli(milliseconds)
 }
 
 // client tries once: who waits for the server has a pace of its own.
