@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -222,7 +223,7 @@ func (s *Scratch) wait(ctx context.Context, patience time.Duration) error {
 			return nil
 		}
 		if told := (*pgconn.PgError)(nil); errors.As(err, &told) && told.Code != "57P03" { // cannot_connect_now
-			return problem.New("the scratch server lets nobody in", "").Because(err)
+			return s.closed(told)
 		}
 		select {
 		case <-ctx.Done():
@@ -236,6 +237,16 @@ func (s *Scratch) wait(ctx context.Context, patience time.Duration) error {
 			return problem.New("the scratch server lets nobody in: "+s.log.text(), "").Because(err)
 		}
 	}
+}
+
+// closed explains why the server, which runs, lets nobody in. That does not pass by itself.
+func (s *Scratch) closed(told *pgconn.PgError) error {
+	// The log holds a DROP DATABASE somewhat before the moment at which it is done, and what is half dropped is invalid.
+	if slices.Contains([]string{"3D000", "55000"}, told.Code) {
+		return problem.New(fmt.Sprintf("the cluster has no database %q any more at that moment", s.Config.Database),
+			"Name an earlier one, some seconds before it was dropped, when somebody still wrote")
+	}
+	return problem.New("the scratch server lets nobody in: "+told.Message, "")
 }
 
 // Stop ends the server and removes everything.
