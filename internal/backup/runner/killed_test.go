@@ -140,7 +140,11 @@ func TestCommand(t *testing.T) {
 		"a schedule that is not there": {[]string{"backup", "weekly"}, 1, `there is no backup schedule "weekly"`},
 		"no name":                      {[]string{"backup"}, 2, "accepts 1 arg(s), received 0; usage: brownie-backup backup NAME"},
 		"an unknown flag":              {[]string{"list", "--nonsense"}, 2, "unknown flag: --nonsense"},
-		"a backup that is not there":   {[]string{"restore", "x", "--database", "y"}, 1, `there is no backup "x" on record`},
+		"a store without a name":       {[]string{"restore", "x", "--database", "y", "--from", ""}, 2, "--from is empty: is a variable not set?"},
+		"a time without a value": {
+			[]string{"list", "--from", "file:///x", "--schedule", "nightly", "--as-of", ""}, 2, "--as-of is empty: is a variable not set?",
+		},
+		"a backup that is not there": {[]string{"restore", "x", "--database", "y"}, 1, `there is no backup "x" on record`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			output, err := h.command(nil, test.arguments...).CombinedOutput()

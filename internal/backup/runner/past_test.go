@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/artifact"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/object"
@@ -142,5 +144,28 @@ func TestAsOfRefused(t *testing.T) {
 				t.Errorf("%s, %s: %v: %s", each[0], name, err, output)
 			}
 		}
+	}
+}
+
+// TestAsOfOfACluster: pgBackRest reads the store as it is, which would be something else than what is asked for.
+func TestAsOfOfACluster(t *testing.T) {
+	bucket := teststore.NewLocked(t)
+	credentials(t, bucket)
+	at := destination(bucket)
+	h := newHouse(t, at)
+	const id = "20261127T213905Z-zbxxky"
+	w := artifact.NewWriter("nightly", id, []age.Recipient{h.identity.Recipient()}, []*artifact.Copy{{Store: opened(t, at)}})
+	_, _, err := w.Commit(t.Context(), artifact.Manifest{
+		ID: id, Schedule: "nightly", Engine: string(backup.PgBackRest), Type: "full", Clusters: []artifact.Cluster{{Destination: at.String()}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1100 * time.Millisecond) // Times in a store are of a second's resolution.
+	now := time.Now()
+	source := runner.Source{ID: id, Destination: &at, Schedule: "nightly", AsOf: &now}
+	if _, err := h.Restore(t.Context(), source, on(h.another(""), "copy")); err == nil ||
+		!strings.Contains(err.Error(), "is of engine pgbackrest, which reads the store as it is now") {
+		t.Errorf("the error is %v", err)
 	}
 }
