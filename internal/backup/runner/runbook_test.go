@@ -518,7 +518,6 @@ func followBadMigration(t *testing.T, book *runbook) {
 		`ALTER TABLE public.teams DROP COLUMN description`, `UPDATE public.users SET email = md5(email)`)
 	broken := testdb.Value[string](t, h.database, fingerprintSQL)
 	r.begin(mistake)
-	r.says()
 	r.turnTo("A bad migration")
 	r.run(b.SnapshotAt.UTC().Format(time.RFC3339), "_before_")
 	if strings.Contains(r.shown, "9999") {
@@ -844,8 +843,8 @@ func (a *archived) configure(r *reader, data string) {
 		as = fmt.Sprintf("setpriv --reuid=%d --regid=%d --clear-groups ", owner.Uid, owner.Gid)
 	}
 	programs := a.t.TempDir()
-	real := filepath.Join(a.ServerPrograms, "pg_ctl")
-	if err := os.WriteFile(filepath.Join(programs, "pg_ctl"), []byte("#!/bin/sh\nexec "+as+real+" \"$@\"\n"), 0o700); err != nil { //nolint:gosec // It is run.
+	wrapper := "#!/bin/sh\nexec " + as + filepath.Join(a.ServerPrograms, "pg_ctl") + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(programs, "pg_ctl"), []byte(wrapper), 0o700); err != nil {
 		a.t.Fatal(err)
 	}
 	r.env[0] = "PATH=" + programs + ":" + strings.TrimPrefix(r.env[0], "PATH=")
