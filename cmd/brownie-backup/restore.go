@@ -54,8 +54,8 @@ func (s *settings) restoreCommand() *cobra.Command {
 		Short: "Restores a backup into a new database, or one organization of it",
 		Args:  cobra.ExactArgs(1), Long: restoreHelp,
 		RunE: func(c *cobra.Command, arguments []string) error {
-			if err := noneEmpty(c, "organization", "file", "database", "data-directory", "to", "to-lsn", "to-name", "from", "schedule", "as-of",
-				"host", "username", "maintenance-database"); err != nil {
+			if err := noneEmpty(c, "organization", "file", "database", "data-directory", "to", "to-lsn", "to-name", "from", "schedule",
+				"as-of", "host", "username", "maintenance-database"); err != nil {
 				return err
 			}
 			source, err := r.source(arguments[0])

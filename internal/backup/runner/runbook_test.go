@@ -407,6 +407,7 @@ func partly() bool {
 }
 
 func followOneOrganization(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	role := h.tenantRole("tenant", "organization-7").Name
@@ -447,6 +448,7 @@ func followOneOrganization(t *testing.T, book *runbook) {
 }
 
 func followRowsAreMissing(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	h.backup()
@@ -464,6 +466,7 @@ func followRowsAreMissing(t *testing.T, book *runbook) {
 }
 
 func followValuesAreWrong(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	h.backup()
@@ -480,6 +483,7 @@ func followValuesAreWrong(t *testing.T, book *runbook) {
 }
 
 func followOrganizationsWereDeleted(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	h.backup()
@@ -497,6 +501,7 @@ func followOrganizationsWereDeleted(t *testing.T, book *runbook) {
 }
 
 func followMostWereDeleted(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	h.backup()
@@ -510,6 +515,7 @@ func followMostWereDeleted(t *testing.T, book *runbook) {
 }
 
 func followBadMigration(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	b := h.backup()
@@ -534,6 +540,7 @@ func followBadMigration(t *testing.T, book *runbook) {
 }
 
 func followDatabaseIsGone(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	h.backup()
@@ -555,6 +562,7 @@ func followDatabaseIsGone(t *testing.T, book *runbook) {
 }
 
 func followServerIsGone(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	rescued(h, book)
 	h.backup()
@@ -580,6 +588,7 @@ func followServerIsGone(t *testing.T, book *runbook) {
 }
 
 func followStoreWasEmptied(t *testing.T, book *runbook) {
+	t.Helper()
 	bucket := teststore.NewLocked(t)
 	credentials(t, bucket)
 	at := destination(bucket)
@@ -622,6 +631,7 @@ func followStoreWasEmptied(t *testing.T, book *runbook) {
 }
 
 func followIdentityLeaked(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	h.backup()
@@ -643,6 +653,7 @@ func followIdentityLeaked(t *testing.T, book *runbook) {
 }
 
 func followIdentityIsLost(t *testing.T, book *runbook) {
+	t.Helper()
 	second := newIdentity(t)
 	h := newHouse(t)
 	h.exec(`UPDATE brownie.backup_schedules SET recipients = recipients || jsonb_build_array('` + second.Recipient().String() + `')`)
@@ -671,6 +682,7 @@ func followIdentityIsLost(t *testing.T, book *runbook) {
 }
 
 func followSomebodyAsks(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	h.backup()
@@ -689,6 +701,7 @@ func followSomebodyAsks(t *testing.T, book *runbook) {
 }
 
 func followDoesNotVerify(t *testing.T, book *runbook) {
+	t.Helper()
 	h := newHouse(t)
 	r := rescued(h, book)
 	b := h.backup()
@@ -714,6 +727,7 @@ func followDoesNotVerify(t *testing.T, book *runbook) {
 
 // followAnyMoment goes with engine pgbackrest through the disasters for which the moment counts, the last of which takes the server.
 func followAnyMoment(t *testing.T, book *runbook) {
+	t.Helper()
 	a := newArchived(t)
 	a.grant()
 	a.declare("nightly", "full")
