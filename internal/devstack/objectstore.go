@@ -152,7 +152,7 @@ func (s *ObjectStore) RestoreTimes(bucket string) error {
 			return err
 		}
 		about := filepath.Dir(path)
-		version, err := os.ReadFile(filepath.Join(about, "version-id")) //nolint:gosec // The folder is our own.
+		version, err := os.ReadFile(filepath.Join(about, "version-id"))
 		if err != nil {
 			return err
 		}
