@@ -31,7 +31,7 @@ type runbook struct {
 }
 
 var (
-	headingOrBlock = regexp.MustCompile("(?ms)^(?:##+ ([^\n]*)|```sh\n(.*?)^```)$")
+	headingOrBlock = regexp.MustCompile("(?ms)^(?:##+ ([^\n]*)|```sh\n(.*?\n)```)$")
 	assignment     = regexp.MustCompile(`\b([A-Z][A-Z_]*)=("[^"]*"|'[^']*'|[^\s#]*)`)
 	assigning      = regexp.MustCompile(`^(export )?[A-Z][A-Z_]*=`)
 )
