@@ -23,6 +23,19 @@ func (s *Store) endSessions(ctx context.Context, role Role) (Role, error) {
 	return s.Role(ctx, role.Name)
 }
 
+// EndTransactions ends those sessions of a role that are still in one of some transactions, given by their virtual IDs.
+func (s *Store) EndTransactions(ctx context.Context, role Role, virtualIDs []string) error {
+	w := wanted{Before: role.Name, OID: role.OID, Name: role.Name, BorrowFromIdle: true, Transactions: virtualIDs}
+	statements, err := change([]wanted{w}, borrowing(endTransactionsSQL)...)
+	if err == nil {
+		_, err = postgres.Change[struct{ Done bool }](ctx, s.db, append(statements, postgres.Statement{SQL: `SELECT true AS done`})...)
+	}
+	if err != nil {
+		return roleError(role, role, err)
+	}
+	return nil
+}
+
 // endAllSessions ends those of several roles at once: each waits for sessions that are just being opened.
 func (s *Store) endAllSessions(ctx context.Context, endings []*ending) (alone bool) {
 	statements := func(endings []*ending) ([]postgres.Statement, error) {

@@ -85,6 +85,8 @@ type wanted struct {
 	Rehearsal  bool   `json:"rehearsal"`
 	// BorrowFromIdle borrows the role's rights also where it has no session that could be ended.
 	BorrowFromIdle bool `json:"borrow_from_idle"`
+	// Transactions are those whose sessions are ended.
+	Transactions []string `json:"transactions,omitempty"`
 }
 
 const (

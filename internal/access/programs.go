@@ -29,6 +29,8 @@ var (
 	setMembershipsSQL string
 	//go:embed role/end_sessions.sql
 	endSessionsSQL string
+	//go:embed role/end_transactions.sql
+	endTransactionsSQL string
 
 	//go:embed role/blockers.sql
 	blockersSQL string
