@@ -97,7 +97,7 @@ func (s *settings) command() *cobra.Command {
 		return coded{errors.New("name a command; --help lists them"), exitUsage}
 	}
 	root.AddCommand(s.serveCommand(), s.backupCommand(), s.listCommand(), s.statusCommand(), s.verifyCommand(), s.restoreCommand(),
-		s.exportCommand(), s.pruneCommand(), s.holdCommand(), s.releaseCommand(), s.rotateCommand(),
+		s.exportCommand(), s.moveCommand(), s.pruneCommand(), s.holdCommand(), s.releaseCommand(), s.rotateCommand(),
 		s.reportCommand(), s.pgbackrestPushCommand(), s.pgbackrestGetCommand())
 	root.Args = usage(root.Args)
 	for _, each := range root.Commands() {
