@@ -17,8 +17,8 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 )
 
-const moveHelp = `Moves one organization, with its roles, into another cell: a database of another cluster, at the same migration. The source is
-what PGHOST and libpq's other variables name. The target is what the same variables name with TARGET_ before them (TARGET_PGHOST,
+const moveHelp = `Moves one organization, with its roles, into another cell: a database of another cluster, at the same migration. The
+source is what PGHOST and libpq's other variables name. The target is what the same variables name with TARGET_ before them (TARGET_PGHOST,
 TARGET_PGSSLCERT …); what is not set is as at the source. Both logins have to be owners of the tables that may create roles.
 
 First everything is checked, and the copy is tried, while the organization can be written. Then its rows become read-only in the source for
@@ -62,7 +62,8 @@ func (s *settings) moveCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().DurationVar(&m.Wait, "wait", 10*time.Second, "how long transactions are waited for that are open when the organization becomes read-only")
+	c.Flags().DurationVar(&m.Wait, "wait", 10*time.Second,
+		"how long transactions are waited for that are open when the organization becomes read-only")
 	c.Flags().DurationVar(&m.Grace, "grace", 7*24*time.Hour, "how long the source keeps its copy")
 	c.Flags().BoolVar(&abort, "abort", false, "before the switch: give writing back to the source, and empty the target")
 	c.Flags().BoolVar(&finish, "finish", false, "after the time of --grace: drop the source's copy, and its roles")

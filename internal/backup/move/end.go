@@ -112,8 +112,8 @@ func (m *Mover) Finish(ctx context.Context, slug string) (Moved, error) {
 		return r.moved(), problem.New(fmt.Sprintf("the move of organization %q is at step %q", slug, r.Step),
 			"Run the command without --finish to its end, or with --abort")
 	case !r.Over:
-		return r.moved(), problem.New(fmt.Sprintf("the copy of organization %q is kept until %s", slug, r.KeepUntil.UTC().Format(time.RFC3339)),
-			"Finish the move after that")
+		return r.moved(), problem.New(fmt.Sprintf("the copy of organization %q is kept until %s", slug,
+			r.KeepUntil.UTC().Format(time.RFC3339)), "Finish the move after that")
 	}
 	there, err := recordOf(ctx, m.Target, r.Organization)
 	if errors.Is(err, problem.ErrNotFound) || err == nil && (there.ID != r.ID || there.Step != arrived || !there.Present) {
@@ -154,12 +154,14 @@ func (m *Mover) dropRoles(ctx context.Context, db *postgres.DB, r record) error 
 	return err
 }
 
+const untimedSQL = `SELECT set_config(name, '0', true) FROM pg_settings
+	WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')`
+
 // drop deletes the rows, which the transaction alone opens for itself.
 func (m *Mover) drop(ctx context.Context, db *postgres.DB, r record, open, from, to string) error {
 	err := db.Borrow(ctx, nil, func(conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout',
-				'idle_in_transaction_session_timeout', 'transaction_timeout')`); err != nil {
+			if _, err := tx.Exec(ctx, untimedSQL); err != nil {
 				return err
 			}
 			done, err := tx.Exec(ctx, advanceWithinSQL, r.Organization, r.ID, open, []string{from})

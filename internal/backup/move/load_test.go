@@ -221,6 +221,9 @@ func TestKilledAtEachStep(t *testing.T) {
 			})
 			c.hasMoved(want)
 		})
+		if at%2 == 1 {
+			continue
+		}
 		t.Run("going back after "+told[at-1], func(t *testing.T) {
 			c := newCells(t)
 			residents := rows(t, c.target.admin(t), c.id, "<>")
@@ -235,7 +238,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				t.Fatalf("at step %s: %v", step, err)
 			}
 			c.isHome(residents)
-			if at%3 == 0 {
+			if at%4 == 0 {
 				testdb.Must(c.mover.Move(t.Context(), "org-2"))(t)
 			}
 		})

@@ -26,13 +26,15 @@ const login = "brownie-terraform"
 
 // Two cells are two clusters. Each has a template: the source with organizations, the target with another one.
 var (
-	sources = sync.OnceValues(func() (*devstack.Postgres, error) { return start() })
-	targets = sync.OnceValues(func() (*devstack.Postgres, error) { return start() })
+	sources = sync.OnceValues(start)
+	targets = sync.OnceValues(start)
 )
 
 func start() (*devstack.Postgres, error) {
-	s, err := devstack.StartPostgres(context.Background(), devstack.Options{HBA: []string{"# a server of its own"},
-		Settings: []string{"max_connections=200", "max_prepared_transactions=5"}})
+	s, err := devstack.StartPostgres(context.Background(), devstack.Options{
+		HBA:      []string{"# a server of its own"},
+		Settings: []string{"max_connections=200", "max_prepared_transactions=5"},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +71,10 @@ func child() {
 		}
 		return c.WithDefaults()
 	}
-	m := &move.Mover{Source: postgres.New(config("SOURCE_")), Target: postgres.New(config("TARGET_")), Log: slog.New(&killer{at: at}),
-		Wait: 10 * time.Second}
+	m := &move.Mover{
+		Source: postgres.New(config("SOURCE_")), Target: postgres.New(config("TARGET_")), Log: slog.New(&killer{at: at}),
+		Wait: 10 * time.Second,
+	}
 	if err == nil {
 		switch os.Getenv("MOVE_RUN") {
 		case "abort":
@@ -160,7 +164,6 @@ var templates = sync.OnceValue(func() *template { return new(template) })
 
 type template struct {
 	once sync.Once
-	err  error
 }
 
 func (tmpl *template) make(t *testing.T, a, b *devstack.Postgres) {

@@ -53,8 +53,8 @@ func (r record) moved() Moved {
 	return moved
 }
 
-// Move moves an organization, or goes on with a move that was killed. When it fails before the switch, the organization is where it was, and
-// can be written.
+// Move moves an organization, or goes on with a move that was killed. When it fails before the switch, the organization is where it
+// was, and can be written.
 func (m *Mover) Move(ctx context.Context, slug string) (Moved, error) {
 	if err := m.checkSchemas(ctx); err != nil {
 		return Moved{}, err
@@ -70,9 +70,11 @@ func (m *Mover) Move(ctx context.Context, slug string) (Moved, error) {
 	case left:
 		return m.close(ctx, r)
 	case dropped:
-		return r.moved(), problem.New(fmt.Sprintf("organization %q has moved to another cell, and its copy was dropped here", slug), "Look for it there")
+		return r.moved(), problem.New(fmt.Sprintf("organization %q has moved to another cell, and its copy was dropped here", slug),
+			"Look for it there")
 	case aborting:
-		return r.moved(), problem.New(fmt.Sprintf("the move of organization %q is being aborted", slug), "Run the command with --abort to its end")
+		return r.moved(), problem.New(fmt.Sprintf("the move of organization %q is being aborted", slug),
+			"Run the command with --abort to its end")
 	case awaited, copied:
 		return r.moved(), problem.New(fmt.Sprintf("organization %q is still moving into this database", slug), "Finish that move first")
 	case "", begun:
@@ -116,6 +118,10 @@ func (m *Mover) carry(ctx context.Context, r record) (rows map[string]int64, _ r
 		err = m.makeRoles(ctx, r)
 	}
 	if err != nil {
+		return rows, r, err
+	}
+	// A source that failed over meanwhile may have forgotten that it is closed.
+	if _, err := m.advance(ctx, m.Source, r, closed, closed); err != nil {
 		return rows, r, err
 	}
 	m.Log.Info("The switch: the target accepts writes from here on", "organization", r.Slug, "move", r.ID)
@@ -178,7 +184,9 @@ func (m *Mover) copy(ctx context.Context, r record) (rows map[string]int64, err 
 	return rows, err
 }
 
-func (m *Mover) tryCopy(ctx context.Context, r record, before, after func(context.Context, pgx.Tx) error) (rows map[string]int64, err error) {
+func (m *Mover) tryCopy(ctx context.Context, r record, before, after func(context.Context, pgx.Tx) error) (
+	rows map[string]int64, err error,
+) {
 	err = m.Source.Borrow(ctx, nil, func(source *pgx.Conn) error {
 		err := m.Target.Borrow(ctx, nil, func(target *pgx.Conn) error {
 			defer func() { _, _ = target.Exec(context.WithoutCancel(ctx), `RESET ALL`) }()
@@ -188,17 +196,29 @@ func (m *Mover) tryCopy(ctx context.Context, r record, before, after func(contex
 		_, _ = source.Exec(context.WithoutCancel(ctx), `RESET ALL`)
 		return err
 	})
-	if told := (problem.Error)(nil); !errors.As(err, &told) {
+	var told problem.Error
+	if !errors.As(err, &told) {
 		err = m.Source.Explain(err)
 	}
 	return rows, err
 }
 
+// By the ledger, a backup of the source that is older than the switch does not bring the organization back there.
+const noteSQL = `
+	SELECT brownie.note('organization', ARRAY[m.organization::text], ARRAY['deleted'], ARRAY[m.slug]) FROM brownie.moves m
+	WHERE m.organization = $1 AND m.id = $2 AND m.step = 'left' AND NOT EXISTS (SELECT FROM brownie.backup_ledger l
+		WHERE l.kind = 'organization' AND l.name = m.organization::text AND l.event = 'deleted' AND l.at >= m.switched_at)`
+
 // close locks the roles in the source, after the switch.
 func (m *Mover) close(ctx context.Context, r record) (Moved, error) {
 	m.Log.Info("The roles are locked in the source", "organization", r.Slug, "move", r.ID)
 	store, moved := access.New(m.Source), r.moved()
-	roles, err := rolesOf(ctx, m.Source, store, r.Organization)
+	_, err := postgres.Change[struct{ Done bool }](ctx, m.Source, postgres.Statement{SQL: noteSQL, Args: []any{r.Organization, r.ID}},
+		postgres.Statement{SQL: `SELECT true AS done`})
+	var roles []access.Role
+	if err == nil {
+		roles, err = rolesOf(ctx, m.Source, store, r.Organization)
+	}
 	for i := 0; i < len(roles) && err == nil; i++ {
 		role := roles[i]
 		moved.Roles = append(moved.Roles, role.Name)
@@ -231,6 +251,6 @@ func (m *Mover) undo(ctx context.Context, r record, cause error) error {
 	case errors.Is(err, errSwitched):
 		return fmt.Errorf("%w. Organization %q has moved, but the source still has to close: run the command again", cause, r.Slug)
 	}
-	return fmt.Errorf("%w. Organization %q stays read-only, since the move could not be aborted: %w. Run the command again, or with --abort",
-		cause, r.Slug, err)
+	return fmt.Errorf("%w. Organization %q stays read-only, since the move could not be aborted: %w. "+
+		"Run the command again, or with --abort", cause, r.Slug, err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/move"
+	"github.com/longyi-brownie/terraform-provider-brownie/internal/backup/tenant"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testdb"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/postgres"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/problem"
@@ -97,6 +98,15 @@ func TestMove(t *testing.T) {
 		t.Errorf("the second time it tells %+v", again)
 	}
 
+	// A backup that is older than the move does not bring it back here, and one that is younger lets it be purged.
+	if n := value(t, source, `SELECT count(*)::text FROM brownie.backup_ledger WHERE name = $1 AND event = 'deleted' AND slug = 'org-2'`, c.id); n != "1" {
+		t.Errorf("the ledger has %s entries", n)
+	}
+	tx := testdb.Must(source.Begin(t.Context()))(t)
+	if err := errors.Join(tenant.Purge(t.Context(), tx, []string{c.id}), tx.Rollback(t.Context())); err != nil {
+		t.Error(err)
+	}
+
 	c.refuses(c.mover.Abort, "the switch has happened")
 	c.refuses(c.mover.Finish, "is kept until")
 	testdb.Must(source.Exec(t.Context(), `UPDATE brownie.moves SET keep_until = clock_timestamp()`))(t)
@@ -139,7 +149,8 @@ func TestMove(t *testing.T) {
 func (c *cells) refuses(do func(context.Context, string) (move.Moved, error), problemText string) {
 	c.t.Helper()
 	_, err := do(c.t.Context(), "org-2")
-	if told := (problem.Error)(nil); err == nil || !strings.Contains(err.Error(), problemText) ||
+	var told problem.Error
+	if err == nil || !strings.Contains(err.Error(), problemText) ||
 		!errors.As(err, &told) || (told.Remedy() == "" && !strings.Contains(err.Error(), "cannot be dropped")) {
 		c.t.Errorf("the error is %v", err)
 	}
@@ -241,7 +252,7 @@ func TestOpenTransactions(t *testing.T) {
 			t.Parallel()
 			c := newCells(t)
 			c.mover.Wait = 100 * time.Millisecond
-			commit := func() error { return nil }
+			var commit func() error
 			if conn := c.source.admin(t); role == "prepared" {
 				run(t, conn, `BEGIN; SELECT 1 FROM public.teams; PREPARE TRANSACTION 'x`+c.id+`'`)
 				commit = func() error {

@@ -70,7 +70,7 @@ func (d database) named(err error) error {
 
 const takenSQL = `
 	SELECT what FROM (
-		SELECT 1 AS n, format('an organization with the same %s', CASE WHEN id = $1 THEN 'ID' WHEN slug = $2 THEN 'slug' ELSE 'name' END) AS what
+		SELECT 1 AS n, 'an organization with the same ' || CASE WHEN id = $1 THEN 'ID' WHEN slug = $2 THEN 'slug' ELSE 'name' END AS what
 		FROM public.organizations WHERE id = $1 OR slug = $2 OR name = $3
 		UNION ALL SELECT 2, format('a move of the organization that is not over (%s, step %s)', id, step) FROM brownie.moves
 		WHERE organization = $1 AND step NOT IN ('aborted', 'dropped', 'arrived', 'awaited')
@@ -164,8 +164,9 @@ func rolesOf(ctx context.Context, db *postgres.DB, store *access.Store, organiza
 // wanted is what the target's role is to be. A password, and what else the role should not have, stays behind.
 func wanted(role access.Role) access.Role {
 	return access.Role{
-		Name: role.Name, Access: role.Access, OrganizationID: role.OrganizationID, Pooled: role.Pooled, ConnectionLimit: role.ConnectionLimit,
-		StatementTimeout: role.StatementTimeout, ValidUntil: role.ValidUntil, Locked: !slices.Contains(role.Attributes, "LOGIN"),
+		Name: role.Name, Access: role.Access, OrganizationID: role.OrganizationID, Pooled: role.Pooled,
+		ConnectionLimit: role.ConnectionLimit, StatementTimeout: role.StatementTimeout, ValidUntil: role.ValidUntil,
+		Locked: !slices.Contains(role.Attributes, "LOGIN"),
 	}
 }
 
@@ -195,7 +196,9 @@ func (m *Mover) checkRoles(ctx context.Context, r record) error {
 	return nil
 }
 
-func isOf(role access.Role, r record) bool { return role.OrganizationID != nil && *role.OrganizationID == r.Organization }
+func isOf(role access.Role, r record) bool {
+	return role.OrganizationID != nil && *role.OrganizationID == r.Organization
+}
 
 // makeRoles makes the target's roles what the source's are.
 func (m *Mover) makeRoles(ctx context.Context, r record) error {

@@ -30,7 +30,8 @@ const transactionsSQL = `
 		SELECT l.virtualxid AS id, a.usename AS role, format('process %s of role %I', a.pid, a.usename) AS session
 		FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 		WHERE l.locktype = 'virtualxid' AND l.virtualxid = l.virtualtransaction AND a.datname = current_database()
-			AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, '') NOT IN ('walsender', 'parallel worker')
+			AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid()
+			AND coalesce(a.backend_type, '') NOT IN ('walsender', 'parallel worker')
 		UNION ALL SELECT gid, owner, format('transaction %L, which role %I has prepared', gid, owner)
 		FROM pg_prepared_xacts WHERE database = current_database()
 	)

@@ -82,7 +82,8 @@ func (t *tenancy) suits(there *tenancy) error {
 			return problem.New(fmt.Sprintf("the target has no table %s", each.Name), "Bring both databases to the same schema")
 		}
 		if !slices.Equal(there.tables[n].Columns, each.Columns) || !slices.Equal(there.tables[n].Types, each.Types) {
-			return problem.New(fmt.Sprintf("table %s has other columns in the target", each.Name), "Bring both databases to the same schema")
+			return problem.New(fmt.Sprintf("table %s has other columns in the target", each.Name),
+				"Bring both databases to the same schema")
 		}
 	}
 	return nil
