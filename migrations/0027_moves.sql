@@ -29,13 +29,19 @@ COMMENT ON COLUMN brownie.moves.closed IS 'Nobody writes the rows of the organiz
 CREATE FUNCTION brownie.refuse_while_moving() RETURNS trigger
     LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
 BEGIN
-    IF EXISTS (SELECT FROM brownie.moves m
-        WHERE m.organization OPERATOR(pg_catalog.=) ANY (ARRAY[OLD.organization_id, NEW.organization_id]) AND m.closed)
-    THEN
-        PERFORM brownie.refuse_move(OLD.organization_id), brownie.refuse_move(NEW.organization_id);
-    END IF;
     IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+        PERFORM FROM brownie.moves m WHERE m.organization OPERATOR(pg_catalog.=) OLD.organization_id AND m.closed;
+        IF FOUND THEN
+            PERFORM brownie.refuse_move(OLD.organization_id);
+        END IF;
         RETURN OLD;
+    END IF;
+    PERFORM FROM brownie.moves m WHERE m.organization OPERATOR(pg_catalog.=) NEW.organization_id AND m.closed;
+    IF FOUND THEN
+        PERFORM brownie.refuse_move(NEW.organization_id);
+    END IF;
+    IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' AND (OLD.organization_id OPERATOR(pg_catalog.=) NEW.organization_id) IS NOT TRUE THEN
+        PERFORM brownie.refuse_move(OLD.organization_id);
     END IF;
     RETURN NEW;
 END

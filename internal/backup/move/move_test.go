@@ -98,6 +98,27 @@ func TestMove(t *testing.T) {
 		t.Errorf("the second time it tells %+v", again)
 	}
 
+	// Another tenant is not told that an organization moves.
+	other := c.source.as(t, c.role("other"))
+	_, err := postgres.Change[struct{ Done bool }](t.Context(), other, postgres.Statement{
+		SQL: `INSERT INTO public.incidents (organization_id, team_id, title) VALUES ($1, gen_random_uuid(), 'x') RETURNING true AS done`,
+		Args: []any{c.id},
+	})
+	if err == nil || isReadOnly(err) {
+		t.Errorf("another tenant is told: %v", err)
+	}
+	for name, sql := range map[string]string{
+		"one that goes":  `UPDATE public.months SET organization_id = (SELECT id FROM public.organizations WHERE slug = 'org-1') WHERE organization_id = $1`,
+		"one that comes": `UPDATE public.months SET organization_id = $1 WHERE organization_id <> $1`,
+		"one that stays": `UPDATE public.months SET month = 2 WHERE month = 1 AND organization_id = $1`,
+		"one of many":    `DELETE FROM public.stats WHERE $1::uuid IS NOT NULL`,
+		"an upsert": `INSERT INTO public.teams (id, organization_id, name, slug) SELECT id, organization_id, name, slug FROM public.teams
+			WHERE organization_id = $1 ON CONFLICT (id) DO UPDATE SET name = 'x'`,
+	} {
+		if _, err := source.Exec(t.Context(), sql, c.id); !isReadOnly(err) {
+			t.Errorf("a row, %s: %v", name, err)
+		}
+	}
 	// A backup that is older than the move does not bring it back here, and one that is younger lets it be purged.
 	if n := value(t, source, `SELECT count(*)::text FROM brownie.backup_ledger WHERE name = $1 AND event = 'deleted' AND slug = 'org-2'`, c.id); n != "1" {
 		t.Errorf("the ledger has %s entries", n)
