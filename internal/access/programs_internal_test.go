@@ -10,7 +10,7 @@ func TestProgramsReadNoTableOfTheSchema(t *testing.T) {
 	t.Parallel()
 	programs := []string{
 		mappedNameSQL, findMakerSQL, borrowSQL, endOwnChangesSQL, giveBackSQL, nameRoleSQL, setAttributesSQL, makeConnectGroupSQL, findGranterSQL,
-		setMembershipsSQL, endSessionsSQL, lockOutSQL, dropRoleSQL, settledSQL, readRolesSQL, blockersSQL,
+		setMembershipsSQL, endSessionsSQL, endTransactionsSQL, lockOutSQL, dropRoleSQL, settledSQL, readRolesSQL, blockersSQL,
 	}
 	for _, program := range programs {
 		for _, place := range []string{"FROM brownie.", "JOIN brownie.", "FROM public.", "INTO brownie.", "UPDATE brownie."} {
