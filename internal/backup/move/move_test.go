@@ -101,7 +101,7 @@ func TestMove(t *testing.T) {
 	// Another tenant is not told that an organization moves.
 	other := c.source.as(t, c.role("other"))
 	_, err := postgres.Change[struct{ Done bool }](t.Context(), other, postgres.Statement{
-		SQL: `INSERT INTO public.incidents (organization_id, team_id, title) VALUES ($1, gen_random_uuid(), 'x') RETURNING true AS done`,
+		SQL:  `INSERT INTO public.incidents (organization_id, team_id, title) VALUES ($1, gen_random_uuid(), 'x') RETURNING true AS done`,
 		Args: []any{c.id},
 	})
 	if err == nil || isReadOnly(err) {
