@@ -170,6 +170,9 @@ JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid AND p.prosecdef
 		AND p.proname LIKE 'refuse\_others\_keys\_of\_%')
 	-- It only writes down what was deleted, where no tenant reads.
 	AND p.oid IS DISTINCT FROM to_regprocedure('brownie.note_change_of_organization()')
+	-- They only look up whether an organization moves, all names qualified, and tell its own tenant.
+	AND p.oid IS DISTINCT FROM to_regprocedure('brownie.refuse_while_moving()')
+	AND p.oid IS DISTINCT FROM to_regprocedure('brownie.refuse_organization_while_moving()')
 JOIN brownie_unconfined u ON NOT u.watches AND (u.oid = p.proowner OR pg_catalog.pg_has_role(p.proowner, u.oid, 'USAGE'))
 JOIN brownie_attackers a ON pg_temp.brownie_changes(a.role_name, c.oid)
 WHERE NOT g.tgisinternal
