@@ -10,15 +10,23 @@ locals {
 
   # Keys say whose something is, so that two organizations may have a team or a user of the same name.
   teams = merge([for key, tenant in local.tenants : {
-    for team, name in try(merge(tenant.teams, {}), {}) : "${key}/${team}" => { organization = key, slug = team, name = name }
-  }]...)
+    for team, name in tenant.teams : "${key}/${team}" => { organization = key, slug = team, name = name }
+  } if can(keys(tenant.teams))]...)
   users = merge([for key, tenant in local.tenants : {
-    for username, user in try(merge(tenant.users, {}), {}) : "${key}/${username}" =>
-    merge({ role = "member" }, user, { organization = key, username = username })
-  }]...)
+    for username, user in tenant.users : "${key}/${username}" =>
+    merge({ role = "member" }, user, { organization = key, username = username }) if can(keys(user))
+  } if can(keys(tenant.users))]...)
 }
 
-resource "brownie_migration" "schema" {}
+resource "brownie_migration" "schema" {
+  lifecycle {
+    # Everything waits for the schema, so that a fault in the file stops the whole plan; see faults.tf.
+    precondition {
+      condition     = length(local.faults) == 0
+      error_message = join("\n", concat(["${var.tenants} has faults:"], local.faults))
+    }
+  }
+}
 
 resource "brownie_organization" "tenant" {
   for_each = local.tenants

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,20 @@ func tenantsYAML(database string, n int) string {
 		}
 	}
 	return text.String()
+}
+
+// useTenantsExample gives a workspace the example's configuration, without its file of tenants.
+func useTenantsExample(t *testing.T, w acctest.Workspace) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(testdb.Repository(t), "examples", "tenants-from-yaml", "*.tf"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the example has no files (%v)", err)
+	}
+	for _, file := range files {
+		if err := os.WriteFile(filepath.Join(w.Dir, filepath.Base(file)), testdb.Must(os.ReadFile(file))(t), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // guideBlocks are the blocks in a language of a section of the guide, without those of its subsections.
@@ -47,7 +62,6 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	t.Parallel()
 	const tenants = 15 // of 7 objects each; the guide's 40 take no other way
 	database := testdb.Migrated(t, testdb.Certificates)
-	example := filepath.Join(testdb.Repository(t), "examples", "tenants-from-yaml")
 	w := acctest.NewWorkspace(t, database, "")
 	write := func(file, text string) {
 		t.Helper()
@@ -55,9 +69,7 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, file := range []string{"main.tf", "versions.tf"} {
-		write(file, string(testdb.Must(os.ReadFile(filepath.Join(example, file)))(t)))
-	}
+	useTenantsExample(t, w)
 	expect := func(summary string, arguments ...string) {
 		t.Helper()
 		output, err := w.Run(append([]string{"plan", "-input=false"}, arguments...)...)
@@ -147,4 +159,91 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	write("tenants.yaml", strings.ReplaceAll(slugs(other, one, tenants), "  name:", "  leaving: true\n  name:"))
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	w.MustRun("destroy", "-auto-approve", "-input=false")
+}
+
+// onlyError is the text of a plan's one error.
+func onlyError(t *testing.T, w acctest.Workspace) string {
+	t.Helper()
+	switch diagnostics := w.PlanErrors(); len(diagnostics) {
+	case 0:
+		t.Fatal("the plan has no error")
+	case 1:
+		return diagnostics[0].Text
+	default:
+		t.Fatalf("one error is expected: %q", diagnostics)
+	}
+	return ""
+}
+
+// What is misspelt or misshapen in the file stops the plan, which names the tenant: nothing counts as a tenant without people.
+func TestAccFaultsInTheTenantsFile(t *testing.T) {
+	t.Parallel()
+	w := acctest.NewWorkspaceWith(t, nil, "")
+	useTenantsExample(t, w)
+	const file = `
+misspelt: { name: A, user: {}, state: suspended, leaveing: true, lockd: true }
+lists:
+  name: B
+  teams: [Core]
+  users:
+    - ada: { email: ada@b.example, team: core }
+shallow:
+  name: C
+  users:
+  ada: { email: ada@c.example, team: core }
+nothing:
+words: D
+incomplete:
+  slug: e
+  locked:
+  leaving: "perhaps"
+  teams: { core: Core, edge: , far: { name: Far } }
+  users:
+    ada:
+    alan: { email: alan@e.example, team: cor }
+    grace: grace@e.example
+    edith: { mail: edith@e.example, team: core, is_active: false }
+no:
+  name: F
+  teams: { y: Yes }
+  users: { on: { email: on@f.example, team: true } }
+fine: { name: G, teams: , users: }
+`
+	if err := os.WriteFile(filepath.Join(w.Dir, "tenants.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const allowed = "name, slug, teams, users, max_teams, max_users_per_team, locked, leaving."
+	const read = `false: YAML reads a key such as no, y or on as "%s"; put it in quotes, or choose another.`
+	want := []string{
+		`misspelt: unknown key "user"; allowed are ` + allowed,
+		`misspelt: unknown key "state"; allowed are ` + allowed,
+		`misspelt: unknown key "leaveing"; allowed are ` + allowed,
+		`misspelt: unknown key "lockd"; allowed are ` + allowed,
+		`lists: teams must have its entries as "key: value", without hyphens.`,
+		`lists: users must have its entries as "key: value", without hyphens.`,
+		`shallow: unknown key "ada"; allowed are ` + allowed,
+		`nothing: name is missing.`,
+		`words: name is missing.`,
+		`incomplete: name is missing.`,
+		`incomplete: locked must be true or false.`,
+		`incomplete: leaving must be true or false.`,
+		`incomplete, team edge: must be its name alone.`,
+		`incomplete, team far: must be its name alone.`,
+		`incomplete, user ada: email is missing.`,
+		`incomplete, user ada: team is missing.`,
+		`incomplete, user alan: there is no team "cor".`,
+		`incomplete, user edith: email is missing.`,
+		`incomplete, user edith: unknown key "mail"; allowed are email, team, role.`,
+		`incomplete, user edith: unknown key "is_active"; allowed are email, team, role.`,
+		`incomplete, user grace: email is missing.`,
+		`incomplete, user grace: team is missing.`,
+		fmt.Sprintf(read, "false"), fmt.Sprintf(read, "true"), fmt.Sprintf(read, "true"),
+	}
+	first, rest, _ := strings.Cut(onlyError(t, w), "\n")
+	got := strings.Split(rest, "\n")
+	slices.Sort(want)
+	slices.Sort(got)
+	if first != "Resource precondition failed: tenants.yaml has faults:" || !slices.Equal(got, want) {
+		t.Errorf("%s\n%s\nwant\n%s", first, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,12 @@ import (
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/devstack/testvault"
 	"github.com/longyi-brownie/terraform-provider-brownie/internal/provider/acctest"
 )
+
+// tenantModule is the module's folder.
+func tenantModule(t *testing.T) fs.FS {
+	t.Helper()
+	return os.DirFS(filepath.Join(testdb.Repository(t), "modules", "tenant"))
+}
 
 // Two tenants by modules/tenant, one of which is suspended, comes back, and leaves.
 func TestAccTenantModule(t *testing.T) {
@@ -25,7 +32,7 @@ func TestAccTenantModule(t *testing.T) {
 		})
 	}
 	w := acctest.NewWorkspaceWith(t, append(testdb.Server(t, database).Env(database), vault.Env()...), "")
-	if err := os.CopyFS(filepath.Join(w.Dir, "tenant"), os.DirFS(filepath.Join(testdb.Repository(t), "modules", "tenant"))); err != nil {
+	if err := os.CopyFS(filepath.Join(w.Dir, "tenant"), tenantModule(t)); err != nil {
 		t.Fatal(err)
 	}
 	write := func(entries string) {
@@ -113,4 +120,44 @@ output "tenants" {
 	}
 	apply(entry(stays, twoRoles+"      stage: leaving\n"))
 	w.MustRun("destroy", "-auto-approve", "-input=false")
+}
+
+// Terraform drops what the module does not know, so the example's check stops the plan, in place of the deletion of people.
+func TestAccFaultsInTheFileOfTheTenantModule(t *testing.T) {
+	t.Parallel()
+	w := acctest.NewWorkspaceWith(t, nil, "")
+	folder := filepath.Join(w.Dir, "tenant")
+	if err := os.CopyFS(folder, tenantModule(t)); err != nil {
+		t.Fatal(err)
+	}
+	w.Dir = filepath.Join(folder, "examples", "basic")
+	const file = `
+acme:
+  name: Acme
+  lockd: true
+  user: { ada: { email: ada@acme.example, team: core } }
+  teams: { core: { name: Core, active: false } }
+  users: { alan: { email: alan@acme.example, team: core, isactive: false }, grace: , edith: [] }
+  roles: { app: , batch: { certificates: false } }
+globex: { name: Globex, leaving: true, users: [] }
+nothing:
+fine: { name: Fine, teams: , users: }
+`
+	if err := os.WriteFile(filepath.Join(w.Dir, "tenants.yaml"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.MustRun("get")
+	text := onlyError(t, w)
+	for _, words := range []string{
+		`acme: unknown key "lockd"; allowed are name, slug, description, settings, stage, max_teams`, `acme: unknown key "user"; allowed`,
+		`acme, teams.core: unknown key "active"; allowed are name, description, is_active.`, `acme, users.alan: unknown key "isactive"; allowed`,
+		`acme, roles.batch: unknown key "certificates"; allowed`, `globex: unknown key "leaving"; allowed`,
+	} {
+		if !strings.Contains(text, "\n"+words) {
+			t.Errorf("%s\nwant %s", text, words)
+		}
+	}
+	if n := strings.Count(text, "unknown key"); n != 6 {
+		t.Errorf("%s\n%d are unknown, want 6", text, n)
+	}
 }
