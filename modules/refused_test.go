@@ -32,11 +32,11 @@ var required = map[string]map[string]string{
 
 const (
 	tenantKey    = "key must be of lower-case letters"
-	tenantStage  = "tenant.stage must be"
-	tenantTeam   = "which tenant.teams does not have"
-	tenantAccess = "tenant.roles: access must be"
-	tenantRole   = "tenant.roles: a name must be of"
-	tenantStore  = "certificates: without a store"
+	tenantYAML   = "YAML reads keys such as no, y and on"
+	tenantStage  = "acme: tenant.stage must be"
+	tenantAccess = "acme: tenant.roles: access must be"
+	tenantRole   = "acme: tenant.roles: a name must be of"
+	tenantStore  = "acme: certificates: without a store"
 )
 
 var tenantValues = []value{
@@ -47,11 +47,25 @@ var tenantValues = []value{
 	{"key", `"Acme"`, tenantKey},
 	{"key", `"acme_1"`, tenantKey},
 	{"key", `"acme-"`, tenantKey},
+	{"key", `"false"`, "key is \"false\": " + tenantYAML},
 	{"key", `"acme\n"`, tenantKey},
 	{"tenant", `{ name = "A", stage = "leaving" }`, ""},
 	{"tenant", `{ name = "A", stage = "gone" }`, tenantStage},
 	{"tenant", `{ name = "A", teams = { core = { name = "Core" } }, users = { ada = { email = "a@b.example", team = "core" } } }`, ""},
-	{"tenant", `{ name = "A", teams = { core = { name = "Core" } }, users = { ada = { email = "a@b.example", team = "edge" } } }`, tenantTeam},
+	{
+		"tenant", `{ name = "A", teams = { core = { name = "Core" } }, users = { ada = { email = "a@b.example", team = "edge" } } }`,
+		`acme: tenant.users: ada is in team "edge"; tenant.teams has core.`,
+	},
+	{
+		"tenant", `{ name = "A", teams = { core = { name = "Core" } }, users = { ada = { email = "a@b.example", team = null } } }`,
+		`acme: tenant.users: ada is in no team; tenant.teams has core.`,
+	},
+	{
+		"tenant", `{ name = "A", teams = { core = null }, users = { ada = null }, roles = { app = null } }`,
+		"acme: empty is tenant.teams.core, tenant.users.ada, tenant.roles.app; a role",
+	},
+	{"tenant", `{ name = "A", teams = { true = { name = "Y" } } }`, "acme: " + tenantYAML},
+	{"tenant", `{ name = "A", teams = null, users = null }`, ""},
 	{"tenant", `{ name = "A", roles = {} }`, ""},
 	{"tenant", `{ name = "A", roles = { app = { access = "admin" } } }`, ""},
 	{"tenant", `{ name = "A", roles = { app = { access = "migrator" } } }`, tenantAccess},

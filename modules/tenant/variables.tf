@@ -10,6 +10,10 @@ variable "key" {
     condition     = can(regex(local.key_pattern, var.key))
     error_message = "key must be of lower-case letters, digits and hyphens between them, at most 40 characters: \"${var.key}\" is not."
   }
+  validation {
+    condition     = !contains(["true", "false"], var.key)
+    error_message = "key is \"${var.key}\": YAML reads keys such as no, y and on so; put the key in quotes, or choose another."
+  }
 }
 
 variable "tenant" {
@@ -69,19 +73,27 @@ variable "tenant" {
 
   validation {
     condition     = contains(["active", "suspended", "leaving"], var.tenant.stage)
-    error_message = "tenant.stage must be \"active\", \"suspended\" or \"leaving\"."
+    error_message = "${var.key}: tenant.stage must be \"active\", \"suspended\" or \"leaving\"."
   }
   validation {
-    condition     = alltrue([for name, user in var.tenant.users : contains(keys(var.tenant.teams), user.team)])
-    error_message = "tenant.users: ${join(", ", [for name, user in var.tenant.users : "${name} is in team \"${user.team}\"" if !contains(keys(var.tenant.teams), user.team)])}, which tenant.teams does not have."
+    condition     = alltrue([for entry in concat(values(var.tenant.teams), values(var.tenant.users), values(var.tenant.roles)) : entry != null])
+    error_message = "${var.key}: empty is ${join(", ", flatten([for kind in ["teams", "users", "roles"] : [for name, entry in var.tenant[kind] : "tenant.${kind}.${name}" if entry == null]]))}; a role with nothing to say is {}."
   }
   validation {
-    condition     = alltrue([for name, role in var.tenant.roles : contains(["reader", "writer", "admin"], role.access)])
-    error_message = "tenant.roles: access must be \"reader\", \"writer\" or \"admin\". The other levels are for service roles, which belong to no tenant."
+    condition     = !anytrue([for name in concat(keys(var.tenant.teams), keys(var.tenant.users), keys(var.tenant.roles)) : contains(["true", "false"], name)])
+    error_message = "${var.key}: YAML reads keys such as no, y and on as false and true; put the key in quotes, or choose another."
+  }
+  validation {
+    condition     = alltrue([for user in var.tenant.users : can(var.tenant.teams[user.team]) if user != null])
+    error_message = "${var.key}: tenant.users: ${join(", ", [for name, user in var.tenant.users : "${name} is in ${try("team \"${user.team}\"", "no team")}" if user == null ? false : !can(var.tenant.teams[user.team])])}; tenant.teams has ${join(", ", keys(var.tenant.teams))}."
+  }
+  validation {
+    condition     = alltrue([for role in var.tenant.roles : contains(["reader", "writer", "admin"], role.access) if role != null])
+    error_message = "${var.key}: tenant.roles: access must be \"reader\", \"writer\" or \"admin\". The other levels are for service roles, which belong to no tenant."
   }
   validation {
     condition     = alltrue([for name, role in var.tenant.roles : can(regex(local.role_name_pattern, name))])
-    error_message = "tenant.roles: a name must be of lower-case letters, digits and hyphens between them, at most 20 characters."
+    error_message = "${var.key}: tenant.roles: a name must be of lower-case letters, digits and hyphens between them, at most 20 characters."
   }
 }
 
@@ -107,8 +119,8 @@ variable "certificates" {
 
   validation {
     condition = var.certificates == null || alltrue([for name, role in var.tenant.roles :
-      !role.certificate || try(var.certificates.store, null) != null || can(var.certificates.requests[name])
+      !role.certificate || try(var.certificates.store, null) != null || can(var.certificates.requests[name]) if role != null
     ])
-    error_message = "certificates: without a store, each role whose certificate is true needs a request in certificates.requests."
+    error_message = "${var.key}: certificates: without a store, each role whose certificate is true needs a request in certificates.requests."
   }
 }
