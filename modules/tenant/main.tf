@@ -60,7 +60,7 @@ resource "brownie_client_certificate" "this" {
   for_each = local.certificates
 
   mount        = var.certificates.mount
-  role         = brownie_role.this[each.key].name
+  role         = coalesce(var.certificates.role, brownie_role.this[each.key].name)
   common_name  = brownie_role.this[each.key].name
   ttl          = var.certificates.ttl
   renew_before = var.certificates.renew_before

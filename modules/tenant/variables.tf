@@ -100,6 +100,7 @@ variable "tenant" {
 variable "certificates" {
   type = object({
     mount        = optional(string, "pki")
+    role         = optional(string)
     ttl          = optional(string, "720h")
     renew_before = optional(string)
     store        = optional(object({ mount = string, path = optional(string, "clients") }))
@@ -109,7 +110,9 @@ variable "certificates" {
   description = <<-EOT
     How the roles get client certificates from Vault. Default: they get none here.
 
-    - `mount`: Vault's PKI secrets engine, with a role of the same name for each login role, as `modules/vault-pki` makes it. Default: `pki`.
+    - `mount`: Vault's PKI secrets engine. Default: `pki`.
+    - `role`: the role of Vault's that issues the names of all. Default: each login role has one of the same name, as `modules/vault-pki`
+      makes them; then nobody who may use one gets a certificate of another.
     - `ttl`: how long a certificate holds. Default: `720h`, 30 days.
     - `renew_before`: how long before that it is renewed. Default: a third of `ttl`.
     - `store`: the KV secrets engine, version 2, in which a key that the provider makes is kept, as `<path>/<role>`. `path` is `clients`

@@ -49,9 +49,20 @@ run "certificates" {
   assert {
     condition = (
       keys(brownie_client_certificate.this) == ["app"] && brownie_client_certificate.this["app"].common_name == "acme-app" &&
+      brownie_client_certificate.this["app"].role == "acme-app" &&
       brownie_client_certificate.this["app"].store == { mount = "kv", path = "clients/acme-app" }
     )
     error_message = "the certificate is not the role's"
+  }
+}
+
+run "one_role_of_vault_for_all" {
+  variables {
+    certificates = { store = { mount = "kv" }, role = "applications" }
+  }
+  assert {
+    condition     = brownie_client_certificate.this["app"].role == "applications" && brownie_client_certificate.this["app"].common_name == "acme-app"
+    error_message = "the certificate is not issued by the role of Vault's that was named"
   }
 }
 

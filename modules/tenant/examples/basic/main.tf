@@ -44,7 +44,7 @@ module "tenant" {
 
   key          = each.key
   tenant       = each.value
-  certificates = { store = { mount = "brownie" } }
+  certificates = { store = { mount = "brownie" } } # and role = "applications" in the demo, see above
 
   depends_on = [brownie_migration.schema]
 }
