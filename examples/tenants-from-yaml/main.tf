@@ -33,6 +33,7 @@ resource "brownie_organization" "tenant" {
 
   name               = each.value.name
   slug               = local.slugs[each.key]
+  is_active          = !try(each.value.locked, false)
   max_teams          = try(each.value.max_teams, 10)
   max_users_per_team = try(each.value.max_users_per_team, 50)
 
@@ -59,6 +60,7 @@ resource "brownie_user" "tenant" {
   email           = each.value.email
   username        = "${each.value.organization}-${each.value.username}"
   role            = each.value.role
+  is_active       = !try(local.tenants[each.value.organization].locked, false)
 }
 
 # What the organization's application logs in with. Its certificate comes from Vault or from your own authority.

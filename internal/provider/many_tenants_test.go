@@ -148,6 +148,14 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("is protected").MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
 	}
+	// It is shut out before, which means the same as the module's "suspended".
+	write("tenants.yaml", strings.Replace(slugs(other, one, tenants+1), leaving+":\n", leaving+":\n  locked: true\n", 1))
+	expect("Plan: 0 to add, 5 to change, 0 to destroy.") // the organization, its role and users
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	if n := testdb.Value[int](t, database, `SELECT count(*) FROM users u JOIN organizations o ON o.id = u.organization_id
+		WHERE o.slug = $1 AND NOT o.is_active AND NOT u.is_active`, leaving); n != 3 {
+		t.Errorf("%d users of a locked organization are shut out, want 3", n)
+	}
 	write("tenants.yaml", strings.Replace(slugs(other, one, tenants+1), leaving+":\n", leaving+":\n  leaving: true\n", 1))
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	write("tenants.yaml", slugs(other, one, tenants))
