@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,6 +19,19 @@ import (
 func tenantModule(t *testing.T) fs.FS {
 	t.Helper()
 	return os.DirFS(filepath.Join(testdb.Repository(t), "modules", "tenant"))
+}
+
+// readmeImports are the blocks with which the module's README answers a lost state, with a Vault's own mounts.
+func readmeImports(t *testing.T, vault *testvault.Mounts) string {
+	t.Helper()
+	text := testdb.Must(fs.ReadFile(tenantModule(t), "README.md"))(t)
+	_, rest, found := strings.Cut(string(text), "## A lost state\n")
+	_, rest, _ = strings.Cut(rest, "```terraform\n")
+	blocks, _, _ := strings.Cut(rest, "```")
+	if !found || blocks == "" {
+		t.Fatal("the README has no blocks for a lost state")
+	}
+	return strings.NewReplacer(`"pki/`, `"`+vault.PKI+"/", `"pki"`, `"`+vault.PKI+`"`, `"brownie", path`, `"`+vault.KV+`", path`, "@brownie:", "@"+vault.KV+":").Replace(blocks)
 }
 
 // Two tenants by modules/tenant, one of which is suspended, comes back, and leaves.
@@ -43,6 +57,8 @@ locals {
   EOT
   )
 }
+
+resource "brownie_migration" "schema" {}
 
 module "tenant" {
   source   = "./tenant"
@@ -95,6 +111,27 @@ output "tenants" {
 	is("roles that log in", mayLogIn, 1)
 	if valid, _ := vault.Serials(); len(valid) != 3 {
 		t.Errorf("%d certificates are valid, want one for each role", len(valid))
+	}
+
+	// The state is lost; what database and Vault have is imported, by the blocks of the README.
+	if err := os.Remove(filepath.Join(w.Dir, "terraform.tfstate")); err != nil {
+		t.Fatal(err)
+	}
+	imports := filepath.Join(w.Dir, "imports.tf")
+	if err := os.WriteFile(imports, []byte(readmeImports(t, vault)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// An organization, a team and two users of each, three roles with their certificates, and the schema.
+	if output := w.MustRun("plan", "-input=false"); !regexp.MustCompile(`Plan: 15 to import, 0 to add, \d+ to change, 0 to destroy`).MatchString(output) {
+		t.Errorf("the state is not brought back:\n%s", output)
+	}
+	w.MustRun("apply", "-auto-approve", "-input=false")
+	if err := os.Remove(imports); err != nil {
+		t.Fatal(err)
+	}
+	w.NoChanges()
+	if valid, revoked := vault.Serials(); len(valid) != 3 || len(revoked) != 0 {
+		t.Errorf("certificates were issued (%v) or revoked (%v)", valid, revoked)
 	}
 
 	apply(entry(stays, twoRoles) + entry(leaves, "      stage: suspended\n"))
