@@ -132,6 +132,23 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 	write("imports.tf", guideBlocks(t, "Taking over what exists", "terraform"))
 	expect(fmt.Sprintf("Plan: %d to import, 1 to add, 0 to change", tenants+1), "-target=brownie_organization.tenant")
 	write("imports.tf", guideBlocks(t, "A lost state", "terraform"))
+
+	// The file has an organization that the database has not, then the database has one that the file has not.
+	write("tenants.yaml", slugs(other, one, tenants+2))
+	if output, err := w.Run("plan", "-input=false"); err == nil ||
+		!acctest.Says(fmt.Sprintf("t%02d-%s", tenants+1, database)).MatchString(output) {
+		t.Errorf("%v\n%s", err, output)
+	}
+	write("tenants.yaml", slugs(other, one, tenants))
+	write("surplus.tf", guideBlocks(t, "What the file does not have", "terraform"))
+	surplus := fmt.Sprintf(`"t%02d-%s",\s+\]\s+\+ users\s+= \[\s+\+ "u0@t%02[1]d.example"`, tenants, database)
+	if output := w.MustRun("plan", "-input=false"); !regexp.MustCompile(`organizations = \[\s+\+ ` + surplus).MatchString(output) {
+		t.Errorf("the surplus is not told, want %s\n%s", surplus, output)
+	}
+	if err := os.Remove(filepath.Join(w.Dir, "surplus.tf")); err != nil {
+		t.Fatal(err)
+	}
+	write("tenants.yaml", slugs(other, one, tenants+1))
 	expect(fmt.Sprintf("Plan: %d to import, 0 to add, 0 to change, 0 to destroy.", 7*(tenants+1)+1))
 	w.MustRun("apply", "-auto-approve", "-input=false")
 	if err := os.Remove(filepath.Join(w.Dir, "imports.tf")); err != nil {
@@ -145,7 +162,8 @@ func TestAccManyTenantsFromOneFile(t *testing.T) {
 		SELECT organization_id, organization_id, id, 'x', 'OPEN', 'LOW' FROM teams
 		WHERE slug = 'core' AND organization_id = (SELECT id FROM organizations WHERE slug = $1)`, leaving)
 	write("tenants.yaml", slugs(other, one, tenants))
-	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("is protected").MatchString(output) {
+	if output, err := w.Run("plan", "-input=false"); err == nil || !acctest.Says("is protected").MatchString(output) ||
+		!acctest.Says("a YAML file makes it, by what they have for that (such as stage: leaving or leaving: true)").MatchString(output) {
 		t.Errorf("%v\n%s", err, output)
 	}
 	// It is shut out before, which means the same as the module's "suspended".

@@ -19,8 +19,9 @@ func ProtectionAttribute(noun string, standard bool) schema.BoolAttribute {
 func RefuseDestroy(noun, name, with string, protection types.Bool, diags *diag.Diagnostics) {
 	if protection.ValueBool() {
 		diags.AddAttributeError(path.Root("deletion_protection"), "Cannot destroy "+noun, fmt.Sprintf("%s %q is protected. To destroy "+
-			"it%s, set deletion_protection = false in its resource block (put the block back if it was removed), apply, and destroy "+
-			"then. If only its address changed, or its key in a for_each, write a moved block instead (guide What a plan refuses).",
+			"it%s, set deletion_protection = false in its resource block or, where a module or a YAML file makes it, by what they have "+
+			"for that (such as stage: leaving or leaving: true); put back what was removed, apply, and destroy then. If only its address "+
+			"changed, or its key in a for_each, write a moved block instead (guide What a plan refuses).",
 			noun, name, with))
 	}
 }
