@@ -165,7 +165,7 @@ up() {
 	EOF
 	cat >"$demo/env" <<-EOF
 		. '$demo/servers.env'
-		export TF_CLI_CONFIG_FILE='$demo/terraformrc' CHECKPOINT_DISABLE=1
+		export TF_CLI_CONFIG_FILE='$demo/terraformrc' CHECKPOINT_DISABLE=1 PATH='$demo/bin':"\$PATH"
 	EOF
 	# shellcheck source=/dev/null
 	source "$demo/env"
