@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,16 @@ func TestAnyMoment(t *testing.T) {
 		_, err := a.Restore(t.Context(), runner.Source{ID: b.ID, To: pgbackrest.Target{Time: &each}}, a.target("never"))
 		if err == nil || !strings.Contains(err.Error(), "lead from "+b.SnapshotAt.Add(time.Second).UTC().Format(time.RFC3339)) {
 			t.Errorf("at %s: %v", each, err)
+		}
+	}
+	// The runner copies the ledger at its next look.
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(100 * time.Millisecond) {
+		copies := testdb.Must(backup.New(a.DB).LedgerCopies(t.Context(), "nightly"))(t)
+		if slices.ContainsFunc(copies, func(c backup.LedgerCopy) bool { return c.Entries > 20 }) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the copies of the ledger are %+v", copies)
 		}
 	}
 	stop()
