@@ -24,7 +24,7 @@ const parallelism = 10
 const (
 	readLimit = 1.1
 	makeLimit = 1.2
-	oneLimit  = 2 // for changing or dropping one, whatever the number of the others
+	oneLimit  = 5 // for changing or dropping one, whatever the number of the others: autovacuum may fall into it
 )
 
 // cluster is a server with many roles, all of one organization, and a login that manages them.
