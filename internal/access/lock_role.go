@@ -25,10 +25,10 @@ func (s *Store) endSessions(ctx context.Context, role Role) (Role, error) {
 
 // EndTransactions ends those sessions of a role that are still in one of some transactions, given by their virtual IDs.
 func (s *Store) EndTransactions(ctx context.Context, role Role, virtualIDs []string) error {
-	w := wanted{Before: role.Name, OID: role.OID, Name: role.Name, BorrowFromIdle: true, Transactions: virtualIDs}
-	statements, err := change([]wanted{w}, borrowing(endTransactionsSQL)...)
+	w := wanted{Before: role.Name, OID: role.OID, Name: role.Name, Transactions: virtualIDs}
+	statements, err := endStatements([]wanted{w}, endTransactionsSQL)
 	if err == nil {
-		_, err = postgres.Change[struct{ Done bool }](ctx, s.db, append(statements, postgres.Statement{SQL: `SELECT true AS done`})...)
+		_, err = postgres.Change[struct{ Done bool }](ctx, s.db, statements...)
 	}
 	if err != nil {
 		return roleError(role, role, err)
@@ -41,14 +41,22 @@ func (s *Store) endAllSessions(ctx context.Context, endings []*ending) (alone bo
 	statements := func(endings []*ending) ([]postgres.Statement, error) {
 		all := make([]wanted, len(endings))
 		for i, e := range endings {
-			all[i] = wanted{Before: e.role.Name, OID: e.role.OID, Name: e.role.Name, BorrowFromIdle: true}
+			all[i] = wanted{Before: e.role.Name, OID: e.role.OID, Name: e.role.Name}
 		}
-		statements, err := change(all, borrowing(endSessionsSQL)...)
-		return append(statements, postgres.Statement{SQL: `SELECT true AS done`}), err
+		return endStatements(all, endSessionsSQL)
 	}
 	return postgres.ChangeTogether(ctx, s.db, endings, statements, func(_ []struct{ Done bool }, err error) {
 		for _, e := range endings {
 			e.err = err
 		}
 	})
+}
+
+// endStatements returns those by which a program ends sessions of roles, also of one that has just opened its first.
+func endStatements(all []wanted, program string) ([]postgres.Statement, error) {
+	for i := range all {
+		all[i].BorrowFromIdle = true
+	}
+	statements, err := change(all, borrowing(program)...)
+	return append(statements, postgres.Statement{SQL: `SELECT true AS done`}), err
 }

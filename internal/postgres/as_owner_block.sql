@@ -54,7 +54,8 @@ BEGIN
 			WHERE polrelid = c.oid AND polcmd IN ('r', '*')
 				AND EXISTS (SELECT FROM unnest(polroles) AS r WHERE r = 0::oid OR pg_has_role(r, 'USAGE'))) AS policies_of_session
 		-- Those of backups hold no tenant's rows: they count where they are asked for. Nor does that of moves.
-		WHERE c.relrowsecurity AND row_security_active(c.oid) AND c.oid IS DISTINCT FROM to_regclass('brownie.moves') AND (NOT starts_with(c.relname, 'backup') OR strpos(statement.sql, c.relname) > 0)
+		WHERE c.relrowsecurity AND row_security_active(c.oid) AND c.oid IS DISTINCT FROM to_regclass('brownie.moves')
+			AND (NOT starts_with(c.relname, 'backup') OR strpos(statement.sql, c.relname) > 0)
 			AND (c.relnamespace = 'brownie'::regnamespace::oid OR c.oid IN (SELECT conrelid FROM pg_constraint
 				WHERE confrelid = 'public.organizations'::regclass::oid UNION ALL SELECT 'public.organizations'::regclass::oid));
 		IF policies IS NOT NULL AND NOT (statement.computed AND shown > 0) THEN
